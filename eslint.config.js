@@ -1,0 +1,74 @@
+import js from '@eslint/js';
+import globals from 'globals';
+import importX from 'eslint-plugin-import-x';
+import tsdoc from 'eslint-plugin-tsdoc';
+import tseslint from 'typescript-eslint';
+
+/**
+ * What each folder of the library may import besides itself and `errors.ts`: the arrows of ARCHITECTURE.md, one line per
+ * layer. A file under `ts/` that is in no layer may import nothing, so a new folder has to be entered here.
+ */
+const layers = {
+  'errors.ts': [],
+  wasm: [],
+  device: ['wasm'],
+  tensor: ['device'],
+  sync: [],
+  nn: ['device', 'tensor', 'sync'],
+  parallel: ['device', 'tensor', 'sync', 'nn'],
+  convert: ['nn', 'parallel'],
+  'index.ts': ['device', 'tensor', 'nn', 'parallel', 'convert'],
+};
+
+/** One zone of `import-x/no-restricted-paths` per layer: nothing under `ts/` but what the table allows. */
+const layerZones = Object.entries(layers).map(([layer, allowed]) => ({
+  target: `./ts/${layer}`,
+  from: './ts',
+  except: [...new Set(['errors.ts', layer, ...allowed])].map((name) => `./${name}`),
+  message: `ts/${layer} may import only: errors.ts${allowed.map((name) => `, ${name}`).join('')}.`,
+}));
+
+/** The generated bindings are an implementation detail of `ts/wasm`, which checks that they are initialised. */
+const generatedZone = {
+  target: ['./ts/!(wasm)/**', './ts/*.ts', './tests', './bench', './examples'],
+  from: './ts/wasm/generated',
+  message: 'Only ts/wasm imports the generated bindings.',
+};
+
+export default tseslint.config(
+  { ignores: ['**/node_modules/', '.tools/', 'build/', 'dist/', 'reports/', 'target/', 'ts/wasm/generated/'] },
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+  js.configs.recommended,
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: { globals: globals.node },
+    rules: { eqeqeq: 'error', 'no-var': 'error', 'prefer-const': 'error' },
+  },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    plugins: { tsdoc, 'import-x': importX },
+    settings: { 'import-x/resolver-next': [importX.createNodeResolver({ extensions: ['.ts', '.js'] })] },
+    rules: {
+      eqeqeq: 'error',
+      'tsdoc/syntax': 'error',
+      'import-x/no-cycle': 'error',
+      'import-x/no-default-export': 'error',
+      'import-x/no-restricted-paths': [
+        'error',
+        { basePath: import.meta.dirname, zones: [...layerZones, generatedZone] },
+      ],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+    },
+  },
+  {
+    // A configuration file is read by its tool through the default export.
+    files: ['*.config.ts'],
+    rules: { 'import-x/no-default-export': 'off' },
+  },
+);

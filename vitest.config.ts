@@ -1,0 +1,29 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+// Tests import the package by its name, as users do, and get the sources: no bundle stands between a test and its line.
+const alias = { syncbn: fileURLToPath(new URL('ts/index.ts', import.meta.url)) };
+
+export default defineConfig({
+  test: {
+    // Two projects, because the packaging tests look at `dist/`, which must be built first, and are slow.
+    projects: [
+      {
+        resolve: { alias },
+        test: {
+          name: 'unit',
+          include: ['ts/**/*.test.ts', 'tests/**/*.test.ts', 'examples/**/*.test.ts', 'bench/**/*.test.ts'],
+          exclude: ['tests/packaging/**', '**/node_modules/**'],
+        },
+      },
+      {
+        test: {
+          name: 'packaging',
+          include: ['tests/packaging/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 240_000,
+        },
+      },
+    ],
+  },
+});
