@@ -1,0 +1,209 @@
+/**
+ * The seam between the library and the machines that compute.
+ *
+ * A device owns memory and a queue and offers the kernels of `crates/core` by name. Everything above this file is
+ * written once, for any device. Commands return at once and take effect in the order they were given; whatever is
+ * read back is a promise. A device validates nothing that its callers have already checked: shapes, dtypes and
+ * arguments are the business of the public border.
+ */
+
+/** Order of the dimensions in memory: `contiguous` is (N, C, L), `channels_last` is (N, L, C). */
+export type MemoryFormat = 'contiguous' | 'channels_last';
+
+/** `stable`: the most accurate single-precision result. `torch`: PyTorch's CPU result, bit for bit. */
+export type Numerics = 'stable' | 'torch';
+
+/** How `eps` guards the inverse standard deviation: `1/√(var + eps)` or `1/√(max(var, eps))`. */
+export type EpsMode = 'plus' | 'clamp';
+
+/** The kinds of device that exist. */
+export type DeviceKind = 'cpu';
+
+/** A batch in memory: N samples, C channels, L values per sample and channel. */
+export interface BatchLayout {
+  readonly samples: number;
+  readonly channels: number;
+  readonly length: number;
+  readonly format: MemoryFormat;
+}
+
+/** A piece of a device's memory, `length` f32 values long. Opaque to all but its device. */
+export interface DeviceBuffer {
+  readonly device: Device;
+  readonly length: number;
+}
+
+/** Rows of equal length inside a buffer: row i begins at element `offset + i · stride`. */
+export interface Rows {
+  readonly buffer: DeviceBuffer;
+  readonly offset: number;
+  readonly stride: number;
+}
+
+/** What a device holds, in bytes. */
+export interface MemoryUsage {
+  /** Bytes of buffers in use. */
+  readonly bytesInUse: number;
+  /** The largest `bytesInUse` since the device was made. */
+  readonly bytesPeak: number;
+  /** Bytes of freed buffers kept for reuse. */
+  readonly bytesPooled: number;
+  /** Bytes the device has taken from the system, whatever they are used for. */
+  readonly bytesReserved: number;
+  /** Buffers in use. */
+  readonly buffers: number;
+}
+
+/** Where the running statistics are read and where the updated ones go. All are C values long. */
+export interface RunningUpdate {
+  readonly mean: DeviceBuffer;
+  readonly variance: DeviceBuffer;
+  readonly nextMean: DeviceBuffer;
+  readonly nextVariance: DeviceBuffer;
+  /** Weight of the new value, PyTorch's `momentum`. */
+  readonly momentum: number;
+}
+
+/** Training forward of a batch that lies on one device as a whole. */
+export interface BatchNormArguments {
+  readonly x: DeviceBuffer;
+  /** May be `x`: the result is then written over it. */
+  readonly y: DeviceBuffer;
+  readonly layout: BatchLayout;
+  readonly numerics: Numerics;
+  readonly eps: number;
+  readonly weight: DeviceBuffer | null;
+  readonly bias: DeviceBuffer | null;
+  /** Output, 3·C values: rows `mean_hi`, `mean_lo`, `invstd`. */
+  readonly statistics: DeviceBuffer;
+  readonly running: RunningUpdate | null;
+}
+
+/** Backward of a batch that lies on one device as a whole. */
+export interface BatchNormBackwardArguments {
+  readonly x: DeviceBuffer;
+  readonly dy: DeviceBuffer;
+  /** May be `dy`: the result is then written over it. `null`: not wanted. */
+  readonly dx: DeviceBuffer | null;
+  readonly layout: BatchLayout;
+  readonly statistics: DeviceBuffer;
+  readonly weight: DeviceBuffer | null;
+  readonly dweight: DeviceBuffer | null;
+  readonly dbias: DeviceBuffer | null;
+  /** Whether `statistics` came from this batch (training) or are constants (evaluation). */
+  readonly batchStatistics: boolean;
+}
+
+/** A replica's part of a batch: `firstSample` is the global number of its first sample. */
+export interface ShardArguments {
+  readonly x: DeviceBuffer;
+  readonly layout: BatchLayout;
+  readonly firstSample: number;
+}
+
+export interface NormalizeArguments {
+  readonly x: DeviceBuffer;
+  /** May be `x`. */
+  readonly y: DeviceBuffer;
+  readonly layout: BatchLayout;
+  readonly numerics: Numerics;
+  readonly statistics: DeviceBuffer;
+  readonly weight: DeviceBuffer | null;
+  readonly bias: DeviceBuffer | null;
+}
+
+export interface BackwardInputArguments {
+  readonly x: DeviceBuffer;
+  readonly dy: DeviceBuffer;
+  /** May be `dy`. */
+  readonly dx: DeviceBuffer;
+  readonly layout: BatchLayout;
+  readonly statistics: DeviceBuffer;
+  readonly weight: DeviceBuffer | null;
+  /** Merged sums of the whole batch; `null` in evaluation, where the statistics are constants. */
+  readonly sums: Uint8Array | null;
+}
+
+/**
+ * One place that computes.
+ *
+ * Partial results of several devices travel as bytes (see `crates/core/src/partial.rs`): a *partial* covers the global
+ * samples [first, end) of a batch, and partials of adjacent ranges merge to the partial of their union.
+ */
+export interface Device {
+  /** For example `cpu:1`. */
+  readonly name: string;
+  readonly kind: DeviceKind;
+  /** Whether commands can be given; before, only {@link Device.ready} may be called. */
+  readonly isReady: boolean;
+  /** Resolves when commands can be given; idempotent. */
+  ready(): Promise<void>;
+
+  /** Largest sum of bytes in use that the device grants; set it lower to fail earlier. */
+  memoryLimit: number;
+  memoryUsage(): MemoryUsage;
+
+  /**
+   * Memory for `length` f32 values, contents undefined.
+   * @throws OutOfMemoryError with the bytes wanted and in use; nothing is lost.
+   */
+  allocate(length: number): DeviceBuffer;
+  /** Gives the memory back. The buffer must not be used afterwards. */
+  release(buffer: DeviceBuffer): void;
+  write(buffer: DeviceBuffer, data: Float32Array): void;
+  /** A copy of the contents. */
+  read(buffer: DeviceBuffer): Promise<Float32Array>;
+  /** Copies rows into `target`, which is on this device; `source` may be on any device. */
+  copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void>;
+  /** `target[i] = value`. */
+  fill(target: DeviceBuffer, value: number): void;
+  /** `target[i] = a[i] + b[i]`; `target` may be `a` or `b`. */
+  add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void;
+  /** Rearranges from `layout.format` to the other format; `target` must not be `source`. */
+  permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void;
+
+  /** Moments, finalize, running statistics and normalize in one command: `y`, `statistics` and the next running ones. */
+  batchNorm(args: BatchNormArguments): void;
+  /** Sums, parameter gradients and input gradient in one command. */
+  batchNormBackward(args: BatchNormBackwardArguments): void;
+
+  /** Partial (count, mean, M2) of a shard: `stable` numerics. */
+  moments(args: ShardArguments): Promise<Uint8Array>;
+  /** Partial Σx in f64 of a shard: the first of the two rounds of `torch` numerics. */
+  total(args: ShardArguments): Promise<Uint8Array>;
+  /** Partial Σ(x − mean)² of a shard, rounded as PyTorch rounds; `total` is the merged one of the whole batch. */
+  deviations(args: ShardArguments & { readonly total: Uint8Array }): Promise<Uint8Array>;
+  /** Partial (Σdy, Σdy·(x − mean)) of a shard. */
+  backwardReduce(
+    args: ShardArguments & { readonly dy: DeviceBuffer; readonly statistics: DeviceBuffer },
+  ): Promise<Uint8Array>;
+  /** Merges partials of one kind that cover adjacent ranges, given in order of samples. */
+  merge(partials: readonly Uint8Array[]): Promise<Uint8Array>;
+
+  /** Statistics from the merged `moments` (stable) or `deviations` (torch) of a whole batch. */
+  finalize(args: {
+    readonly merged: Uint8Array;
+    readonly eps: number;
+    readonly epsMode: EpsMode;
+    readonly statistics: DeviceBuffer;
+  }): void;
+  /** The running statistics after a batch with these merged moments or deviations. */
+  updateRunning(args: { readonly merged: Uint8Array; readonly running: RunningUpdate }): void;
+  /** Statistics from the running ones, for evaluation. */
+  evaluationStatistics(args: {
+    readonly runningMean: DeviceBuffer;
+    readonly runningVar: DeviceBuffer;
+    readonly numerics: Numerics;
+    readonly eps: number;
+    readonly statistics: DeviceBuffer;
+  }): void;
+  normalize(args: NormalizeArguments): void;
+  /** dweight and dbias from merged sums of the whole batch. */
+  backwardParameters(args: {
+    readonly sums: Uint8Array;
+    readonly statistics: DeviceBuffer;
+    readonly dweight: DeviceBuffer | null;
+    readonly dbias: DeviceBuffer | null;
+  }): void;
+  backwardInput(args: BackwardInputArguments): void;
+}

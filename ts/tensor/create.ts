@@ -1,0 +1,88 @@
+/** Making tensors from data. */
+
+import type { MemoryFormat } from '../device/device.ts';
+import { deviceByName } from '../device/registry.ts';
+import { batchLayout, checkShape, elementCount, formatShape, type Shape } from './shape.ts';
+import { Storage } from './storage.ts';
+import { writeLogical } from './storage_ops.ts';
+import { Tensor } from './tensor.ts';
+
+/** Numbers, or arrays of numbers nested to any depth. */
+export type NestedNumbers = number | readonly NestedNumbers[];
+
+export interface TensorOptions {
+  /** Name of the device; default `'cpu'`. */
+  readonly device?: string;
+  /** Whether `backward()` computes its gradient; default `false`. */
+  readonly requiresGrad?: boolean;
+  /** Order in memory, `'channels_last'` for rank ≥ 3 only; default `'contiguous'`. The data given is in logical order always. */
+  readonly memoryFormat?: MemoryFormat;
+}
+
+/**
+ * Makes a tensor. Synchronous: before the device is ready, the data waits on the host.
+ *
+ * @param data values in logical (N, C, …) order, as a `Float32Array` or (nested) numbers; copied.
+ * @param shape sizes; may be omitted for nested numbers, whose own shape it then is.
+ * @throws TypeError for data that are no numbers; RangeError when data and shape disagree; OutOfMemoryError
+ */
+export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorOptions = {}): Tensor {
+  const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
+  const sizes = shape ?? (data instanceof Float32Array ? [data.length] : nestedShape(data));
+  checkShape(sizes);
+  if (typeof requiresGrad !== 'boolean') {
+    throw new TypeError(`requiresGrad: expected a boolean, got ${String(requiresGrad)}`);
+  }
+  checkMemoryFormat(memoryFormat, sizes);
+  const values = data instanceof Float32Array ? data : flatten(data, elementCount(sizes));
+  if (values.length !== elementCount(sizes)) {
+    throw new RangeError(
+      `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}`,
+    );
+  }
+  const layout = batchLayout(sizes, memoryFormat);
+  const storage = Storage.from(deviceByName(device), values, (buffer, given) => writeLogical(buffer, given, layout));
+  return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
+}
+
+function checkMemoryFormat(format: unknown, shape: Shape): void {
+  if (format !== 'contiguous' && format !== 'channels_last') {
+    throw new TypeError(`memoryFormat: expected 'contiguous' or 'channels_last', got ${String(format)}`);
+  }
+  if (format === 'channels_last' && shape.length < 3) {
+    throw new RangeError(`memoryFormat 'channels_last': expected rank 3 or more, got shape ${formatShape(shape)}`);
+  }
+}
+
+/** The shape that the first elements suggest; {@link flatten} refuses ragged arrays. */
+function nestedShape(data: unknown): number[] {
+  const shape: number[] = [];
+  for (let level = data; Array.isArray(level); level = (level as unknown[])[0]) {
+    shape.push(level.length);
+  }
+  return shape;
+}
+
+function flatten(data: unknown, expected: number): Float32Array {
+  const values: number[] = [];
+  const visit = (item: unknown): void => {
+    if (Array.isArray(item)) {
+      item.forEach(visit);
+    } else if (typeof item === 'number') {
+      values.push(item);
+    } else {
+      throw new TypeError(
+        `expected data as a Float32Array or (nested) numbers, got ${item === null ? 'null' : describe(item)}`,
+      );
+    }
+  };
+  visit(data);
+  if (values.length !== expected) {
+    throw new RangeError(`expected ${expected} values, got ${values.length}`);
+  }
+  return Float32Array.from(values);
+}
+
+function describe(item: unknown): string {
+  return typeof item === 'object' && item !== null ? item.constructor.name : typeof item;
+}

@@ -1,0 +1,59 @@
+/** Whether operations are recorded for the backward pass. */
+
+let disabledDepth = 0;
+let concurrentReplicas = 0;
+
+/** Whether operations are recorded now. */
+export function isGradEnabled(): boolean {
+  return disabledDepth === 0;
+}
+
+/**
+ * Runs `fn` without recording operations: nothing computed inside requires a gradient.
+ *
+ * For an asynchronous `fn` the mode lasts until its promise settles and holds for everything that runs meanwhile, since
+ * a thread has one mode. Inside a replica's forward that would silently cut the gradients of the other replicas, so
+ * there only a synchronous `fn` is taken.
+ *
+ * @throws Error for an asynchronous `fn` while replicas run concurrently; use `detach()` there.
+ */
+export function noGrad<T>(fn: () => T): T {
+  disabledDepth += 1;
+  let result: T;
+  try {
+    result = fn();
+  } catch (error) {
+    disabledDepth -= 1;
+    throw error;
+  }
+  if (!isThenable(result)) {
+    disabledDepth -= 1;
+    return result;
+  }
+  if (concurrentReplicas > 0) {
+    disabledDepth -= 1;
+    // The rejection of the abandoned promise must not become an unhandled one: the error below is what is reported.
+    result.then(undefined, () => undefined);
+    throw new Error(
+      'noGrad(): expected a synchronous function inside the forward of a replica, got an asynchronous one, which would ' +
+        'switch off the gradients of the other replicas; use detach() on its result instead',
+    );
+  }
+  return Promise.resolve(result).finally(() => {
+    disabledDepth -= 1;
+  }) as T;
+}
+
+/** Marks the time during which replicas run concurrently in this thread. */
+export async function whileReplicasRun<T>(run: () => Promise<T>): Promise<T> {
+  concurrentReplicas += 1;
+  try {
+    return await run();
+  } finally {
+    concurrentReplicas -= 1;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}

@@ -1,0 +1,19 @@
+/** Parameters: tensors that a module learns. */
+
+import { Tensor } from './tensor.ts';
+
+/** A tensor that belongs to a module's parameters when it is one of its properties. Shares the memory of the tensor given. */
+export class Parameter extends Tensor {
+  /**
+   * @param data the initial values; the parameter lives outside every scope.
+   * @param requiresGrad whether it is trained; default `true`.
+   */
+  constructor(data: Tensor, requiresGrad = true) {
+    if (!(data instanceof Tensor)) {
+      throw new TypeError(`new Parameter(): expected a Tensor, got ${typeof data}; make one with tensor(data, shape)`);
+    }
+    const { shape, memoryFormat } = data;
+    super({ storage: data.storage.retain(), shape, memoryFormat, requiresGrad });
+    this.keep();
+  }
+}

@@ -1,0 +1,73 @@
+/** Shapes: validation, sizes, and how a shape lies in memory. */
+
+import type { BatchLayout, MemoryFormat } from '../device/device.ts';
+
+/** A tensor's sizes, outermost first, in logical (N, C, …) order. */
+export type Shape = readonly number[];
+
+/** Number of elements; 1 for the shape of a scalar. */
+export function elementCount(shape: Shape): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** `[2, 3]`, as PyTorch prints it. */
+export function formatShape(shape: Shape): string {
+  return `[${shape.join(', ')}]`;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+/** @throws TypeError or RangeError unless every size is a non-negative integer and their product is exact. */
+export function checkShape(shape: unknown): asserts shape is Shape {
+  if (!Array.isArray(shape)) {
+    throw new TypeError(`expected a shape such as [8, 64, 32, 32], got ${String(shape)}`);
+  }
+  for (const size of shape as unknown[]) {
+    if (typeof size !== 'number') {
+      throw new TypeError(`expected a shape of numbers, got a ${typeof size} in [${shape.join(', ')}]`);
+    }
+    if (!Number.isInteger(size) || size < 0) {
+      throw new RangeError(`expected sizes to be non-negative integers, got shape ${formatShape(shape as Shape)}`);
+    }
+  }
+  if (!Number.isSafeInteger(elementCount(shape as Shape))) {
+    throw new RangeError(`shape ${formatShape(shape as Shape)} has more elements than can be counted`);
+  }
+}
+
+/** How a tensor of rank ≥ 2 lies in memory as a batch: N samples, C channels, L the product of the rest. */
+export function batchLayout(shape: Shape, format: MemoryFormat): BatchLayout {
+  const [samples = 1, channels = 1, ...rest] = shape;
+  return { samples, channels, length: elementCount(rest), format };
+}
+
+/** The sizes in the order of memory, outermost first. */
+export function physicalShape(shape: Shape, format: MemoryFormat): Shape {
+  const [samples, channels, ...rest] = shape;
+  if (format === 'contiguous' || samples === undefined || channels === undefined) {
+    return shape;
+  }
+  return [samples, ...rest, channels];
+}
+
+/** Where logical dimension `dim` stands in the order of memory. */
+export function physicalDim(dim: number, rank: number, format: MemoryFormat): number {
+  if (format === 'contiguous' || dim === 0) {
+    return dim;
+  }
+  return dim === 1 ? rank - 1 : dim - 1;
+}
+
+/**
+ * A dimension counted from the front: negative ones count from the end, as in PyTorch.
+ * @throws RangeError when there is no such dimension.
+ */
+export function resolveDim(dim: number, rank: number): number {
+  const resolved = dim < 0 ? dim + rank : dim;
+  if (!Number.isInteger(dim) || resolved < 0 || resolved >= rank) {
+    throw new RangeError(`Dimension out of range (expected to be in range of [${-rank}, ${rank - 1}], but got ${dim})`);
+  }
+  return resolved;
+}

@@ -1,0 +1,105 @@
+/**
+ * Memory shared by tensors: a buffer on a device, or data on the host that waits for the device to be ready.
+ *
+ * Storages are counted: every tensor and every graph node that needs one holds a reference, and the memory goes back to
+ * the device with the last one. A storage that becomes unreachable while it is held is freed by the finalizer; that is a
+ * safety net, not a way to live.
+ */
+
+import type { Device, DeviceBuffer } from '../device/device.ts';
+
+const finalizer = new FinalizationRegistry<DeviceBuffer>((buffer) => {
+  buffer.device.release(buffer);
+});
+
+/** Data that waits for its device; `place` writes it into a buffer of the storage's length. */
+interface PendingData {
+  readonly data: Float32Array;
+  readonly place: (buffer: DeviceBuffer, data: Float32Array) => void;
+}
+
+export class Storage {
+  readonly device: Device;
+  /** Number of f32 values. */
+  readonly length: number;
+  #references = 1;
+  #buffer: DeviceBuffer | null = null;
+  #pending: PendingData | null = null;
+
+  private constructor(device: Device, length: number) {
+    this.device = device;
+    this.length = length;
+  }
+
+  /** Fresh memory on a ready device, contents undefined. */
+  static allocate(device: Device, length: number): Storage {
+    const storage = new Storage(device, length);
+    storage.#adopt(device.allocate(length));
+    return storage;
+  }
+
+  /** Data that is placed at once when the device is ready, else with the first use. */
+  static from(device: Device, data: Float32Array, place: PendingData['place']): Storage {
+    const storage = new Storage(device, data.length);
+    if (device.isReady) {
+      storage.#place({ data, place });
+    } else {
+      // The caller may change the array before the device is ready; the values of now are the ones meant.
+      storage.#pending = { data: data.slice(), place };
+    }
+    return storage;
+  }
+
+  /** The data while it still waits on the host. */
+  get pendingData(): Float32Array | null {
+    return this.#pending?.data ?? null;
+  }
+
+  /** The memory itself; places waiting data. The device must be ready. */
+  get buffer(): DeviceBuffer {
+    if (this.#buffer !== null) {
+      return this.#buffer;
+    }
+    if (this.#pending === null) {
+      throw new Error('a storage was used after its last reference had been released');
+    }
+    return this.#place(this.#pending);
+  }
+
+  /** Whether one holder alone uses the memory, so that it may be written over. */
+  get isExclusive(): boolean {
+    return this.#references === 1;
+  }
+
+  retain(): this {
+    this.#references += 1;
+    return this;
+  }
+
+  release(): void {
+    this.#references -= 1;
+    if (this.#references > 0) {
+      return;
+    }
+    this.#pending = null;
+    if (this.#buffer !== null) {
+      finalizer.unregister(this);
+      this.device.release(this.#buffer);
+      this.#buffer = null;
+    }
+  }
+
+  /** Nothing is lost when the device has no room: the data keeps waiting. */
+  #place({ data, place }: PendingData): DeviceBuffer {
+    const buffer = this.device.allocate(this.length);
+    place(buffer, data);
+    this.#pending = null;
+    this.#adopt(buffer);
+    return buffer;
+  }
+
+  #adopt(buffer: DeviceBuffer): void {
+    this.#buffer = buffer;
+    finalizer.register(this, buffer, this);
+  }
+}

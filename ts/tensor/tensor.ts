@@ -1,0 +1,302 @@
+/** Tensors: f32 values of some shape on some device, and where they came from. */
+
+import type { MemoryFormat } from '../device/device.ts';
+import { deviceByName } from '../device/registry.ts';
+import { DeviceMismatchError, DisposedError } from '../errors.ts';
+import { runBackward } from './backward.ts';
+import { isGradEnabled } from './grad_mode.ts';
+import { type Edge, GraphNode } from './graph_node.ts';
+import { track, untrack } from './scope.ts';
+import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
+import { Storage } from './storage.ts';
+import { copyTo, filled, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
+
+/** What a tensor is made of. The tensor takes over one reference to the storage. */
+export interface TensorParts {
+  readonly storage: Storage;
+  readonly shape: Shape;
+  readonly memoryFormat: MemoryFormat;
+  readonly requiresGrad?: boolean;
+  /** The node and output the tensor came from. */
+  readonly source?: { readonly node: GraphNode; readonly index: number } | null;
+}
+
+// Browsers without explicit resource management lack the symbol; TypeScript's helpers look for this one then.
+const disposeSymbol: typeof Symbol.dispose = Symbol.dispose ?? (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
+
+/**
+ * An array of f32 values on a device. Made by {@link tensor} and by operations, never by `new`.
+ *
+ * Memory is freed by {@link Tensor.dispose} or by the end of a {@link scope}; the garbage collector is a safety net only.
+ */
+export class Tensor {
+  /** Sizes in logical (N, C, …) order. */
+  readonly shape: Shape;
+  /** Order of the dimensions in memory; data goes in and out in logical order whatever it is. */
+  readonly memoryFormat: MemoryFormat;
+  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. */
+  grad: Tensor | null = null;
+
+  #storage: Storage | null;
+  #requiresGrad: boolean;
+  #source: { readonly node: GraphNode; readonly index: number } | null;
+  #isDonated = false;
+
+  /** @internal */
+  constructor(parts: TensorParts) {
+    this.shape = Object.freeze([...parts.shape]);
+    this.memoryFormat = parts.memoryFormat;
+    this.#storage = parts.storage;
+    this.#source = parts.source ?? null;
+    this.#source?.node.retain();
+    this.#requiresGrad = parts.requiresGrad ?? this.#source !== null;
+    track(this);
+  }
+
+  /** Name of the device that holds the values, for example `cpu:0`. */
+  get device(): string {
+    return this.storage.device.name;
+  }
+
+  /** Whether `backward()` computes a gradient for this tensor or through it. */
+  get requiresGrad(): boolean {
+    return this.#requiresGrad;
+  }
+
+  /** @throws Error on the result of an operation, which requires what its inputs require. */
+  set requiresGrad(value: boolean) {
+    if (typeof value !== 'boolean') {
+      throw new TypeError(`requiresGrad: expected a boolean, got ${String(value)}`);
+    }
+    if (this.#source !== null && value !== this.#requiresGrad) {
+      throw new Error('you can only change requiresGrad of leaf tensors; use detach() to cut a result out of the graph');
+    }
+    this.#requiresGrad = value;
+  }
+
+  /** Whether the tensor was given rather than computed by a recorded operation. */
+  get isLeaf(): boolean {
+    return this.#source === null;
+  }
+
+  /** Whether the memory has been given back. */
+  get isDisposed(): boolean {
+    return this.#storage === null;
+  }
+
+  /**
+   * The values in logical order, a copy.
+   * @throws DisposedError
+   */
+  data(): Promise<Float32Array> {
+    const { storage } = this;
+    return readLogical(storage, batchLayout(this.shape, this.memoryFormat));
+  }
+
+  /**
+   * The value of a tensor of one element.
+   * @throws RangeError for any other.
+   */
+  async item(): Promise<number> {
+    const [value, ...others] = await this.data();
+    if (value === undefined || others.length > 0) {
+      throw new RangeError(`item(): expected a tensor of one element, got shape ${formatShape(this.shape)}`);
+    }
+    return value;
+  }
+
+  /** The same values on another device: this tensor when it is there already. Gradients flow back. */
+  async to(device: string): Promise<Tensor> {
+    const target = deviceByName(device);
+    const { storage } = this;
+    if (storage.device === target) {
+      return this;
+    }
+    const copy = await copyTo(storage, target);
+    return this.derive(copy, 'to', async ([gradient]) => [(await gradient?.to(storage.device.name)) ?? null]);
+  }
+
+  /** A tensor of the same memory that is not part of the graph. */
+  detach(): Tensor {
+    const { shape, memoryFormat } = this;
+    return new Tensor({ storage: this.storage.retain(), shape, memoryFormat });
+  }
+
+  /**
+   * Replaces the values, as PyTorch's in-place `copy_`; what the graph has saved of the old ones stays valid.
+   * @param source as many values in logical order, or a tensor of the same shape on any device.
+   */
+  async copy_(source: Tensor | Float32Array): Promise<this> {
+    const { storage: old } = this;
+    const { device } = old;
+    if (this.#source !== null) {
+      throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
+    }
+    const layout = batchLayout(this.shape, this.memoryFormat);
+    let storage: Storage;
+    if (source instanceof Float32Array) {
+      if (source.length !== old.length) {
+        throw new RangeError(
+          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${source.length}`,
+        );
+      }
+      storage = Storage.from(device, source, (buffer, data) => writeLogical(buffer, data, layout));
+    } else if (source instanceof Tensor) {
+      if (!sameShape(this.shape, source.shape)) {
+        throw new RangeError(`copy_(): expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`);
+      }
+      const arranged = await source.inFormat(this.memoryFormat);
+      storage = await copyTo(arranged, device).finally(() => arranged.release());
+    } else {
+      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${typeof source}`);
+    }
+    this.replaceStorage(storage);
+    return this;
+  }
+
+  /**
+   * Computes the gradient of every leaf that requires one and adds it to the leaf's `grad`. Afterwards the graph is gone.
+   *
+   * @param dy gradient of this tensor, same shape and device; may be omitted for a tensor of one element.
+   * @throws GraphFreedError the second time; the gradients of the leaves are untouched by a failure.
+   */
+  async backward(dy?: Tensor): Promise<void> {
+    const { storage } = this;
+    if (!this.#requiresGrad) {
+      throw new Error('backward(): the tensor does not require grad and does not come from one that does');
+    }
+    if (dy === undefined) {
+      if (elementCount(this.shape) !== 1) {
+        throw new RangeError(
+          `grad can be implicitly created only for scalar outputs: the tensor has shape ${formatShape(this.shape)}, pass its gradient`,
+        );
+      }
+    } else if (!(dy instanceof Tensor)) {
+      throw new TypeError(`backward(): expected a Tensor, got ${typeof dy}`);
+    } else if (!sameShape(dy.shape, this.shape)) {
+      throw new RangeError(
+        `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
+      );
+    } else if (dy.device !== this.device) {
+      throw new DeviceMismatchError('backward()', [this.device, dy.device]);
+    }
+    this.#source?.node.checkAlive();
+    const target = this.#source ?? { leaf: this };
+    const edge: Edge = { target, shape: this.shape, device: this.device };
+    await holding([storage], async () => runBackward(edge, await this.#ownGradient(dy)));
+  }
+
+  /**
+   * Offers the memory to the next operation that takes this tensor, which may write its result over it. Either way the
+   * tensor is disposed by that operation.
+   */
+  donate(): this {
+    this.#isDonated = true;
+    return this;
+  }
+
+  /** Takes the tensor out of every open {@link scope}: it lives until `dispose()`. */
+  keep(): this {
+    untrack(this);
+    return this;
+  }
+
+  /** Gives the memory back, unless the graph still needs it. Idempotent. */
+  dispose(): void {
+    untrack(this);
+    this.#storage?.release();
+    this.#storage = null;
+    this.#source?.node.release();
+    this.#source = null;
+  }
+
+  [disposeSymbol](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    const state = this.#storage === null ? 'disposed' : this.device;
+    return `Tensor(${formatShape(this.shape)}, ${state}${this.#requiresGrad ? ', requiresGrad' : ''})`;
+  }
+
+  /** @internal */
+  get storage(): Storage {
+    if (this.#storage === null) {
+      throw new DisposedError(this.shape);
+    }
+    return this.#storage;
+  }
+
+  /** @internal */
+  get source(): { readonly node: GraphNode; readonly index: number } | null {
+    return this.#source;
+  }
+
+  /** Whether the next operation that takes the tensor must dispose it. @internal */
+  get isDonated(): boolean {
+    return this.#isDonated;
+  }
+
+  /** Whether a result may be written over the values: donated, and nobody else holds them. @internal */
+  get isOverwritable(): boolean {
+    return this.#isDonated && this.storage.isExclusive;
+  }
+
+  /** Takes an offer back. @internal */
+  undonated(): this {
+    this.#isDonated = false;
+    return this;
+  }
+
+  /** Exchanges the memory, keeping the identity; takes over the reference. @internal */
+  replaceStorage(storage: Storage): void {
+    const old = this.storage;
+    this.#storage = storage;
+    old.release();
+  }
+
+  /** The memory in a format, as a reference the caller must release. @internal */
+  inFormat(format: MemoryFormat): Promise<Storage> {
+    return inFormat(this.storage, batchLayout(this.shape, this.memoryFormat), format);
+  }
+
+  /** The sum with a tensor of the same shape and device, outside the graph. @internal */
+  async plus(other: Tensor): Promise<Tensor> {
+    const { shape, memoryFormat } = this;
+    const addend = await other.inFormat(memoryFormat);
+    const sum = this.isOverwritable ? this.storage.retain() : Storage.allocate(this.storage.device, addend.length);
+    addend.device.add(this.storage.buffer, addend.buffer, sum.buffer);
+    addend.release();
+    return new Tensor({ storage: sum, shape, memoryFormat });
+  }
+
+  /** Adds a tensor of the same shape and device in place. @internal */
+  async accumulate(other: Tensor): Promise<void> {
+    const addend = await other.inFormat(this.memoryFormat);
+    const { buffer } = this.storage;
+    buffer.device.add(buffer, addend.buffer, buffer);
+    addend.release();
+  }
+
+  /** The result of an operation with this tensor as its only input, of the same shape. @internal */
+  derive(storage: Storage, name: string, backward: ConstructorParameters<typeof GraphNode>[0]['backward']): Tensor {
+    const { shape, memoryFormat } = this;
+    if (!this.#requiresGrad || !isGradEnabled()) {
+      return new Tensor({ storage, shape, memoryFormat });
+    }
+    const node = new GraphNode({ name, inputs: [this], saved: [], backward });
+    return new Tensor({ storage, shape, memoryFormat, source: { node, index: 0 } });
+  }
+
+  /** A gradient that belongs to the backward pass. */
+  async #ownGradient(dy: Tensor | undefined): Promise<Tensor> {
+    if (dy === undefined) {
+      const { device } = this.storage;
+      const storage = await filled(device, 1, (buffer) => device.fill(buffer, 1));
+      return new Tensor({ storage, shape: this.shape, memoryFormat: this.memoryFormat });
+    }
+    const { storage } = dy;
+    await holding([storage], () => undefined);
+    return dy.isDonated ? dy : dy.detach();
+  }
+}
