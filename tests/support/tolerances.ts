@@ -1,0 +1,128 @@
+/**
+ * How far a result may be from what it is compared with. This table is the only one; its twin is
+ * `crates/core/tests/golden/tolerances.rs`.
+ *
+ * The distance allowed at element i is the largest of what the entry grants. An entry that grants nothing means equal
+ * bits. A NaN on either side fails, unless the entry is bits or the test says that the case has them.
+ */
+
+import { assert } from 'vitest';
+import { expectSameBits, ulp } from './bits.ts';
+
+/** What a comparison grants. Absent means nothing. */
+export interface Tolerance {
+  /** Times the distance between neighbouring f32 numbers at the expected value. */
+  readonly ulps?: number;
+  /** Times the distance between neighbouring f32 numbers at the largest expected value. */
+  readonly ulpsOfLargest?: number;
+  /** Times the expected value. */
+  readonly relative?: number;
+  /** Times the largest expected value; added to `relative`. */
+  readonly ofLargest?: number;
+  /** Times the largest term that was summed up into the expected value: see {@link Known.terms}. */
+  readonly ofLargestTerm?: number;
+  /** PyTorch's own largest error in the case: see {@link Known.pytorchError}. */
+  readonly asPytorch?: true;
+}
+
+/** What a test knows of a case beyond the expected values. */
+export interface Known {
+  /** Per element the largest term of its sum. */
+  readonly terms?: ArrayLike<number>;
+  /** PyTorch's largest distance from the f64 reference in this case. */
+  readonly pytorchError?: number;
+  /** The case has non-finite values. They are then compared as `Object.is` does, and do not count as the largest value. */
+  readonly nonFinite?: true;
+  /** Replaces the entry's grants by smaller ones. */
+  readonly tighter?: Tolerance;
+}
+
+export const tolerances = {
+  'torch numerics against PyTorch': {
+    output: {},
+    running: {},
+    gradient: { relative: 1e-5, ofLargest: 1e-6 },
+  },
+  'stable numerics against f64': {
+    output: { ulpsOfLargest: 2, asPytorch: true },
+    running: { ulps: 2, ofLargestTerm: 4e-7 },
+    gradient: { ofLargest: 1e-5, asPytorch: true },
+  },
+  'several devices against one': { output: {}, running: {}, gradient: {} },
+} as const satisfies Record<string, Record<'output' | 'running' | 'gradient', Tolerance>>;
+
+export type Comparison = keyof typeof tolerances;
+export type Quantity = 'output' | 'running' | 'gradient';
+
+/** Fails unless `actual` is as near to `expected` as the table asks for this comparison of this quantity. */
+export function expectWithin(
+  comparison: Comparison,
+  quantity: Quantity,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  label: string,
+  known: Known = {},
+): void {
+  const entry: Tolerance = tolerances[comparison][quantity];
+  const tolerance = known.tighter === undefined ? entry : tightened(entry, known.tighter);
+  const what = `${label} (${comparison}, ${quantity})`;
+  if (Object.keys(tolerance).length === 0) {
+    expectSameBits(actual, expected, what);
+    return;
+  }
+  assert.strictEqual(actual.length, expected.length, `${what}: number of elements`);
+  const isCompared = known.nonFinite === true ? Number.isFinite : () => true;
+  const largest = largestOf(Array.from(expected).filter(isCompared));
+  for (let i = 0; i < expected.length; i++) {
+    const got = actual[i] ?? Number.NaN;
+    const wanted = expected[i] ?? Number.NaN;
+    if (!isCompared(wanted) && Object.is(got, wanted)) continue;
+    const granted = grantedAt(tolerance, wanted, largest, known.terms?.[i], known.pytorchError);
+    // Written so that a NaN anywhere, also in what is granted, fails. Equal infinities have the distance NaN.
+    if (!(Math.abs(got - wanted) <= granted) && !(got === wanted)) {
+      assert.fail(`${what}: [${i}] got ${got}, expected ${wanted} ± ${granted}, off by ${Math.abs(got - wanted)}`);
+    }
+  }
+}
+
+/** The largest distance between elements; NaN when one of them is. */
+export function largestDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    largest = Math.max(largest, Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? Number.NaN)));
+  }
+  return largest;
+}
+
+/** @throws RangeError when `tighter` grants anything that `entry` does not. */
+function tightened(entry: Tolerance, tighter: Tolerance): Tolerance {
+  for (const [name, granted] of Object.entries(tighter)) {
+    const limit = Number(entry[name as keyof Tolerance] ?? 0);
+    if (!(Number(granted) <= limit)) {
+      throw new RangeError(
+        `expected a tolerance no looser than ${name} = ${limit} of the table, got ${String(granted)}`,
+      );
+    }
+  }
+  return tighter;
+}
+
+function grantedAt(
+  tolerance: Tolerance,
+  wanted: number,
+  largest: number,
+  term: number | undefined,
+  pytorchError: number | undefined,
+): number {
+  const grants = [(tolerance.relative ?? 0) * Math.abs(wanted) + (tolerance.ofLargest ?? 0) * largest];
+  if (tolerance.ulps !== undefined) grants.push(tolerance.ulps * ulp(wanted));
+  if (tolerance.ulpsOfLargest !== undefined) grants.push(tolerance.ulpsOfLargest * ulp(largest));
+  if (tolerance.ofLargestTerm !== undefined && term !== undefined)
+    grants.push(tolerance.ofLargestTerm * Math.abs(term));
+  if (tolerance.asPytorch === true && pytorchError !== undefined) grants.push(pytorchError);
+  return Math.max(...grants);
+}
+
+function largestOf(values: ArrayLike<number>): number {
+  return largestDifference(values, new Float64Array(values.length));
+}
