@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { dts } from 'rollup-plugin-dts';
+import typescript from 'typescript';
+
+const input = 'ts/index.ts';
+
+/**
+ * Removes the types. TypeScript does it file by file, which is all that `erasableSyntaxOnly` code needs; a plugin that checks
+ * the whole program again would repeat `npm run types`.
+ */
+const eraseTypes = {
+  name: 'erase-types',
+  transform(code, id) {
+    if (!id.endsWith('.ts')) return null;
+    const { outputText, sourceMapText } = typescript.transpileModule(code, {
+      fileName: id,
+      compilerOptions: { target: 'ES2022', module: 'ESNext', verbatimModuleSyntax: true, sourceMap: true },
+    });
+    // The comment that points at the map is Rollup's to write.
+    return { code: outputText.replace(/\n\/\/# sourceMappingURL=.*$/, ''), map: sourceMapText };
+  },
+};
+
+/** Node reads the declarations of a CommonJS entry only from a `.d.cts`; they are the same. */
+const alsoAsCts = {
+  name: 'also-as-cts',
+  generateBundle(_options, bundle) {
+    const { code } = bundle['index.d.ts'];
+    this.emitFile({ type: 'asset', fileName: 'index.d.cts', source: code });
+  },
+};
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+const banner = `/*! syncbn ${version} | MIT */`;
+
+export default [
+  {
+    input,
+    plugins: [eraseTypes],
+    // Anything that is worth a warning is worth a look before it is published: a cycle, an import that is not found.
+    onLog: (level, log) => {
+      if (level === 'warn') throw new Error(log.message);
+    },
+    output: [
+      { file: 'dist/index.js', format: 'es', sourcemap: true, banner },
+      { file: 'dist/index.cjs', format: 'cjs', sourcemap: true, banner },
+    ],
+  },
+  {
+    input,
+    plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
+    output: { file: 'dist/index.d.ts', format: 'es' },
+  },
+];

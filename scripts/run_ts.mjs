@@ -1,0 +1,38 @@
+/**
+ * `node scripts/run_ts.mjs FILE [ARGUMENT...]`: runs a TypeScript program of this repository (an example, a benchmark) as a user
+ * of the package would: its own files are bundled, `syncbn` and every other package come from `node_modules` and `dist`.
+ * Node 20 does not run TypeScript, and a loader would be one more package.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { basename, dirname, join, relative } from 'node:path';
+import { build } from 'esbuild';
+import { root } from './tools.mjs';
+
+const [file, ...parameters] = process.argv.slice(2);
+if (file === undefined) {
+  console.error('usage: node scripts/run_ts.mjs FILE [ARGUMENT...]');
+  process.exit(2);
+}
+
+// Inside the repository, so that `import 'syncbn'` resolves to this package.
+const name = `${basename(file).replace(/\.ts$/, '')}.mjs`;
+const outfile = join(root, 'build', 'run', dirname(relative(root, file)), name);
+await build({
+  absWorkingDir: root,
+  entryPoints: [file],
+  outfile,
+  bundle: true,
+  packages: 'external',
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  sourcemap: 'inline',
+  // `paths` of tsconfig.json would put the sources in the place of the package.
+  tsconfigRaw: {},
+  logLevel: 'warning',
+});
+const { status, signal } = spawnSync(process.execPath, ['--enable-source-maps', outfile, ...parameters], {
+  stdio: 'inherit',
+});
+process.exit(signal === null ? (status ?? 1) : 1);
