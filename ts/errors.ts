@@ -6,17 +6,19 @@
 /** A device has no room for a buffer. Nothing that existed before is lost. */
 export class OutOfMemoryError extends Error {
   override readonly name = 'OutOfMemoryError';
-  constructor(
-    readonly device: string,
-    readonly bytesWanted: number,
-    readonly bytesInUse: number,
-    options?: ErrorOptions,
-  ) {
+  readonly device: string;
+  readonly bytesWanted: number;
+  readonly bytesInUse: number;
+
+  constructor(device: string, bytesWanted: number, bytesInUse: number, options?: ErrorOptions) {
     super(
       `out of memory on device ${device}: wanted ${bytesWanted} bytes with ${bytesInUse} bytes in use; ` +
         `dispose() tensors that are no longer needed, or run the step inside scope()`,
       options,
     );
+    this.device = device;
+    this.bytesWanted = bytesWanted;
+    this.bytesInUse = bytesInUse;
   }
 }
 
@@ -36,127 +38,171 @@ export class PartialError extends Error {
 /** A device name that names no device. */
 export class UnknownDeviceError extends RangeError {
   override readonly name = 'UnknownDeviceError';
-  constructor(
-    readonly device: string,
-    readonly known: readonly string[],
-  ) {
+  readonly device: string;
+  readonly known: readonly string[];
+
+  constructor(device: string, known: readonly string[]) {
     super(`unknown device ${JSON.stringify(device)}: expected one of ${known.join(', ')}`);
+    this.device = device;
+    this.known = known;
   }
 }
 
 /** Tensors that meet in one operation live on different devices. */
 export class DeviceMismatchError extends RangeError {
   override readonly name = 'DeviceMismatchError';
-  constructor(
-    readonly operation: string,
-    readonly devices: readonly string[],
-  ) {
+  readonly operation: string;
+  readonly devices: readonly string[];
+
+  constructor(operation: string, devices: readonly string[]) {
     super(
       `${operation}: expected all tensors to be on the same device, but found at least two devices, ` +
         `${devices.join(' and ')}; move them with .to(device)`,
     );
+    this.operation = operation;
+    this.devices = devices;
   }
 }
 
 /** A tensor was used after its memory had been given back. */
 export class DisposedError extends Error {
   override readonly name = 'DisposedError';
-  constructor(readonly shape: readonly number[]) {
+  readonly shape: readonly number[];
+
+  constructor(shape: readonly number[]) {
     super(
       `the tensor of shape [${shape.join(', ')}] was disposed: it was freed by dispose(), by the end of its scope() or by donate(); ` +
         `keep() it, return it from the scope, or detach() it before`,
     );
+    this.shape = shape;
   }
 }
 
 /** The graph between this tensor and its inputs is gone. */
 export class GraphFreedError extends Error {
   override readonly name = 'GraphFreedError';
-  constructor(readonly operation: string) {
+  readonly operation: string;
+
+  constructor(operation: string) {
     super(
       `Trying to backward through the graph a second time: ${operation} has already freed what it saved; ` +
         `run forward again before each backward()`,
     );
+    this.operation = operation;
   }
 }
 
 /** A module contains itself. */
 export class CyclicModuleError extends RangeError {
   override readonly name = 'CyclicModuleError';
-  constructor(readonly path: readonly string[]) {
+  readonly path: readonly string[];
+
+  constructor(path: readonly string[]) {
     super(`a module must not contain itself, but ${path.join(' → ')} leads back to where it began; remove that child`);
+    this.path = path;
   }
 }
 
 /** Every mismatch between a module and a state dict, all at once. */
 export class StateDictError extends Error {
   override readonly name = 'StateDictError';
+  readonly moduleName: string;
+  readonly missingKeys: readonly string[];
+  readonly unexpectedKeys: readonly string[];
+  readonly mismatches: readonly string[];
+
   constructor(
-    readonly moduleName: string,
-    readonly missingKeys: readonly string[],
-    readonly unexpectedKeys: readonly string[],
-    readonly mismatches: readonly string[],
+    moduleName: string,
+    missingKeys: readonly string[],
+    unexpectedKeys: readonly string[],
+    mismatches: readonly string[],
   ) {
     const lines = [
-      ...(missingKeys.length > 0 ? [`Missing key(s) in state_dict: ${missingKeys.join(', ')}.`] : []),
-      ...(unexpectedKeys.length > 0 ? [`Unexpected key(s) in state_dict: ${unexpectedKeys.join(', ')}.`] : []),
+      ...(missingKeys.length > 0 ? [`Missing key(s) in state_dict: ${quoted(missingKeys)}.`] : []),
+      ...(unexpectedKeys.length > 0 ? [`Unexpected key(s) in state_dict: ${quoted(unexpectedKeys)}.`] : []),
       ...mismatches,
     ];
     super(`Error(s) in loading state_dict for ${moduleName}:\n\t${lines.join('\n\t')}`);
+    this.moduleName = moduleName;
+    this.missingKeys = missingKeys;
+    this.unexpectedKeys = unexpectedKeys;
+    this.mismatches = mismatches;
   }
 }
 
 /** A replica failed. The first failure that is not a mere consequence of another; the original is the `cause`. */
 export class ReplicaError extends Error {
   override readonly name = 'ReplicaError';
-  constructor(
-    readonly replica: number,
-    readonly device: string,
-    /** Path of the layer that failed, when it is known. */
-    readonly path: string | null,
-    override readonly cause: unknown,
-  ) {
+  readonly replica: number;
+  readonly device: string;
+  /** Path of the layer that failed, when it is known. */
+  readonly path: string | null;
+  override readonly cause: unknown;
+
+  constructor(replica: number, device: string, path: string | null, cause: unknown) {
     const original = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     const kind = cause instanceof Error ? cause.name : typeof cause;
     super(
       `Caught ${kind} in replica ${replica} on device ${device}${path === null ? '' : `, layer ${path}`}.\nOriginal error: ${original}`,
       { cause },
     );
+    this.replica = replica;
+    this.device = device;
+    this.path = path;
+    this.cause = cause;
   }
 }
 
 /** Some replicas did not reach a synchronized layer in time. */
 export class SyncTimeoutError extends Error {
   override readonly name = 'SyncTimeoutError';
+  readonly path: string;
+  readonly timeoutSeconds: number;
+  readonly missingReplicas: readonly number[];
+  readonly missingDevices: readonly string[];
+
   constructor(
-    readonly path: string,
-    readonly timeoutSeconds: number,
-    readonly missingReplicas: readonly number[],
-    readonly missingDevices: readonly string[],
+    path: string,
+    timeoutSeconds: number,
+    missingReplicas: readonly number[],
+    missingDevices: readonly string[],
   ) {
     super(
       `synchronized layer ${path}: waited ${timeoutSeconds} s for ${describeReplicas(missingReplicas, missingDevices)}; ` +
         `raise syncTimeout, or let every replica call the layer`,
     );
+    this.path = path;
+    this.timeoutSeconds = timeoutSeconds;
+    this.missingReplicas = missingReplicas;
+    this.missingDevices = missingDevices;
   }
 }
 
 /** A synchronized layer can never be reached by all replicas: some have finished their forward without it. */
 export class SyncDeadlockError extends Error {
   override readonly name = 'SyncDeadlockError';
-  constructor(
-    readonly path: string,
-    readonly call: number,
-    readonly missingReplicas: readonly number[],
-    readonly missingDevices: readonly string[],
-  ) {
+  readonly path: string;
+  readonly call: number;
+  readonly missingReplicas: readonly number[];
+  readonly missingDevices: readonly string[];
+
+  constructor(path: string, call: number, missingReplicas: readonly number[], missingDevices: readonly string[]) {
     super(
       `synchronized layer ${path}, call ${call + 1} of this forward: ${describeReplicas(missingReplicas, missingDevices)} ` +
         `finished without reaching it while the others wait; every replica must call each synchronized layer equally often`,
     );
+    this.path = path;
+    this.call = call;
+    this.missingReplicas = missingReplicas;
+    this.missingDevices = missingDevices;
   }
 }
 
 function describeReplicas(replicas: readonly number[], devices: readonly string[]): string {
   return replicas.map((replica, i) => `replica ${replica} on device ${devices[i] ?? 'unknown'}`).join(', ');
+}
+
+/** As PyTorch lists keys. */
+function quoted(keys: readonly string[]): string {
+  return keys.map((key) => JSON.stringify(key)).join(', ');
 }
