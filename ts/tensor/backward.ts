@@ -10,8 +10,8 @@ import type { Tensor } from './tensor.ts';
 
 /**
  * Runs the graph behind a tensor.
- * @param start where the tensor came from.
- * @param dy its gradient; belongs to the pass from now on.
+ * @param start - where the tensor came from.
+ * @param dy - its gradient; belongs to the pass from now on.
  */
 export async function runBackward(start: Edge, dy: Tensor): Promise<void> {
   const pass = new BackwardPass();

@@ -22,8 +22,8 @@ export interface TensorOptions {
 /**
  * Makes a tensor. Synchronous: before the device is ready, the data waits on the host.
  *
- * @param data values in logical (N, C, …) order, as a `Float32Array` or (nested) numbers; copied.
- * @param shape sizes; may be omitted for nested numbers, whose own shape it then is.
+ * @param data - values in logical (N, C, …) order, as a `Float32Array` or (nested) numbers; copied.
+ * @param shape - sizes; may be omitted for nested numbers, whose own shape it then is.
  * @throws TypeError for data that are no numbers; RangeError when data and shape disagree; OutOfMemoryError
  */
 export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorOptions = {}): Tensor {

@@ -5,8 +5,8 @@ import { Tensor } from './tensor.ts';
 /** A tensor that belongs to a module's parameters when it is one of its properties. Shares the memory of the tensor given. */
 export class Parameter extends Tensor {
   /**
-   * @param data the initial values; the parameter lives outside every scope.
-   * @param requiresGrad whether it is trained; default `true`.
+   * @param data - the initial values; the parameter lives outside every scope.
+   * @param requiresGrad - whether it is trained; default `true`.
    */
   constructor(data: Tensor, requiresGrad = true) {
     if (!(data instanceof Tensor)) {

@@ -69,7 +69,9 @@ export class Tensor {
       throw new TypeError(`requiresGrad: expected a boolean, got ${String(value)}`);
     }
     if (this.#source !== null && value !== this.#requiresGrad) {
-      throw new Error('you can only change requiresGrad of leaf tensors; use detach() to cut a result out of the graph');
+      throw new Error(
+        'you can only change requiresGrad of leaf tensors; use detach() to cut a result out of the graph',
+      );
     }
     this.#requiresGrad = value;
   }
@@ -124,7 +126,7 @@ export class Tensor {
 
   /**
    * Replaces the values, as PyTorch's in-place `copy_`; what the graph has saved of the old ones stays valid.
-   * @param source as many values in logical order, or a tensor of the same shape on any device.
+   * @param source - as many values in logical order, or a tensor of the same shape on any device.
    */
   async copy_(source: Tensor | Float32Array): Promise<this> {
     const { storage: old } = this;
@@ -145,8 +147,7 @@ export class Tensor {
       if (!sameShape(this.shape, source.shape)) {
         throw new RangeError(`copy_(): expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`);
       }
-      const arranged = await source.inFormat(this.memoryFormat);
-      storage = await copyTo(arranged, device).finally(() => arranged.release());
+      storage = await source.copyLike(this);
     } else {
       throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${typeof source}`);
     }
@@ -157,7 +158,7 @@ export class Tensor {
   /**
    * Computes the gradient of every leaf that requires one and adds it to the leaf's `grad`. Afterwards the graph is gone.
    *
-   * @param dy gradient of this tensor, same shape and device; may be omitted for a tensor of one element.
+   * @param dy - gradient of this tensor, same shape and device; may be omitted for a tensor of one element.
    * @throws GraphFreedError the second time; the gradients of the leaves are untouched by a failure.
    */
   async backward(dy?: Tensor): Promise<void> {
@@ -253,6 +254,13 @@ export class Tensor {
     const old = this.storage;
     this.#storage = storage;
     old.release();
+  }
+
+  /** A copy of the values on the device and in the memory format of another tensor. @internal */
+  async copyLike(target: Tensor): Promise<Storage> {
+    const { device } = target.storage;
+    const arranged = await this.inFormat(target.memoryFormat);
+    return copyTo(arranged, device).finally(() => arranged.release());
   }
 
   /** The memory in a format, as a reference the caller must release. @internal */

@@ -1,0 +1,266 @@
+/** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
+
+import type { Numerics } from '../device/device.ts';
+import { deviceByName } from '../device/registry.ts';
+import { tensor } from '../tensor/create.ts';
+import { Parameter } from '../tensor/parameter.ts';
+import { formatShape, type Shape } from '../tensor/shape.ts';
+import type { Storage } from '../tensor/storage.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import {
+  checkBatchSize,
+  checkChannels,
+  checkDevices,
+  checkEps,
+  checkMomentum,
+  checkNumerics,
+  checkTensor,
+  type ChannelVectors,
+} from './batch_norm_checks.ts';
+import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
+import { Module } from './module.ts';
+import { pythonBoolean, pythonFloat } from './module_repr.ts';
+
+/** Options of every batch norm layer. */
+export interface BatchNormOptions {
+  /** Added to the variance; default 1e-5. */
+  readonly eps?: number;
+  /** Weight of the new value in the running statistics, default 0.1; `null`: cumulative average. */
+  readonly momentum?: number | null;
+  /** Whether there are a learned weight and bias; default `true`. */
+  readonly affine?: boolean;
+  /** `false`: weight alone; default `true`. Means nothing without `affine`. */
+  readonly bias?: boolean;
+  /** Whether there are running statistics for evaluation; default `true`. */
+  readonly trackRunningStats?: boolean;
+  /** `'stable'` (default) is the most accurate, `'torch'` is PyTorch's CPU result to the bit, on CPU devices. */
+  readonly numerics?: Numerics;
+  /** Where parameters and buffers are made; default `'cpu'`. */
+  readonly device?: string;
+}
+
+/**
+ * What the layers of all ranks share.
+ *
+ * y = (x − mean) / √(var + eps) · weight + bias, per channel. Training: mean and biased variance of the batch, and
+ * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Evaluation: the running ones.
+ *
+ * Shapes: x and y (N, C, …), all others (C).
+ *
+ * Source: S. Ioffe and C. Szegedy, Batch Normalization, 2015; `torch.nn.modules.batchnorm._BatchNorm`.
+ */
+export abstract class BatchNorm extends Module {
+  /** C, the number of channels. */
+  readonly numFeatures: number;
+  eps: number;
+  momentum: number | null;
+  readonly affine: boolean;
+  /** Set to `false` later, the buffers stay: training leaves them alone, evaluation uses them. */
+  trackRunningStats: boolean;
+  numerics: Numerics;
+  weight: Parameter | null;
+  bias: Parameter | null;
+  declare runningMean: Tensor | null;
+  declare runningVar: Tensor | null;
+  /** Batches seen in training; `null` where nothing is tracked. */
+  declare numBatchesTracked: number | null;
+
+  /**
+   * @param numFeatures - C, at least 1.
+   * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
+   */
+  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+    super();
+    const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
+    const { affine = true, bias = true, trackRunningStats = true } = options;
+    checkNumFeatures(numFeatures);
+    checkEps(eps, false);
+    checkMomentum(momentum);
+    checkNumerics(numerics, deviceByName(device));
+    checkBooleans({ affine, bias, trackRunningStats });
+    const filled = (value: number): Tensor =>
+      tensor(new Float32Array(numFeatures).fill(value), [numFeatures], { device });
+    this.numFeatures = numFeatures;
+    this.eps = eps;
+    this.momentum = momentum;
+    this.affine = affine;
+    this.trackRunningStats = trackRunningStats;
+    this.numerics = numerics;
+    this.weight = affine ? parameterOf(filled(1)) : null;
+    this.bias = affine && bias ? parameterOf(filled(0)) : null;
+    this.registerBuffer('running_mean', trackRunningStats ? filled(0) : null, 'runningMean');
+    this.registerBuffer('running_var', trackRunningStats ? filled(1) : null, 'runningVar');
+    this.registerBuffer('num_batches_tracked', trackRunningStats ? 0 : null, 'numBatchesTracked');
+  }
+
+  /**
+   * Normalizes a batch; keeps its memory format.
+   * @throws RangeError for a wrong rank, channel count, batch size or eps; DeviceMismatchError; DisposedError;
+   * OutOfMemoryError. The state is unchanged then.
+   */
+  async forward(x: Tensor): Promise<Tensor> {
+    const device = checkTensor(x, 'the input');
+    if (!device.isReady) {
+      await device.ready();
+    }
+    return this.forwardLocally(x);
+  }
+
+  override extraRepr(): string {
+    const { numFeatures, eps, momentum, affine, trackRunningStats } = this;
+    return (
+      `${numFeatures}, eps=${pythonFloat(eps)}, momentum=${pythonFloat(momentum)}, affine=${pythonBoolean(affine)}, ` +
+      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}`
+    );
+  }
+
+  /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
+  override toleratesMissing(name: string): boolean {
+    return name === 'num_batches_tracked';
+  }
+
+  /** @throws RangeError unless the layer takes inputs of this rank. */
+  protected abstract checkRank(shape: Shape): void;
+
+  /** Whether the batch's own statistics are used: in training, and in evaluation when there are no others. */
+  protected get usesBatchStatistics(): boolean {
+    return this.training || (this.runningMean === null && this.runningVar === null);
+  }
+
+  /**
+   * Weight of the next batch in the running statistics, `null` when they stay. The batch is counted before its weight is
+   * computed, so the first of a cumulative average has weight 1.
+   */
+  protected get averageFactor(): number | null {
+    const { momentum, numBatchesTracked } = this;
+    if (!this.training || !this.trackRunningStats) {
+      return null;
+    }
+    return momentum ?? (numBatchesTracked === null ? 0 : 1 / (numBatchesTracked + 1));
+  }
+
+  /** Everything about an input that does not depend on other replicas. Changes nothing. */
+  protected checkInput(x: Tensor): void {
+    this.checkRank(x.shape);
+    const vectors: ChannelVectors = [
+      ['running_mean', this.runningMean],
+      ['running_var', this.runningVar],
+      ['weight', this.weight],
+      ['bias', this.bias],
+    ];
+    checkChannels(x.shape, vectors);
+    if (x.shape[1] !== this.numFeatures) {
+      throw new RangeError(
+        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}`,
+      );
+    }
+    checkDevices(x, vectors);
+    checkEps(this.eps, this.usesBatchStatistics);
+    checkMomentum(this.momentum);
+    checkNumerics(this.numerics, x.storage.device);
+  }
+
+  /** Normalizes with the statistics of this batch, or the running ones. The device is ready. */
+  protected forwardLocally(x: Tensor): Tensor {
+    this.checkInput(x);
+    const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
+    if (usesBatchStatistics) {
+      checkBatchSize(x.shape);
+    }
+    const running = this.runningStatistics();
+    const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
+    if (factor !== null) {
+      this.commitBatch(next);
+    }
+    return y;
+  }
+
+  /**
+   * Counts a batch and takes over the running statistics after it.
+   * @param next - their memory, whose references pass to the buffers; `null` after an empty batch, which changes none.
+   */
+  protected commitBatch(next: RunningStatistics<Storage> | null): void {
+    if (next !== null) {
+      this.runningMean?.replaceStorage(next.mean);
+      this.runningVar?.replaceStorage(next.variance);
+    }
+    if (this.numBatchesTracked !== null) {
+      this.numBatchesTracked += 1;
+    }
+  }
+
+  /** @throws RangeError when one of the two was taken away. */
+  protected runningStatistics(): RunningStatistics<Tensor> | null {
+    const { runningMean: mean, runningVar: variance } = this;
+    if (mean !== null && variance !== null) {
+      return { mean, variance };
+    }
+    if (mean !== variance) {
+      throw new RangeError('batch_norm: expected running_mean and running_var, or neither, got one of them');
+    }
+    return null;
+  }
+}
+
+/** Batch norm of (N, C) or (N, C, L); see {@link BatchNorm}. */
+export class BatchNorm1d extends BatchNorm {
+  static readonly typeName: string = 'BatchNorm1d';
+
+  protected override checkRank(shape: Shape): void {
+    if (shape.length !== 2 && shape.length !== 3) {
+      refuseRank('2D or 3D', '(N, C) or (N, C, L)', shape);
+    }
+  }
+}
+
+/** Batch norm of (N, C, H, W); see {@link BatchNorm}. */
+export class BatchNorm2d extends BatchNorm {
+  static readonly typeName: string = 'BatchNorm2d';
+
+  protected override checkRank(shape: Shape): void {
+    if (shape.length !== 4) {
+      refuseRank('4D', '(N, C, H, W)', shape);
+    }
+  }
+}
+
+/** Batch norm of (N, C, D, H, W); see {@link BatchNorm}. */
+export class BatchNorm3d extends BatchNorm {
+  static readonly typeName: string = 'BatchNorm3d';
+
+  protected override checkRank(shape: Shape): void {
+    if (shape.length !== 5) {
+      refuseRank('5D', '(N, C, D, H, W)', shape);
+    }
+  }
+}
+
+function refuseRank(rank: string, dims: string, shape: Shape): never {
+  throw new RangeError(
+    `expected ${rank} input (got ${shape.length}D input): expected ${dims}, got shape ${formatShape(shape)}`,
+  );
+}
+
+/** A parameter that alone holds the memory of a tensor made for it. */
+function parameterOf(initial: Tensor): Parameter {
+  const parameter = new Parameter(initial);
+  initial.dispose();
+  return parameter;
+}
+
+function checkNumFeatures(numFeatures: unknown): void {
+  if (typeof numFeatures !== 'number') {
+    throw new TypeError(`numFeatures: expected a number, got ${typeof numFeatures}`);
+  }
+  if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
+    throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
+  }
+}
+
+function checkBooleans(options: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (typeof value !== 'boolean') {
+      throw new TypeError(`${name}: expected a boolean, got ${value === null ? 'null' : typeof value}`);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** What can be wrong with the arguments of batch norm. Texts begin as PyTorch's do, so that a search finds them. */
+
+import type { Device, DeviceKind, Numerics } from '../device/device.ts';
+import { DeviceMismatchError } from '../errors.ts';
+import { formatShape, type Shape } from '../tensor/shape.ts';
+import { Tensor } from '../tensor/tensor.ts';
+
+/** Tensors of C values under PyTorch's names; `null` where there is none. */
+export type ChannelVectors = readonly (readonly [name: string, vector: Tensor | null])[];
+
+/** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
+const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu']);
+
+/** @throws TypeError unless the input is a tensor, DisposedError when it has no memory any more. */
+export function checkTensor(value: unknown, name: string): Device {
+  if (!(value instanceof Tensor)) {
+    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${value === null ? 'null' : typeof value}`);
+  }
+  return value.storage.device;
+}
+
+/**
+ * @param vectors - what must be as long as the input has channels.
+ * @throws RangeError for the first that is not.
+ */
+export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
+  const channels = shape[1];
+  for (const [name, vector] of vectors) {
+    if (vector !== null && (vector.shape.length !== 1 || vector.shape[0] !== channels)) {
+      const [length] = vector.shape;
+      const given = vector.shape.length === 1 ? `${length ?? 0}` : `shape ${formatShape(vector.shape)}`;
+      throw new RangeError(
+        `${name} should contain ${channels ?? 0} elements not ${given}: the input has shape ${formatShape(shape)}, ` +
+          `numFeatures is ${length ?? 0}`,
+      );
+    }
+  }
+}
+
+/** @throws DeviceMismatchError unless the vectors are where the input is. */
+export function checkDevices(x: Tensor, vectors: ChannelVectors): void {
+  const { device } = x.storage;
+  for (const [, vector] of vectors) {
+    if (vector !== null && vector.storage.device !== device) {
+      throw new DeviceMismatchError('batch_norm', [device.name, vector.device]);
+    }
+  }
+}
+
+/**
+ * @param shape - of the whole batch, over all replicas.
+ * @throws RangeError when there is one value per channel, whose variance is not defined.
+ */
+export function checkBatchSize(shape: Shape): void {
+  const perChannel = shape.reduce((product, size, dim) => (dim === 1 ? product : product * size), 1);
+  if (perChannel === 1) {
+    throw new RangeError(
+      `Expected more than 1 value per channel when training, got input size ${formatShape(shape)}; ` +
+        `use a larger batch, or eval() to normalize with the running statistics`,
+    );
+  }
+}
+
+/** @throws RangeError for an eps that would divide by zero, TypeError for what is no number. */
+export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
+  if (typeof eps !== 'number') {
+    throw new TypeError(`batch_norm: expected eps to be a number, got ${typeof eps}`);
+  }
+  if (usesBatchStatistics && !(eps > 0 && eps < Infinity)) {
+    throw new RangeError(`batch_norm eps must be positive during training, but got ${eps}; the default is 1e-5`);
+  }
+  if (!(eps >= 0 && eps < Infinity)) {
+    throw new RangeError(`batch_norm eps must be non-negative, but got ${eps}; the default is 1e-5`);
+  }
+}
+
+/** @throws RangeError or TypeError unless momentum is a number or `null`. */
+export function checkMomentum(momentum: unknown): void {
+  if (momentum !== null && typeof momentum !== 'number') {
+    throw new TypeError(`batch_norm: expected momentum to be a number or null, got ${typeof momentum}`);
+  }
+  if (momentum !== null && !Number.isFinite(momentum)) {
+    throw new RangeError(`batch_norm: expected momentum to be a finite number or null, got ${momentum}`);
+  }
+}
+
+/** @throws TypeError for a name that names no numerics, RangeError where the device cannot reproduce them. */
+export function checkNumerics(numerics: unknown, device: Device): void {
+  if (numerics !== 'stable' && numerics !== 'torch') {
+    throw new TypeError(`batch_norm: expected numerics to be 'stable' or 'torch', got ${String(numerics)}`);
+  }
+  checkTorchDevice(numerics, device);
+}
+
+function checkTorchDevice(numerics: Numerics, device: Device): void {
+  if (numerics === 'torch' && !torchKinds.has(device.kind)) {
+    throw new RangeError(
+      `numerics 'torch' reproduces the results of PyTorch's CPU kernels and exists on CPU devices only, got ${device.name}; ` +
+        `use numerics: 'stable' there`,
+    );
+  }
+}

@@ -1,0 +1,247 @@
+/** Modules: layers, and trees of layers, with what they learn and remember. PyTorch's `nn.Module`. */
+
+import { deviceByName } from '../device/registry.ts';
+import type { Parameter } from '../tensor/parameter.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import { moveModule } from './module_device.ts';
+import { formatModule } from './module_repr.ts';
+import { type Buffer, buffersKey, childrenOf, joinPath, parametersOf, walk } from './module_tree.ts';
+import {
+  loadStateDict,
+  type LoadStateDictOptions,
+  type LoadStateDictResult,
+  type StateDict,
+  stateDictOf,
+} from './state_dict.ts';
+
+/**
+ * Base class of everything that is a layer. A subclass calls `super()`, assigns modules and parameters as properties,
+ * registers buffers, and has a `forward`; nothing else is needed. Private `#fields` do not survive replication, which
+ * copies properties: write `private` ones.
+ *
+ * @example
+ * ```ts
+ * class Block extends Module {
+ *   readonly bn = new BatchNorm2d(64);
+ *   readonly scale = new Parameter(tensor([1]));
+ *   async forward(x: Tensor): Promise<Tensor> {
+ *     return relu(await this.bn.forward(x));
+ *   }
+ * }
+ * ```
+ */
+export abstract class Module {
+  /** Whether layers behave as in training; set by {@link Module.train} and {@link Module.eval}. */
+  training = true;
+
+  /** @internal */
+  readonly [buffersKey] = new Map<string, Buffer>();
+
+  /** Computes the output. Subclasses choose the parameters; asynchronous for all layers of this library. */
+  abstract forward(...inputs: never[]): unknown;
+
+  /** Runs on every replica before its forward, under `DataParallelWithCallBack`; `context` is shared by all replicas of a layer. */
+  onReplicate(_context: object, _replicaIndex: number): void {
+    // A layer that takes no part in synchronization has nothing to prepare.
+  }
+
+  /**
+   * Registers a tensor, or a number, as part of the state: it moves with the module and stands in its state dict.
+   *
+   * @param name - its key in state dicts.
+   * @param value - the tensor, which then lives outside every scope; `null`: absent for now.
+   * @param property - the property it is read and replaced by; default `name`.
+   * @throws RangeError when the property exists already.
+   */
+  registerBuffer(name: string, value: Buffer, property: string = name): void {
+    if (typeof name !== 'string' || name === '' || name.includes('.')) {
+      throw new RangeError(`registerBuffer(): expected a name without dots, got ${JSON.stringify(name)}`);
+    }
+    const hasProperty = property in this && (this as unknown as Record<string, unknown>)[property] !== undefined;
+    if (hasProperty && !this[buffersKey].has(name)) {
+      throw new RangeError(`registerBuffer(): attribute '${property}' already exists`);
+    }
+    this[buffersKey].set(name, checkBuffer(name, value));
+    // `this` is the object the property is read from, so the copies that replicas are see their own buffers.
+    Object.defineProperty(this, property, {
+      configurable: true,
+      enumerable: true,
+      get(this: Module) {
+        return this[buffersKey].get(name) ?? null;
+      },
+      set(this: Module, next: unknown) {
+        this[buffersKey].set(name, checkBuffer(name, next));
+      },
+    });
+  }
+
+  /** Sets the training mode of this module and all below. */
+  train(mode = true): this {
+    if (typeof mode !== 'boolean') {
+      throw new TypeError(`training mode is expected to be boolean, got ${String(mode)}`);
+    }
+    for (const module of this.modules()) {
+      module.training = mode;
+    }
+    return this;
+  }
+
+  /** Evaluation mode: `train(false)`. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /**
+   * Moves parameters, gradients and buffers to a device. Parameters stay the same objects. On failure nothing has moved.
+   * @throws UnknownDeviceError, OutOfMemoryError
+   */
+  async to(device: string): Promise<this> {
+    await moveModule(this, deviceByName(device));
+    return this;
+  }
+
+  /** The modules one level below, in order of assignment, each once. */
+  *children(): Generator<Module> {
+    for (const [, child] of this.namedChildren()) {
+      yield child;
+    }
+  }
+
+  /** {@link Module.children} with their property names. */
+  *namedChildren(): Generator<[name: string, child: Module]> {
+    yield* onceEach(childrenOf(this));
+  }
+
+  /**
+   * This module and all below, parents first, each once.
+   * @throws CyclicModuleError
+   */
+  *modules(): Generator<Module> {
+    for (const [, module] of walk(this, 'once')) {
+      yield module;
+    }
+  }
+
+  /** {@link Module.modules} with their dotted paths; the path of this module is `''`. */
+  *namedModules(): Generator<[path: string, module: Module]> {
+    for (const [path, module] of walk(this, 'once')) {
+      yield [path, module];
+    }
+  }
+
+  /** The parameters of this module and all below, each once. */
+  *parameters(): Generator<Parameter> {
+    for (const [, parameter] of this.namedParameters()) {
+      yield parameter;
+    }
+  }
+
+  /** {@link Module.parameters} with their dotted paths. */
+  *namedParameters(): Generator<[path: string, parameter: Parameter]> {
+    yield* onceEach(namedBelow(this, parametersOf));
+  }
+
+  /** The buffers that are tensors, of this module and all below, each once. */
+  *buffers(): Generator<Tensor> {
+    for (const [, buffer] of this.namedBuffers()) {
+      yield buffer;
+    }
+  }
+
+  /** {@link Module.buffers} with their dotted state-dict names. */
+  *namedBuffers(): Generator<[path: string, buffer: Tensor]> {
+    yield* onceEach(namedBelow(this, tensorBuffersOf));
+  }
+
+  /**
+   * Calls `fn` with every module of the tree, children first.
+   * @returns this module.
+   */
+  apply(fn: (module: Module) => void): this {
+    for (const child of this.children()) {
+      child.apply(fn);
+    }
+    fn(this);
+    return this;
+  }
+
+  /**
+   * A snapshot of parameters, buffers and counters under PyTorch's keys; what two parents share stands under both. The
+   * tensors share memory with the module until either changes, and are freed by `dispose()` or the end of a scope.
+   */
+  stateDict(): StateDict {
+    return stateDictOf(this);
+  }
+
+  /**
+   * Copies the values of a state dict into this module; its tensors may be on any device.
+   * @throws StateDictError naming every mismatch; the module is then unchanged.
+   */
+  loadStateDict(dict: Readonly<StateDict>, options?: LoadStateDictOptions): Promise<LoadStateDictResult> {
+    return loadStateDict(this, dict, options);
+  }
+
+  /** Sets the gradients of all parameters to `null` and frees them. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = null;
+    }
+  }
+
+  /** Sets whether the parameters are trained. */
+  requiresGrad_(requiresGrad = true): this {
+    for (const parameter of this.parameters()) {
+      parameter.requiresGrad = requiresGrad;
+    }
+    return this;
+  }
+
+  /** What stands in the parentheses of {@link Module.toString}; for subclasses to say. */
+  extraRepr(): string {
+    return '';
+  }
+
+  /** As PyTorch prints a module, children indented. */
+  toString(): string {
+    return formatModule(this);
+  }
+
+  /** Whether a state dict may lack this buffer, because old checkpoints do. @internal */
+  toleratesMissing(_name: string): boolean {
+    return false;
+  }
+}
+
+function checkBuffer(name: string, value: unknown): Buffer {
+  if (value instanceof Tensor) {
+    return value.keep();
+  }
+  if (value !== null && typeof value !== 'number') {
+    throw new TypeError(`buffer '${name}': expected a Tensor, a number or null, got ${typeof value}`);
+  }
+  return value;
+}
+
+function tensorBuffersOf(module: Module): [name: string, buffer: Tensor][] {
+  return [...module[buffersKey]].filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor);
+}
+
+/** What every module of a tree has, under dotted paths. */
+function* namedBelow<T>(root: Module, of: (module: Module) => [string, T][]): Generator<[string, T]> {
+  for (const [path, module] of walk(root, 'once')) {
+    for (const [name, value] of of(module)) {
+      yield [joinPath(path, name), value];
+    }
+  }
+}
+
+function* onceEach<T>(entries: Iterable<[string, T]>): Generator<[string, T]> {
+  const seen = new Set<T>();
+  for (const entry of entries) {
+    if (!seen.has(entry[1])) {
+      seen.add(entry[1]);
+      yield entry;
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/** Shallow copies of modules, from which replicas are made, and the way back of their state. */
+
+import { Tensor } from '../tensor/tensor.ts';
+import { sameShape } from '../tensor/shape.ts';
+import type { Module } from './module.ts';
+import { buffersKey } from './module_tree.ts';
+
+/**
+ * An object of the same class with the same properties, children and parameters among them, but a buffer table of its
+ * own: buffers set on the copy are not seen by the original.
+ */
+export function shallowCopy<M extends Module>(module: M): M {
+  const copy = Object.create(Object.getPrototypeOf(module) as object, Object.getOwnPropertyDescriptors(module)) as M;
+  Object.defineProperty(copy, buffersKey, { value: new Map(module[buffersKey]), enumerable: true });
+  return copy;
+}
+
+/**
+ * Gives a module the values that the buffers of its copy have now. Its tensors stay the same objects.
+ *
+ * A buffer that is a tensor of another shape or kind in the copy is left alone, as PyTorch leaves buffers that the forward
+ * of a replica has replaced.
+ */
+export function adoptState(module: Module, copy: Module): void {
+  for (const [name, value] of copy[buffersKey]) {
+    const own = module[buffersKey].get(name);
+    if (typeof value === 'number' && typeof own === 'number') {
+      module[buffersKey].set(name, value);
+    } else if (value instanceof Tensor && own instanceof Tensor) {
+      adoptTensor(own, value);
+    }
+  }
+}
+
+function adoptTensor(own: Tensor, value: Tensor): void {
+  const fits = sameShape(own.shape, value.shape) && own.storage.device === value.storage.device;
+  if (fits && own.memoryFormat === value.memoryFormat && own.storage !== value.storage) {
+    own.replaceStorage(value.storage.retain());
+  }
+}

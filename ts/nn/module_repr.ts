@@ -1,0 +1,51 @@
+/** Texts as PyTorch's `repr` prints them. */
+
+import type { Module } from './module.ts';
+import { childrenOf, walk } from './module_tree.ts';
+
+/**
+ * The name of a module's class. Classes of this library carry it as a static property, for minifiers rename classes; a
+ * subclass written by a user does not inherit it.
+ */
+export function typeNameOf(module: Module): string {
+  const { constructor } = module;
+  return Object.hasOwn(constructor, 'typeName')
+    ? String((constructor as unknown as { readonly typeName: unknown }).typeName)
+    : constructor.name;
+}
+
+/**
+ * The module with its children, indented.
+ * @throws CyclicModuleError
+ */
+export function formatModule(module: Module): string {
+  // A cycle would recurse for ever below; walking the tree finds it.
+  Array.from(walk(module, 'once'));
+  return format(module);
+}
+
+/** A float as Python prints it: `1e-05`, `0.1`, `1.0`; `null` is `None`. */
+export function pythonFloat(value: number | null): string {
+  if (value === null) {
+    return 'None';
+  }
+  const magnitude = Math.abs(value);
+  if (Number.isFinite(value) && magnitude !== 0 && (magnitude < 1e-4 || magnitude >= 1e16)) {
+    return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
+  }
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
+
+/** `True` or `False`. */
+export function pythonBoolean(value: boolean): string {
+  return value ? 'True' : 'False';
+}
+
+function format(module: Module): string {
+  const extra = module.extraRepr();
+  const children = childrenOf(module).map(([name, child]) => `(${name}): ${format(child).replaceAll('\n', '\n  ')}`);
+  const lines = [...(extra === '' ? [] : extra.split('\n')), ...children];
+  const isOneLine = lines.length === 0 || (lines.length === 1 && children.length === 0);
+  const body = isOneLine ? lines.join('') : `\n  ${lines.join('\n  ')}\n`;
+  return `${typeNameOf(module)}(${body})`;
+}
