@@ -1,0 +1,75 @@
+/** Rust for this machine, recent enough for the workspace, with the formatter and the linter that the tests call. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isAtLeast, root, run, versionOf } from '../tools.mjs';
+import { aptCommand, aptInstall } from './debian.mjs';
+import { firstWay, say, SetupError } from './step.mjs';
+
+/** The parts of Rust that Debian builds for its browsers: far newer than its plain `rustc`, with WebAssembly support. */
+const debianPackages = ['rustc-web', 'cargo-web', 'rustfmt-web', 'rust-web-clippy'];
+
+/** The oldest Rust that builds the workspace, as `Cargo.toml` says. */
+const leastVersion = /^rust-version = "(.*)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1] ?? '1.89';
+
+export function setUpRust() {
+  const found = presentRust();
+  const taken =
+    found ??
+    firstWay('Rust', [
+      { name: 'rustup toolchain install', go: rustOfRustup },
+      { name: 'apt-get install rustup', go: rustOfDebianRustup },
+      { name: `apt-get install ${debianPackages.join(' ')}`, go: rustOfDebian },
+    ]);
+  if (taken === null) {
+    throw new SetupError(
+      `there is no Rust ${leastVersion} or newer, and none could be installed`,
+      `install rustup as https://rustup.rs says, or: ${aptCommand(debianPackages)}`,
+    );
+  }
+  say('Rust', taken);
+  setUpComponents();
+}
+
+/** What is there, if it is recent enough. */
+function presentRust() {
+  const [cargo, rustc] = [versionOf('cargo'), versionOf('rustc')];
+  return isAtLeast(rustc, leastVersion) && isAtLeast(cargo, leastVersion) ? `${rustc}` : null;
+}
+
+/** A rustup that has no tool chain yet, or only old ones. */
+function rustOfRustup() {
+  if (versionOf('rustup') === null) return null;
+  const parameters = ['toolchain', 'install', 'stable', '--profile', 'minimal', '--component', 'rustfmt,clippy'];
+  // For this checkout only: which tool chain is the user's default is the user's to say.
+  const installed =
+    run('rustup', parameters, { quiet: true }).ok && run('rustup', ['override', 'set', 'stable'], { quiet: true }).ok;
+  const version = installed ? presentRust() : null;
+  return version && `${version}, installed by rustup`;
+}
+
+/** Debian 13 and later have rustup itself as a package. */
+function rustOfDebianRustup() {
+  if (versionOf('rustup') !== null || !aptInstall(['rustup'])) return null;
+  return rustOfRustup();
+}
+
+function rustOfDebian() {
+  const version = aptInstall(debianPackages) ? presentRust() : null;
+  return version && `${version}, installed by apt-get`;
+}
+
+/** The formatter and the linter. They are no part of rustup's minimal profile, nor of Debian's `rustc`. */
+function setUpComponents() {
+  for (const [program, component, debianPackage] of [
+    ['cargo-fmt', 'rustfmt', 'rustfmt-web'],
+    ['cargo-clippy', 'clippy', 'rust-web-clippy'],
+  ]) {
+    if (versionOf(program) !== null) continue;
+    const added = run('rustup', ['component', 'add', component], { quiet: true }).ok || aptInstall([debianPackage]);
+    if (!added || versionOf(program) === null) {
+      throw new SetupError(`there is no ${component}`, `rustup component add ${component}`);
+    }
+    say('Rust', `${component} installed`);
+  }
+}
