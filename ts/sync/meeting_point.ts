@@ -1,0 +1,79 @@
+/**
+ * Where the replicas of one forward pass meet.
+ *
+ * Made anew for each forward pass, so nothing of a failed one can reach the next. It carries payloads and knows nothing of
+ * what they mean. Whoever runs the replicas tells it when one has finished or failed; that is how it knows, without a
+ * clock, that somebody will never come.
+ */
+
+import type { ReplicaError } from '../errors.ts';
+import { type MeetingOptions, Session } from './session.ts';
+
+export class MeetingPoint {
+  /** Device of each replica; there are as many replicas. */
+  readonly devices: readonly string[];
+  /** Every session of the pass, by layer and number of the call. */
+  private readonly sessions = new Map<string, Session>();
+  /** How often each replica has called each layer. */
+  private readonly calls: readonly Map<string, number>[];
+  private readonly finished = new Set<number>();
+  private firstFailure: ReplicaError | null = null;
+
+  constructor(devices: readonly string[]) {
+    this.devices = devices;
+    this.calls = devices.map(() => new Map<string, number>());
+  }
+
+  /**
+   * Begins a replica's next call of a layer: all replicas' n-th calls of one layer are one session.
+   *
+   * @param path - names the layer, the same in every replica.
+   * @throws ReplicaError when another replica has failed: nobody will complete the session.
+   */
+  attend(replica: number, path: string, options: MeetingOptions): Session {
+    const calls = this.calls[replica];
+    if (calls === undefined) {
+      throw new RangeError(`expected a replica from 0 to ${this.devices.length - 1}, got ${replica}`);
+    }
+    const call = calls.get(path) ?? 0;
+    calls.set(path, call + 1);
+    if (this.firstFailure !== null) {
+      throw this.firstFailure;
+    }
+    const key = JSON.stringify([path, call]);
+    const session = this.sessions.get(key) ?? new Session(this.devices, this.finished, path, call, options);
+    this.sessions.set(key, session);
+    return session;
+  }
+
+  /** A replica's forward has ended well: whoever waits for it waits for nothing. */
+  finish(replica: number): void {
+    this.finished.add(replica);
+    this.sessions.forEach((session) => session.rejectIfAbandoned());
+  }
+
+  /**
+   * A replica's forward has thrown. Everybody who waits, or comes later, gets this error at once. Only the first failure
+   * is passed on, for later ones may be its consequences.
+   */
+  fail(replica: number, error: ReplicaError): void {
+    this.finished.add(replica);
+    if (this.firstFailure !== null) {
+      return;
+    }
+    this.firstFailure = error;
+    this.sessions.forEach((session) => session.reject(error));
+  }
+
+  /** Whether an error, or a cause of it, is another replica's that was received here by one that waited. */
+  isConsequence(error: unknown): boolean {
+    const seen = new Set<unknown>();
+    for (let link = error; link instanceof Error && !seen.has(link); link = link.cause) {
+      if (link === this.firstFailure) {
+        return true;
+      }
+      seen.add(link);
+    }
+    return false;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * One call of one layer by all replicas: a sequence of rounds, in each of which everybody hands in a payload and gets the
+ * same result. A round is all or none, and a session ends in one way for everybody:
+ *
+ *   met        every round so far is complete; whoever asks for one more begins it.
+ *   timed out  somebody was not there in time: all of them, latecomers too, are told so.
+ *   failed     a replica failed or finished without coming, or combining failed: all of them are rejected.
+ */
+
+import { SyncDeadlockError, SyncTimeoutError } from '../errors.ts';
+
+export interface MeetingOptions {
+  /** How long the first to arrive waits for the last, in seconds; `Infinity` waits for ever. */
+  readonly timeoutSeconds: number;
+  /** What a time-out means: everybody goes on alone, or everybody fails. */
+  readonly onTimeout: 'local' | 'error';
+}
+
+/** What a round gives to each replica. */
+export type Outcome<Result> = { readonly kind: 'met'; readonly value: Result } | TimedOut;
+
+/** Time is up; the error tells who was missing. It is information here, not thrown. */
+export interface TimedOut {
+  readonly kind: 'timed_out';
+  readonly error: SyncTimeoutError;
+}
+
+interface Waiter {
+  readonly payload: unknown;
+  readonly resolve: (outcome: Outcome<unknown>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Ending = TimedOut | { readonly kind: 'failed'; readonly error: unknown };
+
+/** The longest delay that timers keep: longer ones fire at once. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+export class Session {
+  readonly path: string;
+  /** Number of the call within the forward, from 0. */
+  readonly call: number;
+  private readonly devices: readonly string[];
+  private readonly finished: ReadonlySet<number>;
+  private readonly options: MeetingOptions;
+  /** Who waits in the present round, by replica. */
+  private waiters = new Map<number, Waiter>();
+  private timer: ReturnType<typeof setTimeout> | null = null;
+  private ending: Ending | null = null;
+
+  /**
+   * @param devices - of all replicas.
+   * @param finished - replicas whose forward has ended; kept up to date by its owner.
+   * @param options - of the replica that comes first; they hold for all.
+   */
+  constructor(
+    devices: readonly string[],
+    finished: ReadonlySet<number>,
+    path: string,
+    call: number,
+    options: MeetingOptions,
+  ) {
+    this.devices = devices;
+    this.finished = finished;
+    this.path = path;
+    this.call = call;
+    this.options = options;
+  }
+
+  /**
+   * Hands in a payload and waits for everybody's.
+   *
+   * @param combine - runs once, by the last to arrive, with the payloads in the order of replicas. All replicas pass the
+   *   same function in the same round.
+   * @returns what `combine` returned, the same object for everybody; or that time was up.
+   * @throws what `combine` threw, or the reason why the session failed.
+   */
+  async meet<Payload, Result>(
+    replica: number,
+    payload: Payload,
+    combine: (payloads: readonly Payload[]) => Result | Promise<Result>,
+  ): Promise<Outcome<Result>> {
+    if (this.ending?.kind === 'timed_out') {
+      return this.ending;
+    }
+    if (this.ending?.kind === 'failed') {
+      throw this.ending.error;
+    }
+    const outcome = new Promise<Outcome<unknown>>((resolve, reject) => {
+      this.waiters.set(replica, { payload, resolve, reject });
+    });
+    if (this.waiters.size === this.devices.length) {
+      // Payloads come from `meet` alone, and all replicas agree on their type.
+      void this.complete(combine as (payloads: readonly unknown[]) => unknown);
+    } else {
+      this.startTimer();
+      this.rejectIfAbandoned();
+    }
+    return outcome as Promise<Outcome<Result>>;
+  }
+
+  /** Fails the present round, if anybody waits in it, when a replica that is not there has finished. */
+  rejectIfAbandoned(): void {
+    const missing = this.missing().filter((replica) => this.finished.has(replica));
+    if (this.waiters.size > 0 && missing.length > 0) {
+      this.reject(new SyncDeadlockError(this.path, this.call, missing, this.devicesOf(missing)));
+    }
+  }
+
+  /** Fails the session for everybody who waits or comes later; one that has ended stays as it is. */
+  reject(error: unknown): void {
+    if (this.ending === null) {
+      this.ending = { kind: 'failed', error };
+      this.closeRound().forEach((waiter) => waiter.reject(error));
+    }
+  }
+
+  private async complete(combine: (payloads: readonly unknown[]) => unknown): Promise<void> {
+    const round = this.closeRound();
+    const waiters = [...round.entries()].sort(([a], [b]) => a - b).map(([, waiter]) => waiter);
+    try {
+      const value = await combine(waiters.map(({ payload }) => payload));
+      waiters.forEach((waiter) => waiter.resolve({ kind: 'met', value }));
+    } catch (error) {
+      this.ending ??= { kind: 'failed', error };
+      waiters.forEach((waiter) => waiter.reject(error));
+    }
+  }
+
+  private startTimer(): void {
+    const milliseconds = this.options.timeoutSeconds * 1000;
+    if (this.timer === null && milliseconds !== Infinity) {
+      this.timer = setTimeout(() => this.expire(), Math.min(milliseconds, LONGEST_DELAY_MS));
+    }
+  }
+
+  private expire(): void {
+    const missing = this.missing();
+    const error = new SyncTimeoutError(this.path, this.options.timeoutSeconds, missing, this.devicesOf(missing));
+    if (this.options.onTimeout === 'error') {
+      this.reject(error);
+      return;
+    }
+    const ending: TimedOut = { kind: 'timed_out', error };
+    this.ending = ending;
+    this.closeRound().forEach((waiter) => waiter.resolve(ending));
+  }
+
+  /** Ends the present round: its timer is gone, and its waiters are the caller's to settle. */
+  private closeRound(): ReadonlyMap<number, Waiter> {
+    if (this.timer !== null) {
+      clearTimeout(this.timer);
+      this.timer = null;
+    }
+    const { waiters } = this;
+    this.waiters = new Map();
+    return waiters;
+  }
+
+  private missing(): number[] {
+    return this.devices.flatMap((_, replica) => (this.waiters.has(replica) ? [] : [replica]));
+  }
+
+  private devicesOf(replicas: readonly number[]): string[] {
+    return replicas.map((replica) => this.devices[replica] ?? 'unknown');
+  }
+}
