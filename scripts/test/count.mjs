@@ -1,0 +1,36 @@
+/**
+ * How many tests a step ran. A runner that ran none, or that failed without a failed test, counts as one failure; so does
+ * each test that was left out, since a test that does not run cannot fail.
+ */
+
+import { existsSync, readFileSync } from 'node:fs';
+
+/** A check says yes or no. */
+export function countCheck({ ok }) {
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
+}
+
+/**
+ * Vitest's JSON report.
+ * @param {{ ok: boolean }} ended - how the runner ended
+ * @param {string} report - the file it was told to write
+ */
+export function countVitest({ ok }, report) {
+  if (!existsSync(report)) return { passed: 0, failed: 1 };
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(report, 'utf8'));
+  return settle(ok, numPassedTests, numFailedTests, numPendingTests + numTodoTests);
+}
+
+/** The closing lines of cargo's test programs, one for each. Stable Rust has no report for machines. */
+export function countCargoTest({ ok, output }) {
+  const closing = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;/gm;
+  const counts = [...output.matchAll(closing)].map((line) => line.slice(1).map(Number));
+  const sum = (column) => counts.reduce((total, row) => total + row[column], 0);
+  return settle(ok, sum(0), sum(1), sum(2));
+}
+
+function settle(ok, passed, failed, leftOut) {
+  if (leftOut > 0) console.log(`${leftOut} tests were left out`);
+  const failures = failed + leftOut;
+  return { passed, failed: failures === 0 && (!ok || passed === 0) ? 1 : failures };
+}

@@ -1,0 +1,35 @@
+/** The steps of `npm test`, in the order in which they run: what is quick and often wrong comes first. */
+
+import { join } from 'node:path';
+import { root } from '../tools.mjs';
+import { countCargoTest, countCheck, countVitest } from './count.mjs';
+
+const reports = join(root, 'build', 'reports');
+
+/**
+ * @typedef {object} Step
+ * @property {string} name - as `.ci/run` and `npm test --` take it
+ * @property {string} script - the npm script that it runs
+ * @property {(ended: { ok: boolean, output: string }) => { passed: number, failed: number }} count - how many tests
+ * it ran
+ * @property {boolean} [needed] - without it no later step can run
+ */
+
+/** @type {Step[]} */
+export const steps = [
+  { name: 'setup', script: 'setup', count: countCheck, needed: true },
+  { name: 'build', script: 'build', count: countCheck, needed: true },
+  { name: 'format', script: 'format:check', count: countCheck },
+  { name: 'format:rust', script: 'format:rust:check', count: countCheck },
+  { name: 'house', script: 'house', count: countCheck },
+  { name: 'types', script: 'types', count: countCheck },
+  { name: 'lint', script: 'lint', count: countCheck },
+  { name: 'lint:rust', script: 'lint:rust', count: countCheck },
+  { name: 'unit', script: 'test:unit', count: (ended) => countVitest(ended, join(reports, 'unit.json')) },
+  { name: 'rust', script: 'test:rust', count: countCargoTest },
+  {
+    name: 'packaging',
+    script: 'test:packaging',
+    count: (ended) => countVitest(ended, join(reports, 'packaging.json')),
+  },
+];
