@@ -1,0 +1,69 @@
+//! The four quantities that are reduced over a batch, and how two neighbours of each become one.
+
+/// What a partial holds for each channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Mean and M2 = Σ(x − mean)², for `stable` numerics.
+    Moments = 1,
+    /// Σx: the first round of `torch` numerics.
+    Total = 2,
+    /// Σ(x − centre)², rounded as PyTorch rounds: the second round of `torch` numerics.
+    Deviations = 3,
+    /// Σdy and Σdy·(x − mean).
+    Sums = 4,
+}
+
+impl Kind {
+    /// f64 values per channel and node.
+    pub(crate) fn values(self) -> usize {
+        match self {
+            Self::Moments | Self::Sums => 2,
+            Self::Total | Self::Deviations => 1,
+        }
+    }
+
+    /// f32 tensors that the quantity is computed from: x, or dy and x.
+    pub(crate) fn inputs(self) -> usize {
+        if self == Self::Sums { 2 } else { 1 }
+    }
+
+    /// Whether a partial carries the centre its values refer to.
+    pub(crate) fn has_centre(self) -> bool {
+        self == Self::Deviations
+    }
+
+    /// The kind of a number that `as u32` made.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        [Self::Moments, Self::Total, Self::Deviations, Self::Sums].into_iter().find(|kind| *kind as u32 == number)
+    }
+
+    /// `left = merge(left, right)` for nodes that hold `left_count` and `right_count` values per channel.
+    pub(crate) fn merge_nodes(self, left: &mut [f64], right: &[f64], left_count: f64, right_count: f64) {
+        match self {
+            Self::Moments => merge_moments(left, right, left_count, right_count),
+            Self::Total | Self::Deviations | Self::Sums => {
+                for (left, right) in left.iter_mut().zip(right) {
+                    *left += right;
+                }
+            }
+        }
+    }
+}
+
+/// Chan, Golub, LeVeque: *Updating formulae and a pairwise algorithm for computing sample variances* (1979). The factors
+/// depend on the counts alone and are shared by all channels.
+pub(crate) fn merge_moments(left: &mut [f64], right: &[f64], left_count: f64, right_count: f64) {
+    let total = left_count + right_count;
+    let mean_factor = right_count / total;
+    let m2_factor = left_count * mean_factor;
+    let width = left.len() / 2;
+    let (left_mean, left_m2) = left.split_at_mut(width);
+    let (right_mean, right_m2) = right.split_at(width);
+    let right = right_mean.iter().zip(right_m2);
+    for ((mean, m2), (right_mean, right_m2)) in left_mean.iter_mut().zip(left_m2).zip(right) {
+        let delta = right_mean - *mean;
+        *mean += delta * mean_factor;
+        *m2 += right_m2 + delta * delta * m2_factor;
+    }
+}

@@ -1,0 +1,41 @@
+//! Arithmetic of batch normalization whose batch is spread over several devices.
+//!
+//! No wasm, no GPU, no clock, no randomness, no globals: slices go in, slices and small structs come out. Every check of
+//! arguments happens in the public functions, which return a [`KernelError`] and have then written nothing.
+
+mod add;
+mod backward_input;
+mod backward_reduce;
+mod batch_norm;
+mod batch_norm_backward;
+mod error;
+mod fma;
+mod kind;
+mod layout;
+mod moments;
+mod normalize;
+mod partial;
+mod partial_bytes;
+mod permute;
+mod reduce;
+mod running;
+mod statistics;
+mod tile;
+mod torch_sums;
+mod tree;
+
+pub use add::{add, add_in_place, double};
+pub use backward_input::{backward_input, backward_parameters};
+pub use backward_reduce::backward_reduce;
+pub use batch_norm::{BatchNorm, batch_norm};
+pub use batch_norm_backward::{BatchNormBackward, Gradients, batch_norm_backward};
+pub use error::KernelError;
+pub use kind::Kind;
+pub use layout::{Format, Layout};
+pub use moments::moments;
+pub use normalize::{Affine, normalize};
+pub use partial::{Merged, Partial};
+pub use permute::permute;
+pub use running::{Running, update_running};
+pub use statistics::{Eps, EpsMode, Numerics, evaluation_statistics, finalize};
+pub use torch_sums::{centre_of, deviations, total};

@@ -1,0 +1,90 @@
+//! The update of the running statistics.
+//!
+//! new = (1 − momentum)·old + momentum·batch, with the unbiased variance (÷ n − 1) of the batch. A batch without values
+//! changes nothing.
+
+use crate::error::{KernelError, expect_length};
+use crate::kind::Kind;
+use crate::partial::Merged;
+use crate::statistics::Numerics;
+
+/// Where the running statistics are read and where the updated ones go; all are C values long.
+#[derive(Debug)]
+pub struct Running<'a> {
+    /// `running_mean` before the batch.
+    pub mean: &'a [f32],
+    /// `running_var` before the batch.
+    pub variance: &'a [f32],
+    /// `running_mean` after it.
+    pub next_mean: &'a mut [f32],
+    /// `running_var` after it.
+    pub next_variance: &'a mut [f32],
+    /// Weight of the new value, between 0 and 1.
+    pub momentum: f64,
+}
+
+/// What a batch contributes to the running statistics of one channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observed {
+    /// Mean, or m of `torch` numerics.
+    pub(crate) mean: f64,
+    /// M2, or Σ(x − m)² of `torch` numerics.
+    pub(crate) m2: f64,
+    pub(crate) count: u64,
+}
+
+impl Running<'_> {
+    pub(crate) fn expect_channels(&self, channels: usize) -> Result<(), KernelError> {
+        expect_length("running_mean", self.mean.len(), channels)?;
+        expect_length("running_var", self.variance.len(), channels)?;
+        expect_length("next running_mean", self.next_mean.len(), channels)?;
+        expect_length("next running_var", self.next_variance.len(), channels)
+    }
+
+    pub(crate) fn update_channel(&mut self, channel: usize, observed: Observed, numerics: Numerics) {
+        let (mean, variance) = (self.mean[channel], self.variance[channel]);
+        let (next_mean, next_variance) = match numerics {
+            _ if observed.count == 0 => (mean, variance),
+            Numerics::Stable => stable(mean, variance, observed, self.momentum),
+            Numerics::Torch => torch(mean, variance, observed, self.momentum),
+        };
+        self.next_mean[channel] = next_mean;
+        self.next_variance[channel] = next_variance;
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each result is rounded once")]
+fn stable(mean: f32, variance: f32, observed: Observed, momentum: f64) -> (f32, f32) {
+    let blend = |old: f32, new: f64| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
+    let var_unbiased = observed.m2 / (observed.count as f64 - 1.0);
+    (blend(mean, observed.mean), blend(variance, var_unbiased))
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "PyTorch rounds at these places")]
+fn torch(mean: f32, variance: f32, observed: Observed, momentum: f64) -> (f32, f32) {
+    let p = momentum as f32;
+    let q = 1.0 - p;
+    let var_unbiased = observed.m2 as f32 / (observed.count - 1) as f32;
+    let next_mean = p * observed.mean as f32 + q * mean;
+    let next_variance = f64::from(p) * f64::from(var_unbiased) + f64::from(q * variance);
+    (next_mean, next_variance as f32)
+}
+
+/// Updates the running statistics with the merged moments (`stable`) or deviations (`torch`) of a whole batch.
+///
+/// # Errors
+/// If `merged` is of another kind or a slice is not C values long.
+pub fn update_running(merged: &Merged, running: &mut Running<'_>) -> Result<(), KernelError> {
+    let channels = merged.values.len() / merged.kind.values();
+    running.expect_channels(channels)?;
+    for channel in 0..channels {
+        let values = &merged.values;
+        let (mean, m2, numerics) = match merged.kind {
+            Kind::Moments => (values[channel], values[channels + channel], Numerics::Stable),
+            Kind::Deviations => (f64::from(merged.centre[channel]), values[channel], Numerics::Torch),
+            actual => return Err(KernelError::Kind { expected: Kind::Moments, actual }),
+        };
+        running.update_channel(channel, Observed { mean, m2, count: merged.count }, numerics);
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The canonical tree: why any number of devices gives the bits of one.
+//!
+//! Leaf i holds the samples [i·G, (i+1)·G) of a batch; node (level, index) holds the leaves
+//! [index·2^level, (index+1)·2^level). Leaves are merged along this tree and in no other way. A [`Forest`] is the list
+//! of the maximal subtrees of a range of leaves, in order; what is missing on the right of the last leaf of a batch is
+//! the identity and leaves its sibling untouched.
+
+use crate::kind::Kind;
+
+/// Where a subtree hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) level: u32,
+    pub(crate) index: u64,
+    /// Samples below this node; fewer than G·2^level only at the end of a batch.
+    pub(crate) samples: u64,
+}
+
+/// Maximal subtrees of a range of leaves, with `width` channels and the values of `kind` in each node.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Forest {
+    kind: Kind,
+    width: usize,
+    length: usize,
+    nodes: Vec<Node>,
+    /// Node after node; within a node, one row of `width` per value.
+    values: Vec<f64>,
+}
+
+impl Forest {
+    pub(crate) fn new(kind: Kind, width: usize, length: usize) -> Self {
+        Self { kind, width, length, nodes: Vec::new(), values: Vec::new() }
+    }
+
+    /// Forgets all nodes but keeps the memory.
+    pub(crate) fn restart(&mut self, width: usize) {
+        self.width = width;
+        self.nodes.clear();
+        self.values.clear();
+    }
+
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    fn stride(&self) -> usize {
+        self.width * self.kind.values()
+    }
+
+    /// Appends a node that follows the last one and is filled by `fill`, then merges siblings.
+    pub(crate) fn push(&mut self, node: Node, fill: impl FnOnce(&mut [f64])) {
+        let begin = self.values.len();
+        self.values.resize(begin + self.stride(), 0.0);
+        fill(&mut self.values[begin..]);
+        self.nodes.push(node);
+        while let [.., left, right] = self.nodes[..] {
+            let siblings = left.level == right.level && left.index.is_multiple_of(2) && right.index == left.index + 1;
+            if !siblings {
+                break;
+            }
+            self.merge_last_two();
+        }
+    }
+
+    /// Appends the nodes of a forest that follows this one.
+    pub(crate) fn append(&mut self, other: &Self) {
+        for (node, values) in other.nodes.iter().zip(other.values.chunks_exact(other.stride())) {
+            self.push(*node, |slot| slot.copy_from_slice(values));
+        }
+    }
+
+    /// Merges everything, from the right: a node without a right sibling is lifted unchanged to the level of its left
+    /// neighbour. Returns the number of samples and the values of the root, all 0 for an empty forest.
+    pub(crate) fn root(&mut self) -> (u64, &[f64]) {
+        while self.nodes.len() > 1 {
+            self.merge_last_two();
+        }
+        if self.nodes.is_empty() {
+            self.values.resize(self.stride(), 0.0);
+        }
+        (self.nodes.first().map_or(0, |node| node.samples), &self.values)
+    }
+
+    fn merge_last_two(&mut self) {
+        let Some(right) = self.nodes.pop() else { return };
+        let Some(left) = self.nodes.last_mut() else { return };
+        let stride = self.width * self.kind.values();
+        let middle = self.values.len() - stride;
+        let (before, right_values) = self.values.split_at_mut(middle);
+        let left_values = &mut before[middle - stride..];
+        self.kind.merge_nodes(
+            left_values,
+            right_values,
+            count(left.samples, self.length),
+            count(right.samples, self.length),
+        );
+        *left = Node {
+            level: left.level.max(right.level) + 1,
+            index: left.index / 2,
+            samples: left.samples + right.samples,
+        };
+        self.values.truncate(middle);
+    }
+}
+
+/// Values per channel as f64: exact, since no memory holds 2^53 of them.
+#[allow(clippy::cast_precision_loss, reason = "counts of values in memory are below 2^53")]
+fn count(samples: u64, length: usize) -> f64 {
+    samples as f64 * length as f64
+}
+
+/// The maximal aligned subtrees of the leaves [first, end), from left to right, as (level, index).
+pub(crate) fn subtrees(first: u64, end: u64) -> impl Iterator<Item = (u32, u64)> {
+    let mut next = first;
+    core::iter::from_fn(move || {
+        let left = end.checked_sub(next).filter(|left| *left > 0)?;
+        let level = left.ilog2().min(next.trailing_zeros());
+        let index = next >> level;
+        next += 1 << level;
+        Some((level, index))
+    })
+}

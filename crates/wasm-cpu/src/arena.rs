@@ -1,0 +1,319 @@
+//! The memory of one device: buffers of f32 named by number.
+//!
+//! Freed buffers are pooled by size class and handed out again, so that a training loop in its steady state allocates
+//! nothing. Buffers are plain vectors; JavaScript looks at them through their address, which does not change while they
+//! are in use.
+
+/// What the arena cannot do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ArenaError {
+    /// There is no room. Nothing that existed before is lost.
+    OutOfMemory {
+        /// Bytes of the buffer that was asked for.
+        bytes_wanted: f64,
+        /// Bytes of the buffers in use.
+        bytes_in_use: f64,
+    },
+    /// The number names no buffer, or one that the same call already writes.
+    UnknownBuffer {
+        /// The number.
+        handle: u32,
+    },
+}
+
+/// Buffers from here on are rounded to this many values (64 KiB, a page of wasm memory) ...
+const PAGE_VALUES: usize = 16 * 1024;
+/// ... if they have at least this many (1 MiB). Smaller ones have 8 classes per doubling.
+const LARGE_VALUES: usize = 256 * 1024;
+/// The smallest class: one line of cache.
+const SMALLEST_VALUES: usize = 16;
+/// Requests below this take fresh memory rather than break up a pooled buffer.
+const SPARING_VALUES: usize = 1024;
+
+#[derive(Debug)]
+struct Buffer {
+    /// As long as its class; only the first `length` values belong to the user.
+    values: Vec<f32>,
+    length: usize,
+}
+
+/// All buffers of a device.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    /// Handle h is slot h − 1; 0 stands for an absent buffer.
+    slots: Vec<Option<Buffer>>,
+    free_slots: Vec<usize>,
+    /// Freed buffers, sorted by size.
+    pool: Vec<Vec<f32>>,
+    values_in_use: usize,
+    values_peak: usize,
+    values_pooled: usize,
+    /// Requests that the pool could not serve.
+    allocations: usize,
+    /// Largest number of bytes in use.
+    pub(crate) limit_bytes: f64,
+}
+
+impl Arena {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            pool: Vec::new(),
+            values_in_use: 0,
+            values_peak: 0,
+            values_pooled: 0,
+            allocations: 0,
+            limit_bytes: f64::INFINITY,
+        }
+    }
+
+    pub(crate) fn bytes_in_use(&self) -> f64 {
+        bytes(self.values_in_use)
+    }
+
+    pub(crate) fn bytes_peak(&self) -> f64 {
+        bytes(self.values_peak)
+    }
+
+    pub(crate) fn bytes_pooled(&self) -> f64 {
+        bytes(self.values_pooled)
+    }
+
+    pub(crate) fn buffers(&self) -> usize {
+        self.slots.len() - self.free_slots.len()
+    }
+
+    pub(crate) fn allocations(&self) -> usize {
+        self.allocations
+    }
+
+    /// A buffer of `length` values, contents undefined.
+    pub(crate) fn allocate(&mut self, length: usize) -> Result<u32, ArenaError> {
+        let out_of_memory = ArenaError::OutOfMemory { bytes_wanted: bytes(length), bytes_in_use: self.bytes_in_use() };
+        let class = size_class(length).ok_or(out_of_memory.clone())?;
+        if self.bytes_in_use() + bytes(class) > self.limit_bytes {
+            return Err(out_of_memory);
+        }
+        let values = match self.take_pooled(class) {
+            Some(values) => values,
+            None => self.reserve(class).ok_or(out_of_memory)?,
+        };
+        self.values_in_use += class;
+        self.values_peak = self.values_peak.max(self.values_in_use);
+        let buffer = Some(Buffer { values, length });
+        let slot = self.free_slots.pop().unwrap_or(self.slots.len());
+        match self.slots.get_mut(slot) {
+            Some(free) => *free = buffer,
+            None => self.slots.push(buffer),
+        }
+        Ok(u32::try_from(slot + 1).unwrap_or(u32::MAX))
+    }
+
+    /// Gives a buffer back to the pool.
+    pub(crate) fn release(&mut self, handle: u32) -> Result<(), ArenaError> {
+        let slot = slot_of(handle).filter(|slot| *slot < self.slots.len());
+        let buffer = slot.and_then(|slot| self.slots[slot].take());
+        let (Some(slot), Some(Buffer { values, .. })) = (slot, buffer) else {
+            return Err(ArenaError::UnknownBuffer { handle });
+        };
+        self.free_slots.push(slot);
+        self.values_in_use -= values.len();
+        self.values_pooled += values.len();
+        let at = self.pool.partition_point(|pooled| pooled.len() <= values.len());
+        self.pool.insert(at, values);
+        Ok(())
+    }
+
+    /// Gives all pooled memory back to the allocator.
+    pub(crate) fn drop_pool(&mut self) {
+        self.pool.clear();
+        self.values_pooled = 0;
+    }
+
+    /// The values of a buffer.
+    pub(crate) fn get(&self, handle: u32) -> Result<&[f32], ArenaError> {
+        let buffer = slot_of(handle).and_then(|slot| self.slots.get(slot)?.as_ref());
+        let buffer = buffer.ok_or(ArenaError::UnknownBuffer { handle })?;
+        buffer.values.get(..buffer.length).ok_or(ArenaError::UnknownBuffer { handle })
+    }
+
+    /// The values of a buffer that may be absent.
+    pub(crate) fn get_optional(&self, handle: u32) -> Result<Option<&[f32]>, ArenaError> {
+        if handle == 0 { Ok(None) } else { self.get(handle).map(Some) }
+    }
+
+    /// Lends buffers for writing while others are read. Absent ones (handle 0) are `None`. While it is lent a buffer cannot
+    /// be read by its handle, so that input and output of a call never overlap by mistake.
+    pub(crate) fn lend<const COUNT: usize, T, E: From<ArenaError>>(
+        &mut self,
+        handles: [u32; COUNT],
+        call: impl FnOnce(&Self, [Option<&mut [f32]>; COUNT]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut lent: [Option<Vec<f32>>; COUNT] = [const { None }; COUNT];
+        let mut lengths = [0; COUNT];
+        let mut outcome = Ok(());
+        for ((handle, lent), length) in handles.into_iter().zip(&mut lent).zip(&mut lengths) {
+            if handle == 0 || outcome.is_err() {
+                continue;
+            }
+            outcome = self.get(handle).map(|values| *length = values.len());
+            if outcome.is_ok() {
+                *lent = self.buffer_mut(handle).map(|buffer| core::mem::take(&mut buffer.values));
+            }
+        }
+        let result = outcome.map_err(E::from).and_then(|()| {
+            let mut lengths = lengths.into_iter();
+            let slices = lent.each_mut().map(|lent| {
+                let length = lengths.next().unwrap_or(0);
+                lent.as_mut().and_then(|values| values.get_mut(..length))
+            });
+            call(self, slices)
+        });
+        for (handle, lent) in handles.into_iter().zip(lent) {
+            if let (Some(values), Some(buffer)) = (lent, self.buffer_mut(handle)) {
+                buffer.values = values;
+            }
+        }
+        result
+    }
+
+    fn buffer_mut(&mut self, handle: u32) -> Option<&mut Buffer> {
+        slot_of(handle).and_then(|slot| self.slots.get_mut(slot)?.as_mut())
+    }
+
+    fn take_pooled(&mut self, class: usize) -> Option<Vec<f32>> {
+        let at = self.pool.binary_search_by_key(&class, Vec::len).ok()?;
+        self.values_pooled -= class;
+        Some(self.pool.remove(at))
+    }
+
+    /// Fresh memory, for which pooled memory is given up first if it would do: otherwise a loop whose sizes vary would
+    /// take more and more.
+    fn reserve(&mut self, class: usize) -> Option<Vec<f32>> {
+        self.allocations += 1;
+        if class >= SPARING_VALUES && self.values_pooled >= class {
+            let at = self.pool.partition_point(|pooled| pooled.len() < class);
+            if at < self.pool.len() {
+                self.values_pooled -= self.pool.remove(at).len();
+            } else {
+                self.drop_pool();
+            }
+        }
+        try_reserve(class).or_else(|| {
+            self.drop_pool();
+            try_reserve(class)
+        })
+    }
+}
+
+fn try_reserve(values: usize) -> Option<Vec<f32>> {
+    let mut reserved = Vec::new();
+    reserved.try_reserve_exact(values).ok()?;
+    reserved.resize(values, 0.0);
+    Some(reserved)
+}
+
+fn slot_of(handle: u32) -> Option<usize> {
+    usize::try_from(handle).ok()?.checked_sub(1)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "memory has fewer than 2^53 bytes")]
+fn bytes(values: usize) -> f64 {
+    values as f64 * 4.0
+}
+
+/// The length that a buffer of `length` values really gets.
+fn size_class(length: usize) -> Option<usize> {
+    let length = length.max(SMALLEST_VALUES);
+    let step = if length >= LARGE_VALUES { PAGE_VALUES } else { (1 << length.ilog2()) / 8 };
+    length.checked_next_multiple_of(step.max(SMALLEST_VALUES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(arena: &Arena) -> (f64, f64) {
+        (arena.bytes_in_use(), arena.bytes_pooled())
+    }
+
+    #[test]
+    fn a_class_wastes_at_most_an_eighth_or_a_page() {
+        for length in (1..2_000_000).step_by(997) {
+            let class = size_class(length).expect("a moderate length");
+            assert!(class >= length && class - length <= (length / 8).max(SMALLEST_VALUES));
+            assert!(length < LARGE_VALUES || class - length < PAGE_VALUES);
+        }
+    }
+
+    #[test]
+    fn a_loop_in_its_steady_state_allocates_nothing() {
+        let mut arena = Arena::new();
+        let mut step = || {
+            let handles = [100, 5000, 300_000].map(|length| arena.allocate(length).expect("room"));
+            for handle in handles {
+                arena.release(handle).expect("in use");
+            }
+            arena.allocations()
+        };
+        let first = step();
+        assert_eq!([step(), step()], [first, first]);
+    }
+
+    #[test]
+    fn a_miss_gives_up_pooled_memory_first() {
+        let mut arena = Arena::new();
+        let handle = arena.allocate(1 << 20).expect("room");
+        arena.release(handle).expect("in use");
+        arena.allocate(1 << 19).expect("room");
+        assert_eq!(used(&arena), (bytes(1 << 19), 0.0));
+    }
+
+    #[test]
+    fn beyond_the_limit_nothing_is_lost() {
+        let mut arena = Arena::new();
+        let kept = arena.allocate(1000).expect("room");
+        let before = used(&arena);
+        arena.limit_bytes = 5000.0;
+        let expected = ArenaError::OutOfMemory { bytes_wanted: 4000.0, bytes_in_use: before.0 };
+        assert_eq!(arena.allocate(1000), Err(expected));
+        assert_eq!((used(&arena), arena.get(kept).map(<[f32]>::len)), (before, Ok(1000)));
+    }
+
+    #[test]
+    fn a_length_beyond_all_memory_is_an_error() {
+        let mut arena = Arena::new();
+        for length in [usize::MAX, usize::MAX / 8] {
+            assert!(matches!(arena.allocate(length), Err(ArenaError::OutOfMemory { .. })));
+        }
+        assert_eq!(used(&arena), (0.0, 0.0));
+    }
+
+    #[test]
+    fn handles_that_name_nothing_are_errors() {
+        let mut arena = Arena::new();
+        let handle = arena.allocate(1).expect("room");
+        arena.release(handle).expect("in use");
+        for handle in [0, handle, 7, u32::MAX] {
+            assert_eq!(arena.release(handle), Err(ArenaError::UnknownBuffer { handle }));
+            assert_eq!(arena.get(handle), Err(ArenaError::UnknownBuffer { handle }));
+        }
+    }
+
+    #[test]
+    fn a_lent_buffer_cannot_be_read_or_lent_twice_and_comes_back() {
+        let mut arena = Arena::new();
+        let handle = arena.allocate(3).expect("room");
+        let unknown = ArenaError::UnknownBuffer { handle };
+        let read = arena.lend([handle], |arena, _| arena.get(handle).map(<[f32]>::len));
+        assert_eq!(read, Err(unknown.clone()));
+        let twice = arena.lend([handle, handle], |_, _| Ok::<_, ArenaError>(()));
+        assert_eq!(twice, Err(unknown));
+        let filled = arena.lend([handle, 0], |_, [values, none]| {
+            values.expect("present").fill(2.0);
+            Ok::<_, ArenaError>(none.is_none())
+        });
+        assert_eq!((filled, arena.get(handle)), (Ok(true), Ok(&[2.0; 3][..])));
+    }
+}

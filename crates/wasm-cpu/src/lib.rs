@@ -1,0 +1,13 @@
+//! Bindings of the kernels for one CPU device: no arithmetic here.
+//!
+//! Buffers are named by handles, 0 standing for an absent one. Partials travel as bytes. A call that fails throws an
+//! `Error` with a `kind`, and has changed nothing.
+
+mod arena;
+mod error;
+mod kernels;
+mod steps;
+
+pub use arena::ArenaError;
+pub use error::CallError;
+pub use kernels::CpuKernels;

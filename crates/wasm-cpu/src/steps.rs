@@ -1,0 +1,201 @@
+//! The steps of a batch that is spread over several devices.
+
+use syncbn_core::{Affine, Eps, EpsMode, Merged, Partial, Running};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::error::CallError;
+use crate::kernels::{CpuKernels, layout, numerics};
+
+/// A sample number of JavaScript, where integers are exact up to 2^53.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates; NaN becomes 0")]
+fn sample(number: f64) -> u64 {
+    number as u64
+}
+
+fn finish(bytes: &[u8]) -> Result<Merged, CallError> {
+    Ok(Partial::from_bytes(bytes)?.finish()?)
+}
+
+#[wasm_bindgen]
+#[allow(clippy::missing_errors_doc, reason = "every call fails alike: see the crate")]
+#[allow(clippy::too_many_arguments, reason = "numbers cross the border without allocation, structs do not")]
+impl CpuKernels {
+    /// Partial moments of a shard.
+    pub fn moments(
+        &self,
+        x: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        first_sample: f64,
+    ) -> Result<Vec<u8>, CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        Ok(syncbn_core::moments(self.arena.get(x)?, &layout, sample(first_sample))?.to_bytes())
+    }
+
+    /// Partial Σx of a shard.
+    pub fn total(
+        &self,
+        x: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        first_sample: f64,
+    ) -> Result<Vec<u8>, CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        Ok(syncbn_core::total(self.arena.get(x)?, &layout, sample(first_sample))?.to_bytes())
+    }
+
+    /// Partial Σ(x − m)² of a shard; `total` is the merged one of the whole batch.
+    pub fn deviations(
+        &self,
+        x: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        first_sample: f64,
+        total: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        let centre = syncbn_core::centre_of(&finish(total)?)?;
+        let partial = syncbn_core::deviations(self.arena.get(x)?, &centre, &layout, sample(first_sample))?;
+        Ok(partial.to_bytes())
+    }
+
+    /// Partial backward sums of a shard.
+    #[wasm_bindgen(js_name = backwardReduce)]
+    pub fn backward_reduce(
+        &self,
+        dy: u32,
+        x: u32,
+        statistics: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        first_sample: f64,
+    ) -> Result<Vec<u8>, CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        let (dy, x, statistics) = (self.arena.get(dy)?, self.arena.get(x)?, self.arena.get(statistics)?);
+        Ok(syncbn_core::backward_reduce(dy, x, statistics, &layout, sample(first_sample))?.to_bytes())
+    }
+
+    /// Merges partials that are laid end to end, in order of samples.
+    pub fn merge(&self, partials: &[u8]) -> Result<Vec<u8>, CallError> {
+        Ok(Partial::merge_bytes(partials)?.to_bytes())
+    }
+
+    /// Statistics of a whole batch.
+    pub fn finalize(&mut self, merged: &[u8], eps: f64, clamp: bool, statistics: u32) -> Result<(), CallError> {
+        let merged = finish(merged)?;
+        let eps = Eps { value: eps, mode: if clamp { EpsMode::Clamp } else { EpsMode::Plus } };
+        self.arena.lend([statistics], |_, [statistics]| {
+            Ok(syncbn_core::finalize(&merged, eps, statistics.unwrap_or_default())?)
+        })
+    }
+
+    /// The running statistics after a batch.
+    #[wasm_bindgen(js_name = updateRunning)]
+    pub fn update_running(
+        &mut self,
+        merged: &[u8],
+        running_mean: u32,
+        running_var: u32,
+        next_mean: u32,
+        next_var: u32,
+        momentum: f64,
+    ) -> Result<(), CallError> {
+        let merged = finish(merged)?;
+        self.arena.lend([next_mean, next_var], |arena, [next_mean, next_variance]| {
+            let (mean, variance) = (arena.get(running_mean)?, arena.get(running_var)?);
+            let (next_mean, next_variance) = (next_mean.unwrap_or_default(), next_variance.unwrap_or_default());
+            let mut running = Running { mean, variance, next_mean, next_variance, momentum };
+            Ok(syncbn_core::update_running(&merged, &mut running)?)
+        })
+    }
+
+    /// Statistics from the running ones, for evaluation.
+    #[wasm_bindgen(js_name = evaluationStatistics)]
+    pub fn evaluation_statistics(
+        &mut self,
+        running_mean: u32,
+        running_var: u32,
+        torch: bool,
+        eps: f64,
+        statistics: u32,
+    ) -> Result<(), CallError> {
+        self.arena.lend([statistics], |arena, [statistics]| {
+            let (mean, var) = (arena.get(running_mean)?, arena.get(running_var)?);
+            let statistics = statistics.unwrap_or_default();
+            Ok(syncbn_core::evaluation_statistics(mean, var, numerics(torch), eps, statistics)?)
+        })
+    }
+
+    /// Normalizes a shard; `y` may be `x`.
+    pub fn normalize(
+        &mut self,
+        x: u32,
+        y: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        torch: bool,
+        statistics: u32,
+        weight: u32,
+        bias: u32,
+    ) -> Result<(), CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        self.arena.lend([y], |arena, [values]| {
+            let affine = Affine { weight: arena.get_optional(weight)?, bias: arena.get_optional(bias)? };
+            let x = if x == y { None } else { Some(arena.get(x)?) };
+            let statistics = arena.get(statistics)?;
+            let values = values.unwrap_or_default();
+            Ok(syncbn_core::normalize(x, values, &layout, numerics(torch), statistics, &affine)?)
+        })
+    }
+
+    /// Gradients of weight and bias; each may be 0: not wanted.
+    #[wasm_bindgen(js_name = backwardParameters)]
+    pub fn backward_parameters(
+        &mut self,
+        sums: &[u8],
+        statistics: u32,
+        dweight: u32,
+        dbias: u32,
+    ) -> Result<(), CallError> {
+        let sums = finish(sums)?;
+        self.arena.lend([dweight, dbias], |arena, [dweight, dbias]| {
+            Ok(syncbn_core::backward_parameters(&sums, arena.get(statistics)?, dweight, dbias)?)
+        })
+    }
+
+    /// Input gradient of a shard; `dx` may be `dy`. Without `sums`: evaluation.
+    #[allow(clippy::needless_pass_by_value, reason = "wasm-bindgen lends slices but not optional ones")]
+    #[wasm_bindgen(js_name = backwardInput)]
+    pub fn backward_input(
+        &mut self,
+        x: u32,
+        dy: u32,
+        dx: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        statistics: u32,
+        weight: u32,
+        sums: Option<Vec<u8>>,
+    ) -> Result<(), CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        let sums = sums.as_deref().map(finish).transpose()?;
+        self.arena.lend([dx], |arena, [gradient]| {
+            let dy = if dy == dx { None } else { Some(arena.get(dy)?) };
+            let (x, statistics, weight) = (arena.get(x)?, arena.get(statistics)?, arena.get_optional(weight)?);
+            let gradient = gradient.unwrap_or_default();
+            Ok(syncbn_core::backward_input(dy, x, gradient, &layout, statistics, weight, sums.as_ref())?)
+        })
+    }
+}

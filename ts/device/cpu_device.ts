@@ -1,0 +1,361 @@
+/**
+ * A device in the calling thread: an instance of the CPU kernels with its own memory. Commands are done when they return;
+ * several of these devices take turns on one core.
+ */
+
+import { DeviceMismatchError, NotInitializedError } from '../errors.ts';
+import {
+  compileCpuKernels,
+  instantiateCpuKernels,
+  translateKernelError,
+  type CpuInstance,
+  type CpuKernels,
+} from '../wasm/cpu_kernels.ts';
+import type {
+  BackwardInputArguments,
+  BatchLayout,
+  BatchNormArguments,
+  BatchNormBackwardArguments,
+  Device,
+  DeviceBuffer,
+  EpsMode,
+  MemoryUsage,
+  NormalizeArguments,
+  Numerics,
+  Rows,
+  RunningUpdate,
+  ShardArguments,
+} from './device.ts';
+
+/** Buffers of the kernels have numbers from 1. */
+const ABSENT = 0;
+
+class CpuBuffer implements DeviceBuffer {
+  readonly device: CpuDevice;
+  readonly length: number;
+  /** {@link ABSENT} after release. */
+  handle: number;
+  readonly byteOffset: number;
+
+  constructor(device: CpuDevice, length: number, handle: number, byteOffset: number) {
+    this.device = device;
+    this.length = length;
+    this.handle = handle;
+    this.byteOffset = byteOffset;
+  }
+}
+
+/** `cpu:0`, `cpu:1`, … */
+export class CpuDevice implements Device {
+  readonly kind = 'cpu';
+  readonly name: string;
+  #instance: CpuInstance | null = null;
+  #memoryLimit = Infinity;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get isReady(): boolean {
+    return this.#instance !== null;
+  }
+
+  async ready(): Promise<void> {
+    await compileCpuKernels();
+    if (this.#instance === null) {
+      this.#instance = instantiateCpuKernels();
+      this.#instance.kernels.memoryLimit = this.#memoryLimit;
+    }
+  }
+
+  get memoryLimit(): number {
+    return this.#memoryLimit;
+  }
+
+  set memoryLimit(bytes: number) {
+    this.#memoryLimit = bytes;
+    if (this.#instance !== null) {
+      this.#instance.kernels.memoryLimit = bytes;
+    }
+  }
+
+  memoryUsage(): MemoryUsage {
+    if (this.#instance === null) {
+      return { bytesInUse: 0, bytesPeak: 0, bytesPooled: 0, bytesReserved: 0, buffers: 0 };
+    }
+    const { bytesInUse, bytesPeak, bytesPooled, buffers } = this.#instance.kernels;
+    return { bytesInUse, bytesPeak, bytesPooled, bytesReserved: this.#instance.memory.buffer.byteLength, buffers };
+  }
+
+  allocate(length: number): DeviceBuffer {
+    return this.#call((kernels) => {
+      const handle = kernels.allocate(length);
+      return new CpuBuffer(this, length, handle, kernels.address(handle));
+    });
+  }
+
+  release(buffer: DeviceBuffer): void {
+    const own = this.#own(buffer);
+    this.#call((kernels) => kernels.release(own.handle));
+    own.handle = ABSENT;
+  }
+
+  write(buffer: DeviceBuffer, data: Float32Array): void {
+    this.#view(buffer).set(data);
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- What a device throws while reading rejects the promise.
+  async read(buffer: DeviceBuffer): Promise<Float32Array> {
+    return this.#view(buffer).slice();
+  }
+
+  copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void> {
+    const { buffer } = source;
+    if (buffer instanceof CpuBuffer) {
+      copyRows(buffer.device.#view(buffer), source, this.#view(target.buffer), target, rowLength, rows);
+      return;
+    }
+    return buffer.device.read(buffer).then((values) => {
+      copyRows(values, source, this.#view(target.buffer), target, rowLength, rows);
+    });
+  }
+
+  fill(target: DeviceBuffer, value: number): void {
+    this.#call((kernels) => kernels.fill(this.#handle(target), value));
+  }
+
+  add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void {
+    this.#call((kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#handle(target)));
+  }
+
+  permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void {
+    this.#call((kernels) => kernels.permute(this.#handle(source), this.#handle(target), ...shape(layout)));
+  }
+
+  batchNorm(args: BatchNormArguments): void {
+    const { running } = args;
+    this.#call((kernels) =>
+      kernels.batchNorm(
+        this.#handle(args.x),
+        this.#handle(args.y),
+        ...shape(args.layout),
+        isTorch(args.numerics),
+        args.eps,
+        this.#handle(args.weight),
+        this.#handle(args.bias),
+        this.#handle(args.statistics),
+        this.#handle(running?.mean),
+        this.#handle(running?.variance),
+        this.#handle(running?.nextMean),
+        this.#handle(running?.nextVariance),
+        running?.momentum ?? 0,
+      ),
+    );
+  }
+
+  batchNormBackward(args: BatchNormBackwardArguments): void {
+    this.#call((kernels) =>
+      kernels.batchNormBackward(
+        this.#handle(args.x),
+        this.#handle(args.dy),
+        this.#handle(args.dx),
+        ...shape(args.layout),
+        this.#handle(args.statistics),
+        this.#handle(args.weight),
+        this.#handle(args.dweight),
+        this.#handle(args.dbias),
+        args.batchStatistics,
+      ),
+    );
+  }
+
+  moments({ x, layout, firstSample }: ShardArguments): Promise<Uint8Array> {
+    return this.#result((kernels) => kernels.moments(this.#handle(x), ...shape(layout), firstSample));
+  }
+
+  total({ x, layout, firstSample }: ShardArguments): Promise<Uint8Array> {
+    return this.#result((kernels) => kernels.total(this.#handle(x), ...shape(layout), firstSample));
+  }
+
+  deviations(args: ShardArguments & { readonly total: Uint8Array }): Promise<Uint8Array> {
+    const { x, layout, firstSample, total } = args;
+    return this.#result((kernels) => kernels.deviations(this.#handle(x), ...shape(layout), firstSample, total));
+  }
+
+  backwardReduce(
+    args: ShardArguments & { readonly dy: DeviceBuffer; readonly statistics: DeviceBuffer },
+  ): Promise<Uint8Array> {
+    return this.#result((kernels) =>
+      kernels.backwardReduce(
+        this.#handle(args.dy),
+        this.#handle(args.x),
+        this.#handle(args.statistics),
+        ...shape(args.layout),
+        args.firstSample,
+      ),
+    );
+  }
+
+  merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
+    return this.#result((kernels) => kernels.merge(endToEnd(partials)));
+  }
+
+  finalize(args: {
+    readonly merged: Uint8Array;
+    readonly eps: number;
+    readonly epsMode: EpsMode;
+    readonly statistics: DeviceBuffer;
+  }): void {
+    const clamp = args.epsMode === 'clamp';
+    this.#call((kernels) => kernels.finalize(args.merged, args.eps, clamp, this.#handle(args.statistics)));
+  }
+
+  updateRunning({ merged, running }: { readonly merged: Uint8Array; readonly running: RunningUpdate }): void {
+    this.#call((kernels) =>
+      kernels.updateRunning(
+        merged,
+        this.#handle(running.mean),
+        this.#handle(running.variance),
+        this.#handle(running.nextMean),
+        this.#handle(running.nextVariance),
+        running.momentum,
+      ),
+    );
+  }
+
+  evaluationStatistics(args: {
+    readonly runningMean: DeviceBuffer;
+    readonly runningVar: DeviceBuffer;
+    readonly numerics: Numerics;
+    readonly eps: number;
+    readonly statistics: DeviceBuffer;
+  }): void {
+    this.#call((kernels) =>
+      kernels.evaluationStatistics(
+        this.#handle(args.runningMean),
+        this.#handle(args.runningVar),
+        isTorch(args.numerics),
+        args.eps,
+        this.#handle(args.statistics),
+      ),
+    );
+  }
+
+  normalize(args: NormalizeArguments): void {
+    this.#call((kernels) =>
+      kernels.normalize(
+        this.#handle(args.x),
+        this.#handle(args.y),
+        ...shape(args.layout),
+        isTorch(args.numerics),
+        this.#handle(args.statistics),
+        this.#handle(args.weight),
+        this.#handle(args.bias),
+      ),
+    );
+  }
+
+  backwardParameters(args: {
+    readonly sums: Uint8Array;
+    readonly statistics: DeviceBuffer;
+    readonly dweight: DeviceBuffer | null;
+    readonly dbias: DeviceBuffer | null;
+  }): void {
+    this.#call((kernels) =>
+      kernels.backwardParameters(
+        args.sums,
+        this.#handle(args.statistics),
+        this.#handle(args.dweight),
+        this.#handle(args.dbias),
+      ),
+    );
+  }
+
+  backwardInput(args: BackwardInputArguments): void {
+    this.#call((kernels) =>
+      kernels.backwardInput(
+        this.#handle(args.x),
+        this.#handle(args.dy),
+        this.#handle(args.dx),
+        ...shape(args.layout),
+        this.#handle(args.statistics),
+        this.#handle(args.weight),
+        args.sums,
+      ),
+    );
+  }
+
+  #call<T>(command: (kernels: CpuKernels) => T): T {
+    if (this.#instance === null) {
+      throw new NotInitializedError();
+    }
+    try {
+      return command(this.#instance.kernels);
+    } catch (error) {
+      throw translateKernelError(error, this.name);
+    }
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
+  async #result(command: (kernels: CpuKernels) => Uint8Array): Promise<Uint8Array> {
+    return this.#call(command);
+  }
+
+  #own(buffer: DeviceBuffer): CpuBuffer {
+    if (!(buffer instanceof CpuBuffer) || buffer.device !== this) {
+      throw new DeviceMismatchError('command', [this.name, buffer.device.name]);
+    }
+    return buffer;
+  }
+
+  #handle(buffer: DeviceBuffer | null | undefined): number {
+    return buffer === null || buffer === undefined ? ABSENT : this.#own(buffer).handle;
+  }
+
+  /** The values of a buffer. Growing the memory detaches views, so none is kept. */
+  #view(buffer: DeviceBuffer): Float32Array {
+    const own = this.#own(buffer);
+    if (this.#instance === null || own.handle === ABSENT) {
+      throw new RangeError(`device ${this.name}: expected a buffer in use, got one that was released`);
+    }
+    return new Float32Array(this.#instance.memory.buffer, own.byteOffset, own.length);
+  }
+}
+
+/** Arguments of every kernel that walks over a batch. */
+function shape({ samples, channels, length, format }: BatchLayout): [number, number, number, boolean] {
+  return [samples, channels, length, format === 'channels_last'];
+}
+
+function isTorch(numerics: Numerics): boolean {
+  return numerics === 'torch';
+}
+
+function endToEnd(partials: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(partials.reduce((sum, partial) => sum + partial.length, 0));
+  let offset = 0;
+  for (const partial of partials) {
+    bytes.set(partial, offset);
+    offset += partial.length;
+  }
+  return bytes;
+}
+
+/** Copies within one memory or between two; the views may overlap, as `set` allows. */
+function copyRows(
+  source: Float32Array,
+  from: Rows,
+  target: Float32Array,
+  to: Rows,
+  rowLength: number,
+  rows: number,
+): void {
+  if (from.stride === rowLength && to.stride === rowLength) {
+    target.set(source.subarray(from.offset, from.offset + rows * rowLength), to.offset);
+    return;
+  }
+  for (let row = 0; row < rows; row += 1) {
+    const begin = from.offset + row * from.stride;
+    target.set(source.subarray(begin, begin + rowLength), to.offset + row * to.stride);
+  }
+}
