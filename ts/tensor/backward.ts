@@ -3,22 +3,30 @@
  * order, and gradients reach the leaves only when every node has succeeded.
  */
 
+import type { Device } from '../device/device.ts';
+import { accumulateGrads } from './accumulate_grad.ts';
 import type { Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
+import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
- * Runs the graph behind a tensor.
+ * Runs the graph behind a tensor. The graph is safe from being freed once this function has been called.
+ *
  * @param start - where the tensor came from.
  * @param dy - its gradient; belongs to the pass from now on.
+ * @param device - where the tensor and its gradient are.
  */
-export async function runBackward(start: Edge, dy: Tensor): Promise<void> {
+export async function runBackward(start: Edge, dy: Tensor, device: Device): Promise<void> {
   const pass = new BackwardPass();
+  pass.own(dy);
+  const nodes = nodesBehind(start).map((node) => node.retain());
   try {
-    const nodes = nodesBehind(start);
     nodes.forEach((node) => node.checkAlive());
-    pass.own(dy);
+    if (!device.isReady) {
+      await device.ready();
+    }
     await pass.deliver(start, dy);
     for (const node of nodes) {
       await pass.run(node);
@@ -26,6 +34,7 @@ export async function runBackward(start: Edge, dy: Tensor): Promise<void> {
     await pass.commit();
   } finally {
     pass.end();
+    nodes.forEach((node) => node.release());
   }
 }
 
@@ -44,13 +53,15 @@ class BackwardPass {
   async deliver(edge: Edge, gradient: Tensor): Promise<void> {
     if ('leaf' in edge.target) {
       const { leaf } = edge.target;
-      this.#leaves.set(leaf, await this.#sum(this.#leaves.get(leaf) ?? null, gradient));
+      const sum = this.#leaves.get(leaf);
+      this.#leaves.set(leaf, sum === undefined ? gradient : await this.#sum(sum, gradient));
       return;
     }
     const { node, index } = edge.target;
     const slots = this.#waiting.get(node) ?? [];
     this.#waiting.set(node, slots);
-    slots[index] = await this.#sum(slots[index] ?? null, gradient);
+    const sum = slots[index] ?? null;
+    slots[index] = sum === null ? gradient : await this.#sum(sum, gradient);
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
@@ -63,19 +74,14 @@ class BackwardPass {
     const gradients = Array.from(slots, (gradient) => gradient ?? null);
     // Nobody but the pass holds these, so the node may write its results over them.
     gradients.forEach((gradient) => gradient?.donate());
-    const results = this.#claim(await node.run(gradients));
-    const { edges } = node;
-    if (results.length !== edges.length) {
-      throw new RangeError(
-        `backward of ${node.name}: expected ${edges.length} gradients, one per input and null where there is none, got ${results.length}`,
-      );
-    }
-    gradients.forEach((gradient) => {
+    const start = upcomingSerial();
+    const results = this.#claim(node, await node.run(gradients), gradients, start);
+    for (const gradient of gradients) {
       if (gradient !== null && !results.includes(gradient)) {
         this.#drop(gradient);
       }
-    });
-    for (const [i, edge] of edges.entries()) {
+    }
+    for (const [i, edge] of node.edges.entries()) {
       const gradient = results[i] ?? null;
       if (gradient === null) {
         continue;
@@ -90,40 +96,39 @@ class BackwardPass {
     node.free();
   }
 
-  /** Adds the gradients of the leaves to their `grad`. */
+  /** Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. */
   async commit(): Promise<void> {
-    for (const [leaf, gradient] of this.#leaves) {
-      if (leaf.grad === null) {
-        this.#owned.delete(gradient);
-        leaf.grad = gradient.undonated();
-      } else {
-        await leaf.grad.accumulate(gradient);
-      }
-    }
+    await accumulateGrads(this.#leaves, this.#owned);
   }
 
   end(): void {
     this.#owned.forEach((gradient) => gradient.dispose());
   }
 
-  /** Takes over the results of a node. One tensor may be the gradient of several inputs; each needs its own handle. */
-  #claim(results: Gradients): Gradients {
-    const seen = new Set<Tensor>();
+  /**
+   * Takes over the results of a node. The pass may own a tensor that was made by the node, or that it gave to the node,
+   * once; of all others, such as one saved for several passes or returned for two inputs, it takes a handle of its own.
+   */
+  #claim(node: GraphNode, results: Gradients, given: Gradients, start: number): Gradients {
+    if (results.length !== node.edges.length) {
+      throw new RangeError(
+        `backward of ${node.name}: expected ${node.edges.length} gradients, one per input and null where there is none, got ${results.length}`,
+      );
+    }
+    const claimed = new Set<Tensor>();
     return results.map((result) => {
-      if (result === null || result === undefined) {
+      if (result === null) {
         return null;
       }
-      const gradient = seen.has(result) ? result.detach() : result;
-      seen.add(gradient);
+      const isOurs = (result.serial >= start || given.includes(result)) && !claimed.has(result);
+      const gradient = isOurs ? result : result.detach();
+      claimed.add(gradient);
       this.own(gradient);
       return gradient;
     });
   }
 
-  async #sum(sum: Tensor | null, gradient: Tensor): Promise<Tensor> {
-    if (sum === null) {
-      return gradient;
-    }
+  async #sum(sum: Tensor, gradient: Tensor): Promise<Tensor> {
     const total = await sum.plus(gradient);
     this.own(total);
     this.#drop(sum);
@@ -144,7 +149,11 @@ function nodesBehind(start: Edge): GraphNode[] {
   for (let edge = open.pop(); edge !== undefined; edge = open.pop()) {
     if ('node' in edge.target && !found.has(edge.target.node)) {
       found.add(edge.target.node);
-      open.push(...edge.target.node.edges.filter((next) => next !== null));
+      for (const next of edge.target.node.edges) {
+        if (next !== null) {
+          open.push(next);
+        }
+      }
     }
   }
   return [...found].sort((a, b) => b.sequence - a.sequence);

@@ -1,35 +1,12 @@
 /** Differentiable operations written by the user: PyTorch's `autograd.Function`. */
 
+import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
+import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
 import { Tensor } from './tensor.ts';
-
-/** Carries values from `forward` to `backward`. */
-export class FunctionContext {
-  /** Anything that is no tensor: shapes, strides, host arrays. */
-  readonly attributes: Record<string, unknown> = {};
-  /** Which inputs want a gradient, in order; no others need computing. */
-  readonly needsInputGrad: readonly boolean[];
-  #saved: readonly Tensor[] = [];
-
-  /** @internal */
-  constructor(needsInputGrad: readonly boolean[]) {
-    this.needsInputGrad = needsInputGrad;
-  }
-
-  /** Keeps tensors until `backward` has run; inputs, outputs and others alike. */
-  saveForBackward(...tensors: readonly Tensor[]): void {
-    this.#saved.forEach((old) => old.dispose());
-    this.#saved = tensors.map((saved) => saved.detach());
-  }
-
-  /** What `saveForBackward` was given, in order; not part of the graph. */
-  get savedTensors(): readonly Tensor[] {
-    return this.#saved;
-  }
-}
 
 /** What {@link defineFunction} takes. Both functions may be asynchronous. */
 export interface FunctionDefinition<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]> {
@@ -39,23 +16,27 @@ export interface FunctionDefinition<Inputs extends readonly unknown[], Output ex
   readonly forward: (context: FunctionContext, ...inputs: Inputs) => Output | Promise<Output>;
   /**
    * Computes the gradients of the inputs, one per input in order, `null` for what is no tensor or is not wanted; a
-   * single tensor for a function of one input. Takes one gradient per output, each its own device and shape. The gradients
-   * returned pass to the tape, which disposes them after use.
+   * single tensor for a function of one input. Takes one gradient per output, each on the output's device and of its
+   * shape, zeros for an output that was not used. A tensor made inside and returned passes to the tape.
    */
   readonly backward: (context: FunctionContext, ...gradients: Tensor[]) => GradientResult | Promise<GradientResult>;
 }
 
-type GradientResult = Tensor | null | Gradients;
+/** What a backward may return. */
+export type GradientResult = Tensor | null | Gradients;
 
 /**
  * Makes a differentiable operation.
  *
  * @example
+ * ```ts
  * const double = defineFunction({
  *   forward: async (_context, x: Tensor) => tensor((await x.data()).map((v) => 2 * v), x.shape, { device: x.device }),
  *   backward: async (_context, dy) => tensor((await dy.data()).map((v) => 2 * v), dy.shape, { device: dy.device }),
  * });
  * const y = await double(x);
+ * ```
+ * @throws TypeError unless given two functions.
  */
 export function defineFunction<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]>(
   definition: FunctionDefinition<Inputs, Output>,
@@ -68,70 +49,111 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
     const tensors = inputs.map((input) => (input instanceof Tensor ? input : null));
     const isRecorded = isGradEnabled();
     const context = new FunctionContext(tensors.map((input) => isRecorded && input?.requiresGrad === true));
-    const detached = inputs.map((input) => (input instanceof Tensor ? input.detach() : input));
+    const views = inputs.map((input) => (input instanceof Tensor ? input.detach() : input));
+    const shells: Shell[] = [];
+    const node = context.needsInputGrad.includes(true)
+      ? new GraphNode({
+          name,
+          inputs: tensors,
+          saved: [],
+          backward: (gradients) => runBackward(name, backward, context, shells, gradients),
+        })
+      : null;
+    const start = upcomingSerial();
     try {
       // The same values in the same places: only the graph is cut off.
-      const output = await forward(context, ...(detached as unknown as Inputs));
-      return record(name, tensors, context, backward, output, detached);
+      const output = await forward(context, ...(views as unknown as Inputs));
+      const isMany = Array.isArray(output);
+      const outputs = checkOutputs(name, isMany ? output : [output]);
+      shells.push(...outputs.map(({ storage: { device }, shape, memoryFormat }) => ({ device, shape, memoryFormat })));
+      const recorded = outputs.map((item, index) => asOutput(item, start, node && { node, index }));
+      if (node === null) {
+        context.release();
+      } else {
+        node.own(context.savedTensors);
+      }
+      outputs.filter((item) => item.serial >= start && !recorded.includes(item)).forEach((item) => item.dispose());
+      tensors.forEach((input) => input?.isDonated === true && input.dispose());
+      // An array in, an array out; a tensor in, a tensor out.
+      return (isMany ? recorded : recorded[0]) as Output;
+    } catch (error) {
+      context.release();
+      node?.free();
+      throw error;
     } finally {
-      detached.forEach((input) => {
-        if (input instanceof Tensor) {
-          input.dispose();
-        }
-      });
+      views.forEach((view) => view instanceof Tensor && view.dispose());
     }
   };
 }
 
-function record<Output extends Tensor | readonly Tensor[]>(
-  name: string,
-  inputs: readonly (Tensor | null)[],
-  context: FunctionContext,
-  backward: (context: FunctionContext, ...gradients: Tensor[]) => GradientResult | Promise<GradientResult>,
-  output: Output,
-  detached: readonly unknown[],
-): Output {
-  const outputs: readonly unknown[] = Array.isArray(output) ? output : [output];
-  const shells = outputs.map((item, i) => {
-    if (!(item instanceof Tensor)) {
-      throw new TypeError(`forward of ${name}: expected a Tensor or an array of tensors, got ${typeof item} at ${i}`);
+/** What is known of an output when its gradient is zero. */
+interface Shell {
+  readonly device: Tensor['storage']['device'];
+  readonly shape: Tensor['shape'];
+  readonly memoryFormat: Tensor['memoryFormat'];
+}
+
+function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tensor[] {
+  for (const [i, output] of outputs.entries()) {
+    if (!(output instanceof Tensor)) {
+      throw new TypeError(`forward of ${name}: expected a Tensor or an array of tensors, got ${typeof output} at ${i}`);
     }
-    return { storage: item.storage, shape: item.shape, memoryFormat: item.memoryFormat };
-  });
-  const isRecorded = context.needsInputGrad.includes(true);
-  if (!isRecorded) {
-    context.saveForBackward();
   }
-  const node = isRecorded
-    ? new GraphNode({
-        name,
-        inputs,
-        saved: [],
-        owned: context.savedTensors,
-        backward: async (gradients) => {
-          const given = await Promise.all(
-            shells.map(async ({ storage: { device }, shape, memoryFormat }, i) => {
-              const length = elementCount(shape);
-              const zeros = async (): Promise<Tensor> =>
-                new Tensor({ storage: await filled(device, length, (b) => device.fill(b, 0)), shape, memoryFormat });
-              return gradients[i] ?? (await zeros());
-            }),
-          );
-          const result = await backward(context, ...given);
-          return result instanceof Tensor || result === null ? [result] : result;
-        },
-      })
-    : null;
-  const recorded = outputs.map((item, index) => {
-    const original = item as Tensor;
-    const source = node === null ? null : { node, index };
-    const { shape, memoryFormat } = original;
-    const result = new Tensor({ storage: original.storage.retain(), shape, memoryFormat, source });
-    if (!detached.includes(original)) {
-      original.dispose();
+  return outputs as readonly Tensor[];
+}
+
+/**
+ * The output as the caller gets it. A tensor that the function has made becomes part of the graph itself; of an input, or
+ * of a tensor that existed before, the caller gets another handle.
+ */
+function asOutput(item: Tensor, start: number, source: Parameters<Tensor['recordAs']>[0] | null): Tensor {
+  if (item.serial >= start && !item.requiresGrad) {
+    if (source !== null) {
+      item.recordAs(source);
     }
-    return result;
+    return item;
+  }
+  const { shape, memoryFormat } = item;
+  return new Tensor({ storage: item.storage.retain(), shape, memoryFormat, source });
+}
+
+async function runBackward(
+  name: string,
+  backward: (context: FunctionContext, ...gradients: Tensor[]) => GradientResult | Promise<GradientResult>,
+  context: FunctionContext,
+  shells: readonly Shell[],
+  gradients: Gradients,
+): Promise<Gradients> {
+  const zeros: Tensor[] = [];
+  let results: readonly unknown[] = [];
+  try {
+    const given: Tensor[] = [];
+    for (const [i, shell] of shells.entries()) {
+      const gradient = gradients[i] ?? (await zerosOf(shell));
+      if (gradient !== gradients[i]) {
+        zeros.push(gradient);
+      }
+      // The function may use its gradient twice, so operations inside must not dispose it.
+      given.push(gradient.undonated());
+    }
+    const result: unknown = await backward(context, ...given);
+    results = Array.isArray(result) ? result : [result];
+    return checkGradients(name, results);
+  } finally {
+    zeros.filter((zero) => !results.includes(zero)).forEach((zero) => zero.dispose());
+  }
+}
+
+async function zerosOf({ device, shape, memoryFormat }: Shell): Promise<Tensor> {
+  const storage = await filled(device, elementCount(shape), (buffer) => device.fill(buffer, 0));
+  return new Tensor({ storage, shape, memoryFormat });
+}
+
+function checkGradients(name: string, results: readonly unknown[]): Gradients {
+  return results.map((result, i) => {
+    if (result !== null && result !== undefined && !(result instanceof Tensor)) {
+      throw new TypeError(`backward of ${name}: expected a Tensor or null for input ${i}, got ${typeof result}`);
+    }
+    return result ?? null;
   });
-  // An array in, an array out; a tensor in, a tensor out.
-  return (Array.isArray(output) ? recorded : recorded[0]) as Output;
 }

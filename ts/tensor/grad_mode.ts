@@ -1,5 +1,7 @@
 /** Whether operations are recorded for the backward pass. */
 
+import { isThenable } from './thenable.ts';
+
 let disabledDepth = 0;
 let concurrentReplicas = 0;
 
@@ -52,8 +54,4 @@ export async function whileReplicasRun<T>(run: () => Promise<T>): Promise<T> {
   } finally {
     concurrentReplicas -= 1;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

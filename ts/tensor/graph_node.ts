@@ -12,9 +12,15 @@ import type { Tensor } from './tensor.ts';
 /** Gradients in the order of the outputs or inputs; `null` where none flows or none is wanted. */
 export type Gradients = readonly (Tensor | null)[];
 
+/** One output of a node. */
+export interface Source {
+  readonly node: GraphNode;
+  readonly index: number;
+}
+
 /** Where a gradient goes: into output `index` of the node that made the input, or to a leaf. */
 export interface Edge {
-  readonly target: { readonly node: GraphNode; readonly index: number } | { readonly leaf: Tensor };
+  readonly target: Source | { readonly leaf: Tensor };
   readonly shape: Shape;
   readonly device: string;
 }
@@ -26,43 +32,47 @@ export interface GraphNodeOptions {
   readonly inputs: readonly (Tensor | null)[];
   /** Memory to hold until backward has run. */
   readonly saved: readonly Storage[];
-  /** Tensors whose handles belong to the node. */
-  readonly owned?: readonly Tensor[];
   /**
-   * Gradients of the outputs to gradients of the inputs. A `null` output gradient means zero. The tensors returned pass to
-   * the tape, which disposes them; those received belong to the tape too and may be donated when marked so.
+   * Gradients of the outputs to gradients of the inputs. A `null` output gradient, or one missing at the end, means zero.
+   * The tensors returned pass to the tape, which disposes them; those received belong to the tape too and may be written
+   * over where they are overwritable.
    */
   readonly backward: (gradients: Gradients) => Gradients | Promise<Gradients>;
 }
 
 let nextSequence = 0;
 
+/**
+ * A recorded operation. Made when the operation begins, so that an input which is disposed while an asynchronous operation
+ * runs has its place in the graph; an operation that fails frees its node.
+ */
 export class GraphNode {
   readonly name: string;
   /** Order of creation: a node's inputs were made before it, so descending order is a reverse topological one. */
   readonly sequence: number = nextSequence++;
   #edges: readonly (Edge | null)[];
   #saved: readonly Storage[];
-  #owned: readonly Tensor[];
+  #owned: readonly Tensor[] = [];
   #backward: GraphNodeOptions['backward'] | null;
   #references = 0;
 
   constructor(options: GraphNodeOptions) {
     this.name = options.name;
     this.#edges = options.inputs.map((input) => (input?.requiresGrad === true ? edgeTo(input) : null));
-    this.#saved = options.saved.map((storage) => storage.retain());
-    this.#owned = options.owned ?? [];
-    this.#owned.forEach(untrack);
+    this.#saved = options.saved;
+    this.#saved.forEach((storage) => storage.retain());
     this.#backward = options.backward;
   }
 
+  /** One per input, `null` for those that get no gradient. */
   get edges(): readonly (Edge | null)[] {
     return this.#edges;
   }
 
-  /** Which inputs want a gradient. */
-  get needsInputGrad(): readonly boolean[] {
-    return this.#edges.map((edge) => edge !== null);
+  /** Hands over tensors that the backward needs. */
+  own(tensors: readonly Tensor[]): void {
+    tensors.forEach(untrack);
+    this.#owned = [...this.#owned, ...tensors];
   }
 
   /** @throws GraphFreedError when backward has run before. */
@@ -72,7 +82,8 @@ export class GraphNode {
     }
   }
 
-  async run(gradients: Gradients): Promise<Gradients> {
+  /** @throws GraphFreedError */
+  run(gradients: Gradients): Gradients | Promise<Gradients> {
     if (this.#backward === null) {
       throw new GraphFreedError(this.name);
     }
@@ -114,9 +125,7 @@ export class GraphNode {
 }
 
 function edgeTo(input: Tensor): Edge {
-  const { shape, device } = input;
-  const source = input.source;
-  return source === null
-    ? { target: { leaf: input }, shape, device }
-    : { target: { node: source.node.retain(), index: source.index }, shape, device };
+  const { shape, device, source } = input;
+  source?.node.retain();
+  return { target: source ?? { leaf: input }, shape, device };
 }

@@ -1,20 +1,24 @@
 /** Scopes: tensors made inside one are disposed at its end. */
 
+import { isThenable } from './thenable.ts';
+
 /** What a scope looks after. */
-export interface Disposable {
+export interface Scoped {
+  /** Belongs to its tensor and is disposed with it. */
+  grad: Scoped | null;
   dispose(): void;
 }
 
-/** The scope that new tensors belong to, innermost last. */
-const open: Set<Disposable>[] = [];
+/** What each open scope looks after, innermost last. */
+const open: Set<Scoped>[] = [];
 
-/** Enters a new object into the innermost scope. */
-export function track(item: Disposable): void {
+/** Enters an object into the innermost scope. */
+export function track(item: Scoped): void {
   open.at(-1)?.add(item);
 }
 
 /** Takes an object out of every scope: it lives until somebody disposes it. */
-export function untrack(item: Disposable): void {
+export function untrack(item: Scoped): void {
   for (const items of open) {
     items.delete(item);
   }
@@ -22,8 +26,9 @@ export function untrack(item: Disposable): void {
 
 /**
  * Runs `fn` and disposes, when it ends (or its promise settles), every tensor made inside that is neither returned nor
- * kept. Kept are gradients of tensors, parameters, buffers of modules and whatever `keep()` was called on. Returned are the
- * tensors found in the result, also inside arrays and plain objects; they pass to the surrounding scope.
+ * kept. Kept are parameters, buffers of modules and whatever `keep()` was called on; a gradient lives as long as its
+ * tensor. Returned are the tensors found in the result, also inside arrays and plain objects; they pass to the surrounding
+ * scope.
  *
  * Scopes nest. Two asynchronous scopes must not run side by side in one thread, for there is no telling whose a tensor
  * is; nest them, or await one before the other.
@@ -31,7 +36,10 @@ export function untrack(item: Disposable): void {
  * @returns what `fn` returns.
  */
 export function scope<T>(fn: () => T): T {
-  const items = new Set<Disposable>();
+  if (typeof fn !== 'function') {
+    throw new TypeError(`scope(): expected a function, got ${typeof fn}`);
+  }
+  const items = new Set<Scoped>();
   open.push(items);
   let result: T;
   try {
@@ -40,7 +48,7 @@ export function scope<T>(fn: () => T): T {
     close(items, undefined);
     throw error;
   }
-  if (!(result instanceof Promise)) {
+  if (!isThenable(result)) {
     close(items, result);
     return result;
   }
@@ -56,17 +64,20 @@ export function scope<T>(fn: () => T): T {
   ) as T;
 }
 
-function close(items: Set<Disposable>, result: unknown): void {
+function close(items: Set<Scoped>, result: unknown): void {
   open.splice(open.indexOf(items), 1);
   const returned = new Set<unknown>();
   collect(result, returned);
-  const outer = open.at(-1);
   for (const item of items) {
-    if (!returned.has(item)) {
-      item.dispose();
-    } else {
-      outer?.add(item);
+    if (returned.has(item)) {
+      track(item);
+      continue;
     }
+    if (item.grad !== null && returned.has(item.grad)) {
+      track(item.grad);
+      item.grad = null;
+    }
+    item.dispose();
   }
 }
 

@@ -1,15 +1,16 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
-import type { MemoryFormat } from '../device/device.ts';
+import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { DeviceMismatchError, DisposedError } from '../errors.ts';
 import { runBackward } from './backward.ts';
 import { isGradEnabled } from './grad_mode.ts';
-import { type Edge, GraphNode } from './graph_node.ts';
+import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
 import { track, untrack } from './scope.ts';
+import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
-import { copyTo, filled, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
+import { copyTo, inFormat, readLogical, writeLogical } from './storage_ops.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
 export interface TensorParts {
@@ -18,11 +19,13 @@ export interface TensorParts {
   readonly memoryFormat: MemoryFormat;
   readonly requiresGrad?: boolean;
   /** The node and output the tensor came from. */
-  readonly source?: { readonly node: GraphNode; readonly index: number } | null;
+  readonly source?: Source | null;
 }
 
-// Browsers without explicit resource management lack the symbol; TypeScript's helpers look for this one then.
-const disposeSymbol: typeof Symbol.dispose = Symbol.dispose ?? (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
+// Browsers without explicit resource management lack the symbol; polyfills and compiled `using` look for this one then.
+const disposeSymbol: typeof Symbol.dispose =
+  (Symbol as { readonly dispose?: typeof Symbol.dispose }).dispose ??
+  (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
 
 /**
  * An array of f32 values on a device. Made by {@link tensor} and by operations, never by `new`.
@@ -34,17 +37,19 @@ export class Tensor {
   readonly shape: Shape;
   /** Order of the dimensions in memory; data goes in and out in logical order whatever it is. */
   readonly memoryFormat: MemoryFormat;
-  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. */
+  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. Disposed with the tensor. */
   grad: Tensor | null = null;
+  /** @internal */
+  readonly serial: number = nextSerial();
 
   #storage: Storage | null;
   #requiresGrad: boolean;
-  #source: { readonly node: GraphNode; readonly index: number } | null;
+  #source: Source | null;
   #isDonated = false;
 
   /** @internal */
   constructor(parts: TensorParts) {
-    this.shape = Object.freeze([...parts.shape]);
+    this.shape = Object.isFrozen(parts.shape) ? parts.shape : Object.freeze([...parts.shape]);
     this.memoryFormat = parts.memoryFormat;
     this.#storage = parts.storage;
     this.#source = parts.source ?? null;
@@ -90,9 +95,8 @@ export class Tensor {
    * The values in logical order, a copy.
    * @throws DisposedError
    */
-  data(): Promise<Float32Array> {
-    const { storage } = this;
-    return readLogical(storage, batchLayout(this.shape, this.memoryFormat));
+  async data(): Promise<Float32Array> {
+    return readLogical(this.storage, batchLayout(this.shape, this.memoryFormat));
   }
 
   /**
@@ -114,8 +118,8 @@ export class Tensor {
     if (storage.device === target) {
       return this;
     }
-    const copy = await copyTo(storage, target);
-    return this.derive(copy, 'to', async ([gradient]) => [(await gradient?.to(storage.device.name)) ?? null]);
+    const { name } = storage.device;
+    return this.derive('to', copyTo(storage, target), async ([gradient]) => [(await gradient?.to(name)) ?? null]);
   }
 
   /** A tensor of the same memory that is not part of the graph. */
@@ -181,10 +185,13 @@ export class Tensor {
     } else if (dy.device !== this.device) {
       throw new DeviceMismatchError('backward()', [this.device, dy.device]);
     }
+    const { shape, memoryFormat, device } = this;
     this.#source?.node.checkAlive();
-    const target = this.#source ?? { leaf: this };
-    const edge: Edge = { target, shape: this.shape, device: this.device };
-    await holding([storage], async () => runBackward(edge, await this.#ownGradient(dy)));
+    const ones = (): Tensor =>
+      new Tensor({ storage: Storage.from(storage.device, Float32Array.of(1), placeScalar), shape, memoryFormat });
+    // Detached, for the pass disposes what it owns and the caller keeps this one.
+    const gradient = dy === undefined ? ones() : dy.isDonated ? dy : dy.detach();
+    await runBackward({ target: this.#source ?? { leaf: this }, shape, device }, gradient, storage.device);
   }
 
   /**
@@ -202,9 +209,13 @@ export class Tensor {
     return this;
   }
 
-  /** Gives the memory back, unless the graph still needs it. Idempotent. */
+  /**
+   * Gives the memory back, unless the graph still needs it, and that of the gradient: `detach()` the gradient, or set
+   * `grad` to `null`, to keep it. Idempotent.
+   */
   dispose(): void {
     untrack(this);
+    this.grad?.dispose();
     this.#storage?.release();
     this.#storage = null;
     this.#source?.node.release();
@@ -229,7 +240,7 @@ export class Tensor {
   }
 
   /** @internal */
-  get source(): { readonly node: GraphNode; readonly index: number } | null {
+  get source(): Source | null {
     return this.#source;
   }
 
@@ -251,9 +262,12 @@ export class Tensor {
 
   /** Exchanges the memory, keeping the identity; takes over the reference. @internal */
   replaceStorage(storage: Storage): void {
-    const old = this.storage;
+    if (this.#storage === null) {
+      storage.release();
+      throw new DisposedError(this.shape);
+    }
+    this.#storage.release();
     this.#storage = storage;
-    old.release();
   }
 
   /** A copy of the values on the device and in the memory format of another tensor. @internal */
@@ -268,43 +282,56 @@ export class Tensor {
     return inFormat(this.storage, batchLayout(this.shape, this.memoryFormat), format);
   }
 
-  /** The sum with a tensor of the same shape and device, outside the graph. @internal */
+  /** The sum with a tensor of the same shape and device, outside the graph; written over this one where nobody else holds it. @internal */
   async plus(other: Tensor): Promise<Tensor> {
     const { shape, memoryFormat } = this;
+    const { device } = this.storage;
     const addend = await other.inFormat(memoryFormat);
-    const sum = this.isOverwritable ? this.storage.retain() : Storage.allocate(this.storage.device, addend.length);
-    addend.device.add(this.storage.buffer, addend.buffer, sum.buffer);
-    addend.release();
-    return new Tensor({ storage: sum, shape, memoryFormat });
+    try {
+      const sum = this.storage.isExclusive ? this.storage.retain() : Storage.allocate(device, addend.length);
+      device.add(this.storage.buffer, addend.buffer, sum.buffer);
+      return new Tensor({ storage: sum, shape, memoryFormat });
+    } finally {
+      addend.release();
+    }
   }
 
-  /** Adds a tensor of the same shape and device in place. @internal */
-  async accumulate(other: Tensor): Promise<void> {
-    const addend = await other.inFormat(this.memoryFormat);
-    const { buffer } = this.storage;
-    buffer.device.add(buffer, addend.buffer, buffer);
-    addend.release();
+  /** This tensor when it has the format and alone holds its memory, else a copy. @internal */
+  async writable(memoryFormat: MemoryFormat): Promise<Tensor> {
+    const { shape, storage } = this;
+    if (this.memoryFormat === memoryFormat && storage.isExclusive) {
+      return this;
+    }
+    const copy = this.memoryFormat === memoryFormat ? copyTo(storage, storage.device) : this.inFormat(memoryFormat);
+    return new Tensor({ storage: await copy, shape, memoryFormat });
   }
 
-  /** The result of an operation with this tensor as its only input, of the same shape. @internal */
-  derive(storage: Storage, name: string, backward: ConstructorParameters<typeof GraphNode>[0]['backward']): Tensor {
+  /** Makes a tensor that was just computed an output of a recorded operation. @internal */
+  recordAs(source: Source): void {
+    source.node.retain();
+    this.#source = source;
+    this.#requiresGrad = true;
+  }
+
+  /** The result of an operation with this tensor as its only input, of the same shape. Disposes a donated one. @internal */
+  async derive(name: string, result: Promise<Storage>, backward: GraphNodeOptions['backward']): Promise<Tensor> {
     const { shape, memoryFormat } = this;
-    if (!this.#requiresGrad || !isGradEnabled()) {
-      return new Tensor({ storage, shape, memoryFormat });
+    const isRecorded = this.#requiresGrad && isGradEnabled();
+    const node = isRecorded ? new GraphNode({ name, inputs: [this], saved: [], backward }) : null;
+    try {
+      const storage = await result;
+      if (this.#isDonated) {
+        this.dispose();
+      }
+      return new Tensor({ storage, shape, memoryFormat, source: node && { node, index: 0 } });
+    } catch (error) {
+      node?.free();
+      throw error;
     }
-    const node = new GraphNode({ name, inputs: [this], saved: [], backward });
-    return new Tensor({ storage, shape, memoryFormat, source: { node, index: 0 } });
   }
+}
 
-  /** A gradient that belongs to the backward pass. */
-  async #ownGradient(dy: Tensor | undefined): Promise<Tensor> {
-    if (dy === undefined) {
-      const { device } = this.storage;
-      const storage = await filled(device, 1, (buffer) => device.fill(buffer, 1));
-      return new Tensor({ storage, shape: this.shape, memoryFormat: this.memoryFormat });
-    }
-    const { storage } = dy;
-    await holding([storage], () => undefined);
-    return dy.isDonated ? dy : dy.detach();
-  }
+/** Writes the one value of a tensor whose shape has one element. */
+function placeScalar(buffer: DeviceBuffer, data: Float32Array): void {
+  buffer.device.write(buffer, data);
 }

@@ -1,0 +1,25 @@
+/** The public face of syncbn. Importing it has no side effect; the first operation initialises what it needs. */
+
+export type {
+  Device,
+  DeviceBuffer,
+  DeviceKind,
+  EpsMode,
+  MemoryFormat,
+  MemoryUsage,
+  Numerics,
+} from './device/device.ts';
+export { type DeviceDescription, devices, init } from './device/registry.ts';
+export * from './errors.ts';
+export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
+export { Module } from './nn/module.ts';
+export { Sequential } from './nn/sequential.ts';
+export type { LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';
+export { type NestedNumbers, tensor, type TensorOptions } from './tensor/create.ts';
+export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
+export type { FunctionContext } from './tensor/function_context.ts';
+export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';
+export { Parameter } from './tensor/parameter.ts';
+export { scope } from './tensor/scope.ts';
+export type { Shape } from './tensor/shape.ts';
+export { Tensor } from './tensor/tensor.ts';
