@@ -21,6 +21,7 @@ describe('referenceForward', () => {
     expect(result.runningMean?.[0]).toBe(7);
     expect(result.runningVar?.[0]).toBeCloseTo(0.25 * (20 / 3) + 0.75 * 3, 14);
     expect(result.runningMeanTerm[0]).toBe(6);
+    expect(result.runningVarTerm[0]).toBe(2.25);
   });
 
   it('keeps channels apart', () => {

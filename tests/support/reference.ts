@@ -28,7 +28,10 @@ export interface ReferenceForward {
   /** After the step; `null` where the layer has none. In evaluation, and after an empty batch, as before. */
   readonly runningMean: Float64Array | null;
   readonly runningVar: Float64Array | null;
-  /** Per channel the largest term that entered the running statistics: the scale of their rounding errors. */
+  /**
+   * Per channel the largest term of the sums that the running statistics are, the scale of their rounding errors. What a
+   * mean sums up is the values, so its term is their root mean square: a mean of 0 is not exact when its values are not 0.
+   */
   readonly runningMeanTerm: Float64Array;
   readonly runningVarTerm: Float64Array;
 }
@@ -54,6 +57,7 @@ export function referenceForward(
   const y = mapElements(layout, (i, c) => {
     return (at(x, i) - at(mean, c)) * at(invstd, c) * at(layer.weight, c, 1) + at(layer.bias, c, 0);
   });
+  const rootMeanSquare = mean.map((value, c) => Math.hypot(value, Math.sqrt(at(varBiased, c))));
   const varUnbiased = varBiased.map((variance) => (variance * perChannel) / (perChannel - 1));
   return {
     y,
@@ -62,7 +66,7 @@ export function referenceForward(
     invstd,
     runningMean: usesBatch ? updated(layer.runningMean, mean, layer.momentum) : copied(layer.runningMean),
     runningVar: usesBatch ? updated(layer.runningVar, varUnbiased, layer.momentum) : copied(layer.runningVar),
-    runningMeanTerm: largestTerm(layer.runningMean, mean, layer.momentum),
+    runningMeanTerm: largestTerm(layer.runningMean, rootMeanSquare, layer.momentum),
     runningVarTerm: largestTerm(layer.runningVar, varUnbiased, layer.momentum),
   };
 }

@@ -19,7 +19,7 @@ export interface Tolerance {
   readonly relative?: number;
   /** Times the largest expected value; added to `relative`. */
   readonly ofLargest?: number;
-  /** Times the largest term that was summed up into the expected value: see {@link Known.terms}. */
+  /** Times the largest term of the sum that the expected value is: see {@link Known.terms}. */
   readonly ofLargestTerm?: number;
   /** PyTorch's own largest error in the case: see {@link Known.pytorchError}. */
   readonly asPytorch?: true;
@@ -31,8 +31,13 @@ export interface Known {
   readonly terms?: ArrayLike<number>;
   /** PyTorch's largest distance from the f64 reference in this case. */
   readonly pytorchError?: number;
-  /** The case has non-finite values. They are then compared as `Object.is` does, and do not count as the largest value. */
-  readonly nonFinite?: true;
+  /**
+   * The case has non-finite values. An element that should be one must be one, NaN or infinity: moments in blocks turn
+   * infinities into NaN earlier than a sum does. They do not count as the largest value.
+   */
+  readonly nonFinite?: boolean;
+  /** For gradients: the scale of terms that cancel. Counts as the largest expected value where it is larger. */
+  readonly scale?: number;
   /** Replaces the entry's grants by smaller ones. */
   readonly tighter?: Tolerance;
 }
@@ -72,11 +77,13 @@ export function expectWithin(
   }
   assert.strictEqual(actual.length, expected.length, `${what}: number of elements`);
   const isCompared = known.nonFinite === true ? Number.isFinite : () => true;
-  const largest = largestOf(Array.from(expected).filter(isCompared));
+  if (known.scale !== undefined && quantity !== 'gradient')
+    throw new RangeError(`${what}: only a gradient has a scale`);
+  const largest = Math.max(largestOf(Array.from(expected).filter(isCompared)), known.scale ?? 0);
   for (let i = 0; i < expected.length; i++) {
     const got = actual[i] ?? Number.NaN;
     const wanted = expected[i] ?? Number.NaN;
-    if (!isCompared(wanted) && Object.is(got, wanted)) continue;
+    if (!isCompared(wanted) && !Number.isFinite(got)) continue;
     const granted = grantedAt(tolerance, wanted, largest, known.terms?.[i], known.pytorchError);
     // Written so that a NaN anywhere, also in what is granted, fails. Equal infinities have the distance NaN.
     if (!(Math.abs(got - wanted) <= granted) && !(got === wanted)) {
