@@ -34,7 +34,7 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
     throw new TypeError(`requiresGrad: expected a boolean, got ${String(requiresGrad)}`);
   }
   checkMemoryFormat(memoryFormat, sizes);
-  const values = data instanceof Float32Array ? data : flatten(data, elementCount(sizes));
+  const values = data instanceof Float32Array ? data : flatten(data);
   if (values.length !== elementCount(sizes)) {
     throw new RangeError(
       `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}`,
@@ -54,7 +54,7 @@ function checkMemoryFormat(format: unknown, shape: Shape): void {
   }
 }
 
-/** The shape that the first elements suggest; {@link flatten} refuses ragged arrays. */
+/** The shape that the first elements suggest; {@link flatten} refuses arrays that do not keep to it. */
 function nestedShape(data: unknown): number[] {
   const shape: number[] = [];
   for (let level = data; Array.isArray(level); level = (level as unknown[])[0]) {
@@ -63,26 +63,34 @@ function nestedShape(data: unknown): number[] {
   return shape;
 }
 
-function flatten(data: unknown, expected: number): Float32Array {
-  const values: number[] = [];
-  const visit = (item: unknown): void => {
-    if (Array.isArray(item)) {
-      item.forEach(visit);
-    } else if (typeof item === 'number') {
-      values.push(item);
+function flatten(data: unknown): Float32Array {
+  const shape = nestedShape(data);
+  const values = new Float32Array(elementCount(shape));
+  let end = 0;
+  const visit = (item: unknown, dim: number): void => {
+    const size = shape[dim];
+    if (size === undefined) {
+      values[end++] = checkNumber(item);
+    } else if (!Array.isArray(item) || item.length !== size) {
+      const given = Array.isArray(item) ? String(item.length) : kindOf(item);
+      throw new RangeError(`expected sequence of length ${size} at dim ${dim} (got ${given})`);
     } else {
-      throw new TypeError(
-        `expected data as a Float32Array or (nested) numbers, got ${item === null ? 'null' : describe(item)}`,
-      );
+      item.forEach((inner) => visit(inner, dim + 1));
     }
   };
-  visit(data);
-  if (values.length !== expected) {
-    throw new RangeError(`expected ${expected} values, got ${values.length}`);
-  }
-  return Float32Array.from(values);
+  visit(data, 0);
+  return values;
 }
 
-function describe(item: unknown): string {
-  return typeof item === 'object' && item !== null ? item.constructor.name : typeof item;
+function checkNumber(item: unknown): number {
+  if (typeof item !== 'number') {
+    throw new TypeError(
+      `expected data as a Float32Array or (nested) numbers, got ${kindOf(item)}; Float32Array.from() converts typed arrays`,
+    );
+  }
+  return item;
+}
+
+function kindOf(item: unknown): string {
+  return typeof item === 'object' && item !== null ? item.constructor.name : String(item === null ? null : typeof item);
 }
