@@ -1,0 +1,84 @@
+/** What it means for a step to agree with PyTorch, in either numerics. The Rust twin is `crates/core/tests/golden/main.rs`. */
+
+import { expect } from 'vitest';
+import { largestDifference, expectWithin, type Known } from '../support/tolerances.ts';
+import { referenceBackward, referenceForward } from '../support/reference.ts';
+import type { ExpectedStep, GoldenCase, GoldenValues, GradientName, StoredArray } from './golden_data.ts';
+import type { StepRecord } from './golden_layer.ts';
+
+const GRADIENTS: readonly GradientName[] = ['dx', 'dweight', 'dbias'];
+
+/** A step of a case, with what was expected of it. */
+export interface CheckedStep {
+  readonly given: GoldenCase;
+  readonly shape: readonly number[];
+  readonly expected: ExpectedStep;
+  readonly record: StepRecord;
+  readonly values: GoldenValues;
+}
+
+/** `numerics: 'torch'`: output, running statistics and counter to the bit, gradients within the table. */
+export function expectPytorch(step: CheckedStep): void {
+  const { expected, record, values, given } = step;
+  values.expectBits(record.y, expected.y, 'y');
+  const expectBits = (actual: Float32Array | null, stored: StoredArray | null, label: string): void => {
+    expect(actual === null, `${label} is absent`).toBe(stored === null);
+    if (actual !== null && stored !== null) values.expectBits(actual, stored, label);
+  };
+  expectBits(record.runningMean, expected.running_mean, 'running_mean');
+  expectBits(record.runningVar, expected.running_var, 'running_var');
+  expect(record.numBatchesTracked).toBe(expected.num_batches_tracked);
+  for (const name of GRADIENTS) {
+    const [actual, stored] = [record[name], expected[name]];
+    expect(actual === null, `${name} is absent`).toBe(stored === null);
+    if (actual === null || stored === null) continue;
+    const [ofStored, wanted] = values.storedElements(actual, stored, name);
+    expectWithin('torch numerics against PyTorch', 'gradient', ofStored, wanted, name, {
+      nonFinite: given.non_finite,
+      scale: name === 'dx' ? scaleOfDx(step) : 0,
+    });
+  }
+}
+
+/** `numerics: 'stable'`: within the table of an f64 run from the layer's state before the step. */
+export function expectExact(step: CheckedStep): void {
+  const { expected, record, given, shape } = step;
+  const exact = referenceForward(record.x, shape, record.before);
+  const gradients = referenceBackward(record.x, record.dy, shape, record.before, exact);
+  const known = (name: 'y' | GradientName): Known => {
+    return { pytorchError: expected.error[name] ?? 0, nonFinite: given.non_finite };
+  };
+  expectWithin('stable numerics against f64', 'output', record.y, exact.y, 'y', known('y'));
+  for (const [label, actual, wanted, terms] of [
+    ['running_mean', record.runningMean, exact.runningMean, exact.runningMeanTerm],
+    ['running_var', record.runningVar, exact.runningVar, exact.runningVarTerm],
+  ] as const) {
+    expect(actual === null, `${label} is absent`).toBe(wanted === null);
+    if (actual === null || wanted === null) continue;
+    expectWithin('stable numerics against f64', 'running', actual, wanted, label, {
+      terms,
+      nonFinite: given.non_finite,
+    });
+  }
+  expect(record.numBatchesTracked).toBe(expected.num_batches_tracked);
+  for (const name of GRADIENTS) {
+    const actual = record[name];
+    expect(actual === null, `${name} is absent`).toBe(expected[name] === null);
+    if (actual === null) continue;
+    const scale = name === 'dx' ? scaleOfDx(step) : 0;
+    expectWithin('stable numerics against f64', 'gradient', actual, gradients[name], name, { ...known(name), scale });
+  }
+}
+
+/** With two values per channel dx is what eps leaves of terms that cancel: its scale is that of the terms, dy·invstd·w. */
+function scaleOfDx({ shape, record }: CheckedStep): number {
+  const [samples = 0, channels = 0, ...rest] = shape;
+  const length = rest.reduce((product, size) => product * size, 1);
+  if (samples * length !== 2) return 0;
+  const { invstd } = referenceForward(record.x, shape, record.before);
+  const terms = record.dy.map((dy, i) => {
+    const channel = Math.floor(i / length) % channels;
+    return dy * (invstd[channel] ?? Number.NaN) * (record.before.weight?.[channel] ?? 1);
+  });
+  return largestDifference(terms, new Float32Array(terms.length));
+}
