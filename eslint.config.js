@@ -53,7 +53,8 @@ export default tseslint.config(
     rules: {
       eqeqeq: 'error',
       'tsdoc/syntax': 'error',
-      'import-x/no-cycle': 'error',
+      // No package can import this one; looking into them takes long, and the parser gives up on the largest.
+      'import-x/no-cycle': ['error', { ignoreExternal: true }],
       'import-x/no-default-export': 'error',
       'import-x/no-restricted-paths': [
         'error',

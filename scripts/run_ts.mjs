@@ -16,13 +16,15 @@ if (file === undefined) {
 }
 
 // Inside the repository, so that `import 'syncbn'` resolves to this package.
-const name = `${basename(file).replace(/\.ts$/, '')}.mjs`;
-const outfile = join(root, 'build', 'run', dirname(relative(root, file)), name);
+const outdir = join(root, 'build', 'run', dirname(relative(root, file)));
 await build({
   absWorkingDir: root,
   entryPoints: [file],
-  outfile,
+  outdir,
+  outExtension: { '.js': '.mjs' },
   bundle: true,
+  // A dynamic import stays one, and the packages behind it are loaded only when it runs.
+  splitting: true,
   packages: 'external',
   platform: 'node',
   format: 'esm',
@@ -32,7 +34,8 @@ await build({
   tsconfigRaw: {},
   logLevel: 'warning',
 });
-const { status, signal } = spawnSync(process.execPath, ['--enable-source-maps', outfile, ...parameters], {
+const program = join(outdir, `${basename(file, '.ts')}.mjs`);
+const { status, signal } = spawnSync(process.execPath, ['--enable-source-maps', program, ...parameters], {
   stdio: 'inherit',
 });
 process.exit(signal === null ? (status ?? 1) : 1);

@@ -1,0 +1,53 @@
+/** Who is compared: an engine, run in one of its variants. */
+
+import type { Pass } from './engine.ts';
+
+export const engineNames = ['syncbn', 'kernels', 'pytorch', 'jax-js', 'tfjs', 'roofline'] as const;
+export type EngineName = (typeof engineNames)[number];
+
+export interface Contender {
+  /** As `--contenders` takes it. */
+  readonly name: string;
+  /** At the head of a table's column. */
+  readonly title: string;
+  readonly engine: EngineName;
+  readonly variant: string;
+  /** What is reported of it. */
+  readonly passes: readonly Pass[];
+  /** Larger workloads are left out: they would take minutes a step. */
+  readonly maximumElements?: number;
+}
+
+const ALL: readonly Pass[] = ['forward', 'backward', 'step'];
+/** Forward in place is no case of training, where backward needs `x`; so only what follows it differs. */
+const IN_PLACE: readonly Pass[] = ['backward', 'step'];
+/** The backward pass of `torch` numerics is that of `stable`. */
+const TORCH: readonly Pass[] = ['forward', 'step'];
+
+/** In the order in which they are measured, and printed. */
+export const contenders = [
+  { name: 'syncbn', title: 'syncbn\nstable', engine: 'syncbn', variant: 'stable', passes: ALL },
+  { name: 'kernels', title: 'kernels\nstable', engine: 'kernels', variant: 'stable', passes: ALL },
+  { name: 'syncbn-in-place', title: 'syncbn\nin place', engine: 'syncbn', variant: 'in-place', passes: IN_PLACE },
+  { name: 'kernels-in-place', title: 'kernels\nin place', engine: 'kernels', variant: 'in-place', passes: IN_PLACE },
+  { name: 'syncbn-torch', title: 'syncbn\ntorch', engine: 'syncbn', variant: 'torch', passes: TORCH },
+  { name: 'kernels-torch', title: 'kernels\ntorch', engine: 'kernels', variant: 'torch', passes: TORCH },
+  { name: 'pytorch-1', title: 'PyTorch\n1 thread', engine: 'pytorch', variant: '1', passes: ALL },
+  { name: 'pytorch-2', title: 'PyTorch\n2 threads', engine: 'pytorch', variant: '2', passes: ALL },
+  { name: 'jax-js', title: 'jax-js\nwasm', engine: 'jax-js', variant: 'jit', passes: ['forward', 'step'] },
+  {
+    name: 'tfjs',
+    title: 'tfjs wasm\nNHWC',
+    engine: 'tfjs',
+    variant: 'nhwc',
+    passes: ['forward', 'step'],
+    maximumElements: 5e7,
+  },
+  { name: 'wasm-copy', title: 'wasm\ncopy', engine: 'roofline', variant: 'copy', passes: ['forward'] },
+  { name: 'wasm-affine', title: 'wasm\na·x + b', engine: 'roofline', variant: 'affine', passes: ['forward'] },
+] as const satisfies readonly Contender[];
+
+export type ContenderName = (typeof contenders)[number]['name'];
+
+/** A contender of the list. */
+export type NamedContender = Contender & { readonly name: ContenderName };

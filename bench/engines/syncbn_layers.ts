@@ -1,0 +1,133 @@
+/** This library as its users call it: layers, tensors and `backward()`. Variants: `stable`, `torch`, `in-place`. */
+
+import { BatchNorm1d, BatchNorm2d, BatchNorm3d, init, type Numerics, tensor, type Tensor } from 'syncbn';
+import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
+import { packageVersion } from '../repository.ts';
+import { sizesOf } from '../workloads.ts';
+
+type Layer = BatchNorm1d | BatchNorm2d | BatchNorm3d;
+
+export async function openSyncbnLayers(): Promise<Engine> {
+  await init();
+  let residents: Resident[] = [];
+  const unload = () => {
+    for (const resident of residents) resident.dispose();
+    residents = [];
+  };
+  return {
+    version: `syncbn ${packageVersion()}`,
+    async load(batches) {
+      unload();
+      for (const batch of batches) residents.push(new Resident(batch, await layersFor(batch)));
+    },
+    layers: (variant) => residents.map((resident) => resident.run(variant)),
+    unload,
+  };
+}
+
+interface Layers {
+  readonly stable: Layer;
+  readonly torch: Layer;
+}
+
+async function layersFor(batch: Batch): Promise<Layers> {
+  return { stable: await layerFor(batch, 'stable'), torch: await layerFor(batch, 'torch') };
+}
+
+async function layerFor({ shape, weight, bias }: Batch, numerics: Numerics): Promise<Layer> {
+  const { channels } = sizesOf(shape);
+  const LayerClass = shape.length === 5 ? BatchNorm3d : shape.length === 4 ? BatchNorm2d : BatchNorm1d;
+  const layer = new LayerClass(channels, { numerics });
+  await layer.weight?.copy_(weight);
+  await layer.bias?.copy_(bias);
+  return layer;
+}
+
+/** One layer's tensors, shared by all variants. */
+class Resident {
+  readonly #batch: Batch;
+  readonly #layers: Layers;
+  readonly #x: Tensor;
+  #dy: Tensor;
+  /** Whether `#dy` holds what an in-place step has left there. */
+  #isDySpent = false;
+
+  constructor(batch: Batch, layers: Layers) {
+    this.#batch = batch;
+    this.#layers = layers;
+    this.#x = this.#place(batch.x, true);
+    this.#dy = this.#place(batch.dy, false);
+  }
+
+  run(variant: string): LayerRun {
+    const layer = variant === 'torch' ? this.#layers.torch : this.#layers.stable;
+    const isInPlace = variant === 'in-place';
+    let y: Tensor | null = null;
+    return {
+      refresh: () => this.#refreshDy(),
+      forward: async () => {
+        y = await layer.forward(this.#x);
+      },
+      backward: async () => {
+        await y?.backward(isInPlace ? this.#dy.donate() : this.#dy);
+        y?.dispose();
+        const dx = this.#takeGradient();
+        layer.zeroGrad();
+        if (isInPlace) this.#keepAsDy(dx);
+        else dx.dispose();
+      },
+      results: () => this.#results(layer, isInPlace),
+    };
+  }
+
+  dispose(): void {
+    this.#x.dispose();
+    this.#dy.dispose();
+    for (const layer of Object.values(this.#layers) as Layer[]) {
+      for (const held of [...layer.parameters(), ...layer.buffers()]) held.dispose();
+    }
+  }
+
+  #place(values: Float32Array, requiresGrad: boolean): Tensor {
+    const { shape, format } = this.#batch;
+    return tensor(values, shape, { requiresGrad, memoryFormat: format });
+  }
+
+  #takeGradient(): Tensor {
+    const { grad } = this.#x;
+    if (grad === null) throw new Error('backward() left no gradient of the input');
+    this.#x.grad = null;
+    return grad;
+  }
+
+  /** What an in-place step has written over `dy` is the `dy` of the next: any values will do, none need be copied. */
+  #keepAsDy(dx: Tensor): void {
+    this.#dy = dx;
+    this.#isDySpent = true;
+  }
+
+  #refreshDy(): void {
+    if (!this.#isDySpent) return;
+    this.#dy.dispose();
+    this.#dy = this.#place(this.#batch.dy, false);
+    this.#isDySpent = false;
+  }
+
+  async #results(layer: Layer, isInPlace: boolean): Promise<LayerResults> {
+    const y = await layer.forward(this.#x);
+    const values = await y.data();
+    await y.backward(isInPlace ? this.#dy.donate() : this.#dy);
+    y.dispose();
+    const dx = this.#takeGradient();
+    const results = {
+      y: values,
+      dx: await dx.data(),
+      dweight: (await layer.weight?.grad?.data()) ?? [],
+      dbias: (await layer.bias?.grad?.data()) ?? [],
+    };
+    layer.zeroGrad();
+    if (isInPlace) this.#keepAsDy(dx);
+    else dx.dispose();
+    return results;
+  }
+}
