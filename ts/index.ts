@@ -12,6 +12,7 @@ export type {
 export { type DeviceDescription, devices, init } from './device/registry.ts';
 export * from './errors.ts';
 export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
+export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { Sequential } from './nn/sequential.ts';
 export type { LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';

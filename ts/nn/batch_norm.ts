@@ -8,9 +8,8 @@ import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
+  checkArguments,
   checkBatchSize,
-  checkChannels,
-  checkDevices,
   checkEps,
   checkMomentum,
   checkNumerics,
@@ -123,15 +122,16 @@ export abstract class BatchNorm extends Module {
   protected abstract checkRank(shape: Shape): void;
 
   /** Whether the batch's own statistics are used: in training, and in evaluation when there are no others. */
-  protected get usesBatchStatistics(): boolean {
+  get usesBatchStatistics(): boolean {
     return this.training || (this.runningMean === null && this.runningVar === null);
   }
 
   /**
    * Weight of the next batch in the running statistics, `null` when they stay. The batch is counted before its weight is
    * computed, so the first of a cumulative average has weight 1.
+   * @internal
    */
-  protected get averageFactor(): number | null {
+  get averageFactor(): number | null {
     const { momentum, numBatchesTracked } = this;
     if (!this.training || !this.trackRunningStats) {
       return null;
@@ -139,8 +139,8 @@ export abstract class BatchNorm extends Module {
     return momentum ?? (numBatchesTracked === null ? 0 : 1 / (numBatchesTracked + 1));
   }
 
-  /** Everything about an input that does not depend on other replicas. Changes nothing. */
-  protected checkInput(x: Tensor): void {
+  /** Everything about an input that does not depend on other replicas. Changes nothing. @internal */
+  checkInput(x: Tensor): void {
     this.checkRank(x.shape);
     const vectors: ChannelVectors = [
       ['running_mean', this.runningMean],
@@ -148,20 +148,16 @@ export abstract class BatchNorm extends Module {
       ['weight', this.weight],
       ['bias', this.bias],
     ];
-    checkChannels(x.shape, vectors);
+    checkArguments(x, vectors, this);
     if (x.shape[1] !== this.numFeatures) {
       throw new RangeError(
         `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}`,
       );
     }
-    checkDevices(x, vectors);
-    checkEps(this.eps, this.usesBatchStatistics);
-    checkMomentum(this.momentum);
-    checkNumerics(this.numerics, x.storage.device);
   }
 
-  /** Normalizes with the statistics of this batch, or the running ones. The device is ready. */
-  protected forwardLocally(x: Tensor): Tensor {
+  /** Normalizes with the statistics of this batch, or the running ones. The device is ready. @internal */
+  forwardLocally(x: Tensor): Tensor {
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
@@ -178,8 +174,9 @@ export abstract class BatchNorm extends Module {
   /**
    * Counts a batch and takes over the running statistics after it.
    * @param next - their memory, whose references pass to the buffers; `null` after an empty batch, which changes none.
+   * @internal
    */
-  protected commitBatch(next: RunningStatistics<Storage> | null): void {
+  commitBatch(next: RunningStatistics<Storage> | null): void {
     if (next !== null) {
       this.runningMean?.replaceStorage(next.mean);
       this.runningVar?.replaceStorage(next.variance);
@@ -189,8 +186,8 @@ export abstract class BatchNorm extends Module {
     }
   }
 
-  /** @throws RangeError when one of the two was taken away. */
-  protected runningStatistics(): RunningStatistics<Tensor> | null {
+  /** @throws RangeError when one of the two was taken away. @internal */
+  runningStatistics(): RunningStatistics<Tensor> | null {
     const { runningMean: mean, runningVar: variance } = this;
     if (mean !== null && variance !== null) {
       return { mean, variance };

@@ -8,6 +8,14 @@ import { Tensor } from '../tensor/tensor.ts';
 /** Tensors of C values under PyTorch's names; `null` where there is none. */
 export type ChannelVectors = readonly (readonly [name: string, vector: Tensor | null])[];
 
+/** What a call is told besides tensors. */
+export interface Settings {
+  readonly eps: number;
+  readonly momentum: number | null;
+  readonly numerics: Numerics;
+  readonly usesBatchStatistics: boolean;
+}
+
 /** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu']);
 
@@ -17,6 +25,18 @@ export function checkTensor(value: unknown, name: string): Device {
     throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${value === null ? 'null' : typeof value}`);
   }
   return value.storage.device;
+}
+
+/**
+ * Everything about a call that does not depend on other replicas.
+ * @throws RangeError, TypeError, DeviceMismatchError, DisposedError
+ */
+export function checkArguments(x: Tensor, vectors: ChannelVectors, settings: Settings): void {
+  checkChannels(x.shape, vectors);
+  checkDevices(x, vectors);
+  checkEps(settings.eps, settings.usesBatchStatistics);
+  checkMomentum(settings.momentum);
+  checkNumerics(settings.numerics, x.storage.device);
 }
 
 /**
@@ -31,7 +51,7 @@ export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
       const given = vector.shape.length === 1 ? `${length ?? 0}` : `shape ${formatShape(vector.shape)}`;
       throw new RangeError(
         `${name} should contain ${channels ?? 0} elements not ${given}: the input has shape ${formatShape(shape)}, ` +
-          `numFeatures is ${length ?? 0}`,
+          `so numFeatures must be ${channels ?? 0}`,
       );
     }
   }

@@ -154,18 +154,17 @@ interface Backward {
   readonly needsBias: boolean;
 }
 
-function runBackward(backward: Backward, dy: Tensor): Gradients | Promise<Gradients> {
+function runBackward(backward: Backward, dy: Tensor): Gradients {
   if (dy.memoryFormat === backward.layout.format) {
     return gradients(backward, dy.storage, dy.isOverwritable);
   }
-  return dy.inFormat(backward.layout.format).then((arranged) => {
-    try {
-      // Made by the conversion, so nobody else holds it.
-      return gradients(backward, arranged, arranged.isExclusive);
-    } finally {
-      arranged.release();
-    }
-  });
+  const arranged = dy.inFormat(backward.layout.format);
+  try {
+    // Made by the conversion, so nobody else holds it.
+    return gradients(backward, arranged, true);
+  } finally {
+    arranged.release();
+  }
 }
 
 function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Gradients {

@@ -27,7 +27,7 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
     if (!device.isReady) {
       await device.ready();
     }
-    await pass.deliver(start, dy);
+    pass.deliver(start, dy);
     for (const node of nodes) {
       await pass.run(node);
     }
@@ -50,18 +50,18 @@ class BackwardPass {
   }
 
   /** Brings a gradient to its place and sums it with what is there. */
-  async deliver(edge: Edge, gradient: Tensor): Promise<void> {
+  deliver(edge: Edge, gradient: Tensor): void {
     if ('leaf' in edge.target) {
       const { leaf } = edge.target;
       const sum = this.#leaves.get(leaf);
-      this.#leaves.set(leaf, sum === undefined ? gradient : await this.#sum(sum, gradient));
+      this.#leaves.set(leaf, sum === undefined ? gradient : this.#sum(sum, gradient));
       return;
     }
     const { node, index } = edge.target;
     const slots = this.#waiting.get(node) ?? [];
     this.#waiting.set(node, slots);
     const sum = slots[index] ?? null;
-    slots[index] = sum === null ? gradient : await this.#sum(sum, gradient);
+    slots[index] = sum === null ? gradient : this.#sum(sum, gradient);
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
@@ -91,7 +91,7 @@ class BackwardPass {
         continue;
       }
       checkGradient(node, i, edge, gradient);
-      await this.deliver(edge, gradient);
+      this.deliver(edge, gradient);
     }
     node.free();
   }
@@ -128,8 +128,8 @@ class BackwardPass {
     });
   }
 
-  async #sum(sum: Tensor, gradient: Tensor): Promise<Tensor> {
-    const total = await sum.plus(gradient);
+  #sum(sum: Tensor, gradient: Tensor): Tensor {
+    const total = sum.plus(gradient);
     this.own(total);
     this.#drop(sum);
     this.#drop(gradient);

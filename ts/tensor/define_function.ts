@@ -129,7 +129,7 @@ async function runBackward(
   try {
     const given: Tensor[] = [];
     for (const [i, shell] of shells.entries()) {
-      const gradient = gradients[i] ?? (await zerosOf(shell));
+      const gradient = gradients[i] ?? zerosOf(shell);
       if (gradient !== gradients[i]) {
         zeros.push(gradient);
       }
@@ -144,8 +144,8 @@ async function runBackward(
   }
 }
 
-async function zerosOf({ device, shape, memoryFormat }: Shell): Promise<Tensor> {
-  const storage = await filled(device, elementCount(shape), (buffer) => device.fill(buffer, 0));
+function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
+  const storage = filled(device, elementCount(shape), (buffer) => device.fill(buffer, 0));
   return new Tensor({ storage, shape, memoryFormat });
 }
 

@@ -1,7 +1,6 @@
 /** Moving and rearranging storages: what tensors are made of, without shapes' meaning and without recording. */
 
-import type { BatchLayout, Device, MemoryFormat } from '../device/device.ts';
-import type { DeviceBuffer } from '../device/device.ts';
+import type { BatchLayout, Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { Storage } from './storage.ts';
 
 /** Runs `work` while the storages cannot be freed, and once their devices are ready. */
@@ -19,15 +18,11 @@ export async function holding<T>(storages: readonly Storage[], work: () => T | P
   }
 }
 
-/** New memory filled by `fill`; given back when `fill` fails. */
-export async function filled(
-  device: Device,
-  length: number,
-  fill: (buffer: DeviceBuffer) => void | Promise<void>,
-): Promise<Storage> {
+/** New memory on a ready device, filled by `fill`; given back when `fill` fails. */
+export function filled(device: Device, length: number, fill: (buffer: DeviceBuffer) => void): Storage {
   const storage = Storage.allocate(device, length);
   try {
-    await fill(storage.buffer);
+    fill(storage.buffer);
     return storage;
   } catch (error) {
     storage.release();
@@ -41,22 +36,30 @@ export function copyTo(source: Storage, device: Device): Promise<Storage> {
     if (!device.isReady) {
       await device.ready();
     }
-    return filled(device, source.length, (buffer) =>
-      device.copyRows(
-        { buffer: source.buffer, offset: 0, stride: source.length },
-        { buffer, offset: 0, stride: source.length },
-        source.length,
-        1,
-      ),
-    );
+    const storage = Storage.allocate(device, source.length);
+    try {
+      const rows = { offset: 0, stride: source.length };
+      await device.copyRows({ buffer: source.buffer, ...rows }, { buffer: storage.buffer, ...rows }, source.length, 1);
+      return storage;
+    } catch (error) {
+      storage.release();
+      throw error;
+    }
   });
 }
 
-/** A copy in the other memory format; `layout` tells the present one. */
-export function permuted(source: Storage, layout: BatchLayout): Promise<Storage> {
-  return holding([source], () =>
-    filled(source.device, source.length, (buffer) => source.device.permute(source.buffer, buffer, layout)),
-  );
+/**
+ * The same values in `format`, on a ready device: the storage itself when it has that format already. Either way the caller
+ * gets a reference to release.
+ *
+ * @param layout - tells the present format.
+ */
+export function inFormat(source: Storage, layout: BatchLayout, format: MemoryFormat): Storage {
+  if (layout.format === format) {
+    return source.retain();
+  }
+  const { device, length, buffer } = source;
+  return filled(device, length, (target) => device.permute(buffer, target, layout));
 }
 
 /** The values in logical order. */
@@ -65,14 +68,11 @@ export function readLogical(source: Storage, layout: BatchLayout): Promise<Float
     return Promise.resolve(source.pendingData.slice());
   }
   return holding([source], async () => {
-    if (layout.format === 'contiguous') {
-      return source.device.read(source.buffer);
-    }
-    const rearranged = await permuted(source, layout);
+    const arranged = inFormat(source, layout, 'contiguous');
     try {
-      return await source.device.read(rearranged.buffer);
+      return await source.device.read(arranged.buffer);
     } finally {
-      rearranged.release();
+      arranged.release();
     }
   });
 }
@@ -84,16 +84,10 @@ export function writeLogical(buffer: DeviceBuffer, data: Float32Array, layout: B
     device.write(buffer, data);
     return;
   }
-  const given = device.allocate(data.length);
+  const given = filled(device, data.length, (target) => device.write(target, data));
   try {
-    device.write(given, data);
-    device.permute(given, buffer, { ...layout, format: 'contiguous' });
+    device.permute(given.buffer, buffer, { ...layout, format: 'contiguous' });
   } finally {
-    device.release(given);
+    given.release();
   }
-}
-
-/** The same values in `format`: the storage itself, retained, when it has that format already. */
-export async function inFormat(source: Storage, layout: BatchLayout, format: MemoryFormat): Promise<Storage> {
-  return layout.format === format ? source.retain() : permuted(source, layout);
 }

@@ -10,7 +10,7 @@ import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
-import { copyTo, inFormat, readLogical, writeLogical } from './storage_ops.ts';
+import { copyTo, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
 export interface TensorParts {
@@ -273,20 +273,24 @@ export class Tensor {
   /** A copy of the values on the device and in the memory format of another tensor. @internal */
   async copyLike(target: Tensor): Promise<Storage> {
     const { device } = target.storage;
-    const arranged = await this.inFormat(target.memoryFormat);
-    return copyTo(arranged, device).finally(() => arranged.release());
+    const { storage } = this;
+    const layout = batchLayout(this.shape, this.memoryFormat);
+    return holding([storage], async () => {
+      const arranged = inFormat(storage, layout, target.memoryFormat);
+      return copyTo(arranged, device).finally(() => arranged.release());
+    });
   }
 
-  /** The memory in a format, as a reference the caller must release. @internal */
-  inFormat(format: MemoryFormat): Promise<Storage> {
+  /** The memory in a format, as a reference the caller must release; the device must be ready. @internal */
+  inFormat(format: MemoryFormat): Storage {
     return inFormat(this.storage, batchLayout(this.shape, this.memoryFormat), format);
   }
 
   /** The sum with a tensor of the same shape and device, outside the graph; written over this one where nobody else holds it. @internal */
-  async plus(other: Tensor): Promise<Tensor> {
+  plus(other: Tensor): Tensor {
     const { shape, memoryFormat } = this;
     const { device } = this.storage;
-    const addend = await other.inFormat(memoryFormat);
+    const addend = other.inFormat(memoryFormat);
     try {
       const sum = this.storage.isExclusive ? this.storage.retain() : Storage.allocate(device, addend.length);
       device.add(this.storage.buffer, addend.buffer, sum.buffer);
@@ -302,8 +306,9 @@ export class Tensor {
     if (this.memoryFormat === memoryFormat && storage.isExclusive) {
       return this;
     }
-    const copy = this.memoryFormat === memoryFormat ? copyTo(storage, storage.device) : this.inFormat(memoryFormat);
-    return new Tensor({ storage: await copy, shape, memoryFormat });
+    const isArranged = this.memoryFormat === memoryFormat;
+    const copy = isArranged ? await copyTo(storage, storage.device) : this.inFormat(memoryFormat);
+    return new Tensor({ storage: copy, shape, memoryFormat });
   }
 
   /** Makes a tensor that was just computed an output of a recorded operation. @internal */

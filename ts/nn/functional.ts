@@ -1,0 +1,250 @@
+/**
+ * The steps of batch norm as functions on tensors, for authors of other layers and engines. None but {@link batchNorm} is
+ * recorded for the backward pass: call them inside the functions of `defineFunction`.
+ *
+ * A batch that is spread over shards is normalized like this, each shard on any device:
+ *
+ * ```ts
+ * // Forward, stable numerics. `first` is the global number of the shard's first sample.
+ * const merged = await functional.mergeMoments(await Promise.all(shards.map((x, r) => functional.moments(x, { firstSample: first[r] }))));
+ * const statistics = await functional.finalize(merged, x);
+ * const y = await functional.normalize(x, statistics, { weight, bias });
+ * // Backward.
+ * const sums = await functional.mergeSums(partials); // of functional.backwardReduce(dy, x, statistics, { firstSample })
+ * const { dweight, dbias } = await functional.backwardParameters(sums, statistics);
+ * const dx = await functional.backwardInput(dy, x, statistics, { weight, sums });
+ * ```
+ *
+ * With `torch` numerics the forward has two rounds: {@link total}, merged, then {@link deviations}, merged. A partial is
+ * bytes and may travel; partials of adjacent ranges merge to the partial of their union, so that every way of cutting the
+ * batch gives the same bits. Statistics are a tensor of shape [3, C]: the mean as the sum of two f32 (`mean_hi`, `mean_lo`)
+ * and `invstd`.
+ */
+
+import type { EpsMode, Numerics } from '../device/device.ts';
+import { deviceByName } from '../device/registry.ts';
+import { Storage } from '../tensor/storage.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
+import {
+  checkMatching,
+  checkPartial,
+  checkShard,
+  checkStatistics,
+  like,
+  onDevice,
+  vector,
+} from './functional_support.ts';
+
+export { batchNorm, type BatchNormFunctionOptions } from './functional_batch_norm.ts';
+
+/** Where a shard lies in the batch. */
+export interface ShardOptions {
+  /** Global number of the shard's first sample; default 0. */
+  readonly firstSample?: number;
+}
+
+/** Weight and bias of the normalization, and its arithmetic. */
+export interface NormalizeOptions {
+  readonly weight?: Tensor | null;
+  readonly bias?: Tensor | null;
+  readonly numerics?: Numerics;
+}
+
+/** How variance becomes `invstd`. */
+export interface FinalizeOptions {
+  /** Default 1e-5. */
+  readonly eps?: number;
+  /** Default `'plus'`. */
+  readonly epsMode?: EpsMode;
+}
+
+/** Partial (count, mean, M2) of a shard (N, C, …): `stable` numerics. */
+export function moments(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
+  return onDevice('moments', [x], (device) => device.moments(checkShard(x, options.firstSample)));
+}
+
+/** Partial Σx of a shard (N, C, …) in f64: the first round of `torch` numerics. */
+export function total(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
+  return onDevice('total', [x], (device) => {
+    checkNumerics('torch', device);
+    return device.total(checkShard(x, options.firstSample));
+  });
+}
+
+/**
+ * Partial Σ(x − mean)² of a shard, rounded as PyTorch rounds: the second round of `torch` numerics.
+ * @param merged - the merged {@link total} of the whole batch.
+ */
+export function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions = {}): Promise<Uint8Array> {
+  return onDevice('deviations', [x], (device) => {
+    checkNumerics('torch', device);
+    return device.deviations({ ...checkShard(x, options.firstSample), total: checkPartial(merged) });
+  });
+}
+
+/**
+ * Merges partials of one kind, {@link moments}, {@link total} or {@link deviations}.
+ * @param partials - of adjacent ranges, in order of samples.
+ * @param device - where to compute; default `'cpu'`.
+ * @throws PartialError for bytes that are none, or do not belong together.
+ */
+export async function mergeMoments(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
+  const where = deviceByName(device);
+  partials.forEach(checkPartial);
+  await where.ready();
+  return where.merge(partials);
+}
+
+/** Merges partials of {@link backwardReduce}, as {@link mergeMoments} does. */
+export function mergeSums(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
+  return mergeMoments(partials, device);
+}
+
+/**
+ * Statistics of a whole batch, for normalizing one of its shards.
+ * @param merged - the merged {@link moments} or {@link deviations} of the batch.
+ * @param x - the shard, whose device and number of channels the statistics get.
+ * @returns shape [3, C].
+ */
+export function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
+  const { eps = 1e-5, epsMode = 'plus' } = options;
+  return onDevice('finalize', [x], (device) => {
+    checkEps(eps, true);
+    const { channels } = checkShard(x).layout;
+    return vector(device, [3, channels], (statistics) =>
+      device.finalize({ merged: checkPartial(merged), eps, epsMode, statistics }),
+    );
+  });
+}
+
+/**
+ * Renews running statistics with those of a whole batch; the tensors stay the same objects.
+ * @param merged - the merged {@link moments} or {@link deviations} of the batch, of more than one value per channel.
+ * @param momentum - weight of the new value; default 0.1.
+ */
+export function updateRunning(
+  merged: Uint8Array,
+  runningMean: Tensor,
+  runningVar: Tensor,
+  momentum = 0.1,
+): Promise<void> {
+  return onDevice('updateRunning', [runningMean, runningVar], (device) => {
+    checkMomentum(momentum);
+    const { length } = runningMean.storage;
+    const next = [Storage.allocate(device, length), Storage.allocate(device, length)] as const;
+    const running = {
+      mean: runningMean.storage.buffer,
+      variance: runningVar.storage.buffer,
+      nextMean: next[0].buffer,
+      nextVariance: next[1].buffer,
+      momentum,
+    };
+    try {
+      device.updateRunning({ merged: checkPartial(merged), running });
+    } catch (error) {
+      next.forEach((storage) => storage.release());
+      throw error;
+    }
+    runningMean.replaceStorage(next[0]);
+    runningVar.replaceStorage(next[1]);
+  });
+}
+
+/** y = (x − mean) · invstd · weight + bias. Written over a donated `x`. */
+export function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptions = {}): Promise<Tensor> {
+  const { weight = null, bias = null, numerics = 'stable' } = options;
+  return onDevice('normalize', [x, statistics, weight, bias], (device) => {
+    checkNumerics(numerics, device);
+    const { layout } = checkShard(x);
+    checkStatistics(statistics, layout.channels, [weight, bias]);
+    return like(x, x, (y, input) =>
+      device.normalize({
+        x: input,
+        y,
+        layout,
+        numerics,
+        statistics: statistics.storage.buffer,
+        weight: weight?.storage.buffer ?? null,
+        bias: bias?.storage.buffer ?? null,
+      }),
+    );
+  });
+}
+
+/** Partial (Σdy, Σdy·(x − mean)) of a shard. */
+export function backwardReduce(
+  dy: Tensor,
+  x: Tensor,
+  statistics: Tensor,
+  options: ShardOptions = {},
+): Promise<Uint8Array> {
+  return onDevice('backwardReduce', [dy, x, statistics], async (device) => {
+    const shard = checkShard(x, options.firstSample);
+    checkMatching(dy, x);
+    checkStatistics(statistics, shard.layout.channels, []);
+    const arranged = dy.inFormat(x.memoryFormat);
+    try {
+      return await device.backwardReduce({ ...shard, dy: arranged.buffer, statistics: statistics.storage.buffer });
+    } finally {
+      arranged.release();
+    }
+  });
+}
+
+/** dweight = Σdy·(x − mean) · invstd and dbias = Σdy, of shape [C], from the merged sums of the whole batch. */
+export function backwardParameters(
+  sums: Uint8Array,
+  statistics: Tensor,
+): Promise<{ readonly dweight: Tensor; readonly dbias: Tensor }> {
+  return onDevice('backwardParameters', [statistics], (device) => {
+    const channels = statistics.shape[1] ?? 0;
+    checkStatistics(statistics, channels, []);
+    const compute = (isWeight: boolean): Tensor =>
+      vector(device, [channels], (target) =>
+        device.backwardParameters({
+          sums: checkPartial(sums),
+          statistics: statistics.storage.buffer,
+          dweight: isWeight ? target : null,
+          dbias: isWeight ? null : target,
+        }),
+      );
+    return { dweight: compute(true), dbias: compute(false) };
+  });
+}
+
+/** What {@link backwardInput} needs besides tensors of a batch. */
+export interface BackwardInputOptions {
+  readonly weight?: Tensor | null;
+  /** The merged sums of the whole batch; `null`, the default, when the statistics are constants, as in evaluation. */
+  readonly sums?: Uint8Array | null;
+}
+
+/**
+ * dx = (dy − Σdy/n − (x − mean) · invstd² · Σdy·(x − mean)/n) · invstd · weight, or dy · invstd · weight in evaluation.
+ * Written over a donated `dy` of the memory format of `x`.
+ */
+export function backwardInput(
+  dy: Tensor,
+  x: Tensor,
+  statistics: Tensor,
+  options: BackwardInputOptions = {},
+): Promise<Tensor> {
+  const { weight = null, sums = null } = options;
+  return onDevice('backwardInput', [dy, x, statistics, weight], (device) => {
+    const { layout } = checkShard(x);
+    checkMatching(dy, x);
+    checkStatistics(statistics, layout.channels, [weight]);
+    return like(dy, x, (dx, arranged) =>
+      device.backwardInput({
+        x: x.storage.buffer,
+        dy: arranged,
+        dx,
+        layout,
+        statistics: statistics.storage.buffer,
+        weight: weight?.storage.buffer ?? null,
+        sums: sums && checkPartial(sums),
+      }),
+    );
+  });
+}

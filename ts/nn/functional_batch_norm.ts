@@ -1,0 +1,82 @@
+/** Batch norm as a function: PyTorch's `torch.nn.functional.batch_norm`. */
+
+import type { Numerics } from '../device/device.ts';
+import { formatShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { checkArguments, checkBatchSize } from './batch_norm_checks.ts';
+import { batchNormOperation } from './batch_norm_operation.ts';
+import { onDevice } from './functional_support.ts';
+
+/** Options of {@link batchNorm}, under PyTorch's names and with its defaults. */
+export interface BatchNormFunctionOptions {
+  readonly weight?: Tensor | null;
+  readonly bias?: Tensor | null;
+  /** Whether the statistics are those of the batch; default `false`. */
+  readonly training?: boolean;
+  /** Weight of the new value in the running statistics; default 0.1. */
+  readonly momentum?: number;
+  /** Default 1e-5. */
+  readonly eps?: number;
+  /** Default `'stable'`. */
+  readonly numerics?: Numerics;
+}
+
+/**
+ * Batch norm of a batch on one device, recorded for the backward pass.
+ *
+ * @param x - shape (N, C, …); kept memory format.
+ * @param runningMean - shape (C), read in evaluation and renewed in training; `null`: none.
+ * @param runningVar - as `runningMean`; both or neither.
+ * @throws RangeError, TypeError, DeviceMismatchError, DisposedError, OutOfMemoryError; nothing has changed then.
+ */
+export function batchNorm(
+  x: Tensor,
+  runningMean: Tensor | null,
+  runningVar: Tensor | null,
+  options: BatchNormFunctionOptions = {},
+): Promise<Tensor> {
+  const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
+  return onDevice('batchNorm', [x], () => {
+    if (x.shape.length < 2) {
+      throw new RangeError(
+        `expected at least 2D input (got ${x.shape.length}D input): (N, C, …), got ${formatShape(x.shape)}`,
+      );
+    }
+    if ((runningMean === null) !== (runningVar === null)) {
+      throw new RangeError('expected running_mean and running_var, or null for both, got one of them');
+    }
+    if (runningMean === null && !training) {
+      throw new RangeError('Expected running_mean and running_var to be defined when training=false');
+    }
+    checkArguments(
+      x,
+      [
+        ['running_mean', runningMean],
+        ['running_var', runningVar],
+        ['weight', weight],
+        ['bias', bias],
+      ],
+      { eps, momentum, numerics, usesBatchStatistics: training },
+    );
+    if (training) {
+      checkBatchSize(x.shape);
+    }
+    const running = runningMean && runningVar && { mean: runningMean, variance: runningVar };
+    const factor = training ? momentum : null;
+    const { y, next } = batchNormOperation({
+      x,
+      weight,
+      bias,
+      running,
+      usesBatchStatistics: training,
+      factor,
+      eps,
+      numerics,
+    });
+    if (next !== null) {
+      runningMean?.replaceStorage(next.mean);
+      runningVar?.replaceStorage(next.variance);
+    }
+    return y;
+  });
+}
