@@ -1,5 +1,6 @@
 /** What it means for a step to agree with PyTorch, in either numerics. The Rust twin is `crates/core/tests/golden/main.rs`. */
 
+import type { Numerics } from 'syncbn';
 import { expect } from 'vitest';
 import { largestDifference, expectWithin, type Known } from '../support/tolerances.ts';
 import { referenceBackward, referenceForward } from '../support/reference.ts';
@@ -17,8 +18,14 @@ export interface CheckedStep {
   readonly values: GoldenValues;
 }
 
+/** What the promise of the numerics is. */
+export function expectAgreement(step: CheckedStep, numerics: Numerics): void {
+  if (numerics === 'torch') expectPytorch(step);
+  else expectExact(step);
+}
+
 /** `numerics: 'torch'`: output, running statistics and counter to the bit, gradients within the table. */
-export function expectPytorch(step: CheckedStep): void {
+function expectPytorch(step: CheckedStep): void {
   const { expected, record, values, given } = step;
   values.expectBits(record.y, expected.y, 'y');
   const expectBits = (actual: Float32Array | null, stored: StoredArray | null, label: string): void => {
@@ -41,7 +48,7 @@ export function expectPytorch(step: CheckedStep): void {
 }
 
 /** `numerics: 'stable'`: within the table of an f64 run from the layer's state before the step. */
-export function expectExact(step: CheckedStep): void {
+function expectExact(step: CheckedStep): void {
   const { expected, record, given, shape } = step;
   const exact = referenceForward(record.x, shape, record.before);
   const gradients = referenceBackward(record.x, record.dy, shape, record.before, exact);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BatchNorm, MemoryFormat, Numerics } from 'syncbn';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
-import { expectExact, expectPytorch } from './agreement.ts';
+import { expectAgreement } from './agreement.ts';
 import { readSuite } from './golden_data.ts';
 import { initialize, layerClasses, optionsOf, runStep } from './golden_layer.ts';
 
@@ -35,9 +35,7 @@ describe.each(deviceKinds)('on %s', (kind) => {
           const record = await runStep(layer, layer, step, { device, memoryFormat });
           expect(record.memoryFormat).toBe(memoryFormat);
           if (step.expected === null) continue;
-          const checked = { given, shape: step.shape, expected: step.expected, record, values };
-          if (numerics === 'torch') expectPytorch(checked);
-          else expectExact(checked);
+          expectAgreement({ given, shape: step.shape, expected: step.expected, record, values }, numerics);
         }
       });
     });
