@@ -12,7 +12,7 @@ const shapes = [
   [2, 3, 6, 6],
   [4, 8, 10, 10],
   [2, 3, 4, 4, 4],
-];
+].map((shape) => [`[${shape.join(', ')}]`, shape] as const);
 const formats: MemoryFormat[] = ['contiguous', 'channels_last'];
 
 describe.each(deviceKinds)('on %s', (kind) => {
