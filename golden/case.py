@@ -55,8 +55,8 @@ class Batch:
 def case(name: str, *batches: Batch, initial: dict[str, Spec] | None = None, **given: Any) -> Case:
     """A case whose seeds follow from its name, so that other cases may come and go.
 
-    ``given`` are arguments of the constructor, or fields of :class:`Case`. State that the layer has and ``initial`` does
-    not name is random; ``initial={}`` keeps what the constructor sets.
+    ``given`` are arguments of the constructor, or fields of :class:`Case`. The state is random, unless ``initial`` says
+    which of it: ``initial={}`` keeps what the constructor sets.
     """
     options = {key: given.pop(key, default) for key, default in DEFAULTS.items()}
     options["bias"] = options["bias"] and options["affine"]
@@ -93,7 +93,7 @@ def random_state(options: dict[str, Any]) -> dict[str, Spec]:
 
 def edited(*edits: tuple[int, int, int, float | str], **spec: Any) -> Spec:
     """A distribution with elements overwritten; an edit is (start, count, stride, value)."""
-    return {**spec, "edits": [dict(zip(("start", "count", "stride", "value"), edit)) for edit in edits]}
+    return {**spec, "edits": [dict(zip(("start", "count", "stride", "value"), edit, strict=True)) for edit in edits]}
 
 
 def seed_of(name: str) -> int:

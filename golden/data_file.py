@@ -25,8 +25,8 @@ class DataFile:
     def add(self, values: np.ndarray | None) -> dict[str, int] | None:
         """Takes an array in and returns what the JSON file says of it; ``None`` stays ``None``.
 
-        ``count`` elements in all; every ``stride``-th of them is stored, from element ``offset`` of the file on; ``hash``
-        is :func:`hash_bits` of all.
+        ``count`` elements in all; every ``stride``-th of them is stored, from element ``offset`` of the file on;
+        ``hash`` is :func:`hash_bits` of all.
         """
         if values is None:
             return None

@@ -41,8 +41,8 @@ def random_normal(seed: int, index: np.ndarray) -> np.ndarray:
 def random_array(spec: dict, count: int) -> np.ndarray:
     """``count`` f32 numbers as a case describes them: ``f32(f32(number · scale) + offset)``, then the edits.
 
-    ``spec`` has ``seed`` and may have ``distribution`` ("normal", "uniform"), ``scale``, ``offset`` and ``edits``: a list of
-    ``{"start", "count", "stride", "value"}``, which overwrite elements with a constant.
+    ``spec`` has ``seed`` and may have ``distribution`` ("normal", "uniform"), ``scale``, ``offset`` and ``edits``: a
+    list of ``{"start", "count", "stride", "value"}``, which overwrite elements with a constant.
     """
     index = np.arange(count)
     draw = random_uniform if spec.get("distribution") == "uniform" else random_normal

@@ -1,7 +1,7 @@
-"""The arithmetic of ``numerics: 'torch'`` in NumPy: what PyTorch's contiguous CPU path computes, operation by operation.
+"""The arithmetic of ``numerics: 'torch'`` in NumPy: PyTorch's contiguous CPU path, operation by operation.
 
-``generate.py`` refuses to write data that this recipe does not reproduce bit for bit, so the files prove that the recipe,
-which the kernels implement, is the right one.
+``generate.py`` refuses to write data that this recipe does not reproduce bit for bit, so the files prove that the
+recipe, which the kernels implement, is the right one.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ F32 = np.float32
 def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """a·b + c of f32 numbers, rounded once.
 
-    The product of two f32 is exact in f64. The sum is rounded to odd (its last bit is set where digits were lost), which
-    makes the second rounding, to f32, the only one that counts (Boldo and Melquiond, 2008).
+    The product of two f32 is exact in f64. The sum is rounded to odd (its last bit is set where digits were lost),
+    which makes the second rounding, to f32, the only one that counts (Boldo and Melquiond, 2008).
     """
     product = a.astype(np.float64) * b.astype(np.float64)
     addend = np.broadcast_to(c.astype(np.float64), product.shape)

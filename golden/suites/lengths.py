@@ -14,14 +14,18 @@ def odd_lengths() -> list[Case]:
     """Lengths around the lane width, the leaf of 32 values and the block of 1024."""
     lengths = (1, 2, 3, 7, 31, 32, 33, 49, 100, 1024, 1025, 3000)
     return [
-        case(f"N {n}, C {c}, L {length}", Batch((n, c, length), x={"offset": 0.7}), Batch((n, c, length), training=False))
+        case(
+            f"N {n}, C {c}, L {length}", Batch((n, c, length), x={"offset": 0.7}), Batch((n, c, length), training=False)
+        )
         for length, (n, c) in product(lengths, ((2, 1), (5, 3), (3, 17)))
     ]
 
 
 def two_values() -> list[Case]:
     """The smallest batch that can be trained on: the unbiased variance is twice the biased one."""
-    return [case(f"two values, {list(shape)}", Batch(shape)) for shape in ((2, 3), (1, 3, 2), (2, 3, 1, 1), (1, 1, 1, 2))]
+    return [
+        case(f"two values, {list(shape)}", Batch(shape)) for shape in ((2, 3), (1, 3, 2), (2, 3, 1, 1), (1, 1, 1, 2))
+    ]
 
 
 def leaves() -> list[Case]:

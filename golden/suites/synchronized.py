@@ -1,6 +1,6 @@
-"""Shapes and sequences of the test suites of other synchronized layers. The tests also split each batch over devices."""
+"""Shapes and sequences of the test suites of other synchronized layers. The tests split each batch over devices too."""
 
-from case import Batch, Case, Spec, case
+from case import Batch, Case, case, edited
 
 
 def cases() -> list[Case]:
@@ -32,22 +32,31 @@ def apex() -> list[Case]:
     return [
         case("apex, [5, 10, 16, 16]", Batch((5, 10, 16, 16)), initial={}),
         case("apex, [32, 10, 40, 40] of two", Batch((32, 10, 40, 40), x={"distribution": "uniform"})),
-        case("apex, batches of 16 and 8", Batch((24, 4, 5, 6), x=times_50), Batch((24, 4, 5, 6), training=False, x=times_50)),
+        case(
+            "apex, batches of 16 and 8",
+            Batch((24, 4, 5, 6), x=times_50),
+            Batch((24, 4, 5, 6), training=False, x=times_50),
+        ),
     ]
 
 
 def others() -> list[Case]:
     """mmcv, detectron2, MegEngine."""
-    weights: dict[str, Spec] = {"weight": {"scale": 0, "offset": 0.2}, "bias": {"scale": 0.1}}
+    weights = {"weight": edited((0, 1, 1, 0.2), (1, 1, 1, 0.5), (2, 1, 1, 0.7)), "bias": {"scale": 0.1}}
     normal = {"scale": 1, "offset": 2.3}
     return [
-        case("mmcv, [16, 3, 2, 3]", Batch((16, 3, 2, 3)), Batch((16, 3, 2, 3), training=False), initial=mmcv_state(weights)),
+        case(
+            "mmcv, [16, 3, 2, 3]",
+            Batch((16, 3, 2, 3)),
+            Batch((16, 3, 2, 3), training=False),
+            initial=weights,
+        ),
         case("detectron2, one replica of [0, 3, 2, 3]", Batch((4, 3, 2, 3)), Batch((0, 3, 2, 3)), Batch((3, 3, 2, 3))),
-        case("MegEngine, [3, 8, 4, 16]", *[Batch((3, 8, 4, 16), x=normal) for _ in range(4)], initial={}, eps=1e-4, momentum=0.9),
+        case(
+            "MegEngine, [3, 8, 4, 16]",
+            *[Batch((3, 8, 4, 16), x=normal) for _ in range(4)],
+            initial={},
+            eps=1e-4,
+            momentum=0.9,
+        ),
     ]
-
-
-def mmcv_state(weights: dict[str, Spec]) -> dict[str, Spec]:
-    """Weights 0.2, 0.5, 0.7."""
-    edits = [{"start": c, "count": 1, "stride": 1, "value": value} for c, value in enumerate((0.2, 0.5, 0.7))]
-    return {**weights, "weight": {**weights["weight"], "edits": edits}}
