@@ -8,11 +8,11 @@ import { judgeLimit, judgeSpeed, secondsOf, type Verdict } from './figures.ts';
 import { type Budget, type Failure, type Measurement, measureWorkload } from './measure.ts';
 import type { MemoryUse } from './memory.ts';
 import { CommanderError, type Options, readOptions } from './options.ts';
-import { type Results, timeTables, verdictTable } from './report.ts';
+import { type Results, sizeLines, timeTables, verdictTable } from './report.ts';
 
 /** Per contender and workload. */
 const FULL: Budget = { warmUpSeconds: 0.3, seconds: 1.2, minimumSamples: 3, maximumSamples: 40 };
-const QUICK: Budget = { warmUpSeconds: 0.05, seconds: 0.1, minimumSamples: 2, maximumSamples: 10 };
+const QUICK: Budget = { warmUpSeconds: 0.05, seconds: 0.1, minimumSamples: 1, maximumSamples: 10 };
 
 const MEBIBYTE = 2 ** 20;
 
@@ -54,6 +54,7 @@ async function runBenchmark(options: Options): Promise<number> {
   };
   writeFileSync(options.jsonFile, `${JSON.stringify(results, null, 1)}\n`);
   console.log(`${timeTables(options.workloads, options.contenders, measurements)}\n`);
+  console.log(`${sizeLines(memory, packageBytes)}\n`);
   if (options.isChecking) console.log(`${verdictTable(verdicts)}\n`);
   console.log(Object.values(engines).join(' · '));
   console.log(Object.values(results.machine).join(' · '));

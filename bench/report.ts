@@ -49,6 +49,16 @@ export function timeTables(
     .join('\n\n');
 }
 
+/** What a step and the package take. */
+export function sizeLines(memory: MemoryUse, packageGzipBytes: number): string {
+  const kib = (bytes: number) => `${(bytes / 1024).toFixed(0)} KiB`;
+  return [
+    `Memory of a step on ${kib(memory.inputBytes)}, beside x, y, dy, dx: ${kib(memory.overheadBytes)}; in place, beside ` +
+      `x, y, dy: ${kib(memory.overheadInPlaceBytes)}; growth over 1,000 steps: ${memory.growthBytes} bytes`,
+    `Package in a user's bundle: ${(packageGzipBytes / 1000).toFixed(1)} KB gzip`,
+  ].join('\n');
+}
+
 /** The figures: wanted, got, reached or missed. */
 export function verdictTable(verdicts: readonly Verdict[]): string {
   const table = plainTable(['figure', 'wanted', 'worst', '']);
