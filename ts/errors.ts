@@ -139,13 +139,17 @@ export class ReplicaError extends Error {
   readonly path: string | null;
   override readonly cause: unknown;
 
-  constructor(replica: number, device: string, path: string | null, cause: unknown) {
+  /** @param hint - what to do, when the original does not say it. */
+  constructor(replica: number, device: string, path: string | null, cause: unknown, hint: string | null = null) {
     const original = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     const kind = cause instanceof Error ? cause.name : typeof cause;
-    super(
-      `Caught ${kind} in replica ${replica} on device ${device}${path === null ? '' : `, layer ${path}`}.\nOriginal error: ${original}`,
-      { cause },
-    );
+    const lines = [
+      `Caught ${kind} in replica ${replica} on device ${device}.`,
+      ...(path === null ? [] : [`In layer ${path}.`]),
+      `Original error: ${original}`,
+      ...(hint === null ? [] : [hint]),
+    ];
+    super(lines.join('\n'), { cause });
     this.replica = replica;
     this.device = device;
     this.path = path;

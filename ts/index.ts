@@ -16,6 +16,18 @@ export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { Sequential } from './nn/sequential.ts';
 export type { LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';
+export {
+  SynchronizedBatchNorm1d,
+  SynchronizedBatchNorm2d,
+  SynchronizedBatchNorm3d,
+  type SynchronizedBatchNormOptions,
+} from './nn/synchronized_batch_norm.ts';
+export {
+  DataParallel,
+  type DataParallelOptions,
+  DataParallelWithCallBack,
+  patchReplicationCallback,
+} from './parallel/data_parallel.ts';
 export { type NestedNumbers, tensor, type TensorOptions } from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';

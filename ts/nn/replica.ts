@@ -1,0 +1,45 @@
+/** What a module knows when it is a replica of another. Kept under a symbol, so that no property of a user's is in the way. */
+
+import type { MeetingPoint } from '../sync/meeting_point.ts';
+import type { Module } from './module.ts';
+
+/** A module's place among the replicas of one forward pass. */
+export interface ReplicaPlace {
+  /** r, the number of the replica. */
+  readonly index: number;
+  /** Device of each replica; there are W. */
+  readonly devices: readonly string[];
+  /** Of the layer, from the wrapper: `module.layer1.bn`. */
+  readonly path: string;
+  /** What the module was copied from. */
+  readonly original: Module;
+  /** Where the replicas meet; `null` without the callback behaviour, under plain `DataParallel`. */
+  readonly meetingPoint: MeetingPoint | null;
+}
+
+const placeKey: unique symbol = Symbol('syncbn.replica');
+
+/** Makes a copy of a module a replica. */
+export function placeReplica(module: Module, place: ReplicaPlace): void {
+  Object.defineProperty(module, placeKey, { value: place, configurable: true });
+}
+
+/** The module's place; `null` for a module that is no replica. */
+export function replicaPlace(module: Module): ReplicaPlace | null {
+  return (module as { readonly [placeKey]?: ReplicaPlace })[placeKey] ?? null;
+}
+
+/** Errors by the layer that threw them, for whoever reports them. Holds nothing alive. */
+const layerPaths = new WeakMap<Error, string>();
+
+/** Remembers which layer an error came from: the innermost layer that says so. */
+export function noteLayerPath(error: unknown, path: string): void {
+  if (error instanceof Error && !layerPaths.has(error)) {
+    layerPaths.set(error, path);
+  }
+}
+
+/** Path of the layer that threw the error, when it is known. */
+export function layerPathOf(error: unknown): string | null {
+  return error instanceof Error ? (layerPaths.get(error) ?? null) : null;
+}

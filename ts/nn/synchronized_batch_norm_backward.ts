@@ -1,0 +1,197 @@
+/**
+ * The backward pass of all replicas of a synchronized layer: one node of the graph with the inputs and outputs of all, so
+ * that it runs once, when every gradient is there, and has nobody to wait for.
+ */
+
+import type { BatchLayout, Device } from '../device/device.ts';
+import { type Gradients, GraphNode } from '../tensor/graph_node.ts';
+import type { Shape } from '../tensor/shape.ts';
+import { Storage } from '../tensor/storage.ts';
+import { filled } from '../tensor/storage_ops.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import { type BatchPlan, reducible } from './synchronized_batch_norm_shards.ts';
+
+/** One replica's part of the forward pass. */
+export interface Shard {
+  readonly x: Tensor;
+  /** Memory of x, held by the node. */
+  readonly storage: Storage;
+  readonly shape: Shape;
+  readonly layout: BatchLayout;
+  /** Its global number. */
+  readonly firstSample: number;
+  /** Of the whole batch, on this replica's device. */
+  readonly statistics: Storage;
+  /** The replica's copy. */
+  readonly weight: Storage | null;
+  /** Whether the replica's operations are recorded. */
+  readonly isRecorded: boolean;
+}
+
+/**
+ * Records the layer call of all replicas. Inputs: x of every replica, the weight, the bias; outputs: y of every replica.
+ *
+ * @param weight - the original, which gets its gradient once.
+ * @returns the node with one reference for each replica; `null` when no input wants a gradient.
+ */
+export function recordJointly(
+  shards: readonly Shard[],
+  weight: Tensor | null,
+  bias: Tensor | null,
+  plan: BatchPlan,
+): GraphNode | null {
+  const isRecorded = shards.some((shard) => shard.isRecorded);
+  const xs = shards.map((shard) => (shard.isRecorded ? shard.x : null));
+  const inputs = isRecorded ? [...xs, weight, bias] : [];
+  if (!inputs.some((input) => input?.requiresGrad === true)) {
+    return null;
+  }
+  const saved = shards.flatMap((shard) => [shard.storage, shard.statistics, ...(shard.weight ? [shard.weight] : [])]);
+  const wants = inputs.map((input) => input?.requiresGrad === true);
+  const joint: Joint = {
+    shards,
+    plan,
+    wantsInput: wants.slice(0, shards.length),
+    wantsWeight: wants[shards.length] === true,
+    wantsBias: wants[shards.length + 1] === true,
+  };
+  const backward = (gradients: Gradients): Promise<Gradients> => runJointly(joint, gradients);
+  const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, backward });
+  shards.forEach(() => node.retain());
+  return node;
+}
+
+interface Joint {
+  readonly shards: readonly Shard[];
+  readonly plan: BatchPlan;
+  readonly wantsInput: readonly boolean[];
+  readonly wantsWeight: boolean;
+  readonly wantsBias: boolean;
+}
+
+/** One replica's part of the backward pass. */
+interface Part {
+  readonly shard: Shard;
+  /** The gradient in the memory format of x: a reference to release. */
+  readonly dy: Storage;
+  /** Whether nobody else needs dy, so that dx may be written over it. */
+  readonly isOwn: boolean;
+}
+
+async function runJointly(joint: Joint, gradients: Gradients): Promise<Gradients> {
+  const parts: Part[] = [];
+  try {
+    for (const [r, shard] of joint.shards.entries()) {
+      parts.push(partOf(shard, gradients[r] ?? null));
+    }
+    const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
+    const sums = await firstDevice(parts).merge(partials.map(valueOf));
+    return gradientsOf(joint, parts, sums);
+  } finally {
+    parts.forEach(({ dy }) => dy.release());
+  }
+}
+
+function partOf(shard: Shard, gradient: Tensor | null): Part {
+  const { device, length } = shard.storage;
+  if (gradient === null) {
+    const dy = filled(device, length, (buffer) => device.fill(buffer, 0));
+    return { shard, dy, isOwn: true };
+  }
+  if (gradient.memoryFormat !== shard.layout.format) {
+    return { shard, dy: gradient.inFormat(shard.layout.format), isOwn: true };
+  }
+  const isOwn = gradient.isOverwritable;
+  return { shard, dy: gradient.storage.retain(), isOwn };
+}
+
+/** Partial sums of one replica, on its device. */
+async function partialOf({ shard, dy }: Part, plan: BatchPlan): Promise<Uint8Array> {
+  const x = reducible(shard.storage, shard.layout, plan);
+  try {
+    const arranged = reducible(dy, shard.layout, plan);
+    try {
+      return await shard.storage.device.backwardReduce({
+        x: x.storage.buffer,
+        dy: arranged.storage.buffer,
+        layout: x.layout,
+        firstSample: shard.firstSample,
+        statistics: shard.statistics.buffer,
+      });
+    } finally {
+      arranged.storage.release();
+    }
+  } finally {
+    x.storage.release();
+  }
+}
+
+/** What the merged sums of the whole batch give: parameter gradients on the first device, dx on every one. */
+function gradientsOf(joint: Joint, parts: readonly Part[], sums: Uint8Array): Gradients {
+  const made: Storage[] = [];
+  const make = (isWanted: boolean, storage: () => Storage): Storage | null => {
+    if (!isWanted) {
+      return null;
+    }
+    const reference = storage();
+    made.push(reference);
+    return reference;
+  };
+  try {
+    const device = firstDevice(parts);
+    const channels = parts[0]?.shard.layout.channels ?? 0;
+    const dweight = make(joint.wantsWeight, () => Storage.allocate(device, channels));
+    const dbias = make(joint.wantsBias, () => Storage.allocate(device, channels));
+    const dxs = parts.map(({ shard, dy, isOwn }, r) =>
+      make(joint.wantsInput[r] === true, () =>
+        isOwn ? dy.retain() : Storage.allocate(shard.storage.device, dy.length),
+      ),
+    );
+    const statistics = parts[0]?.shard.statistics.buffer;
+    if (statistics !== undefined && (dweight !== null || dbias !== null)) {
+      device.backwardParameters({ sums, statistics, dweight: dweight?.buffer ?? null, dbias: dbias?.buffer ?? null });
+    }
+    parts.forEach((part, r) => backwardInput(part, dxs[r] ?? null, sums));
+    const vector = (storage: Storage | null): Tensor | null =>
+      storage && new Tensor({ storage, shape: [channels], memoryFormat: 'contiguous' });
+    return [...parts.map(({ shard }, r) => inputGradient(shard, dxs[r] ?? null)), vector(dweight), vector(dbias)];
+  } catch (error) {
+    made.forEach((storage) => storage.release());
+    throw error;
+  }
+}
+
+function backwardInput({ shard, dy }: Part, dx: Storage | null, sums: Uint8Array): void {
+  if (dx !== null) {
+    shard.storage.device.backwardInput({
+      x: shard.storage.buffer,
+      dy: dy.buffer,
+      dx: dx.buffer,
+      layout: shard.layout,
+      statistics: shard.statistics.buffer,
+      weight: shard.weight?.buffer ?? null,
+      sums,
+    });
+  }
+}
+
+function inputGradient({ shape, layout }: Shard, dx: Storage | null): Tensor | null {
+  return dx && new Tensor({ storage: dx, shape, memoryFormat: layout.format });
+}
+
+/** Where partials are merged, and where the parameters are. */
+function firstDevice(parts: readonly Part[]): Device {
+  const [first] = parts;
+  if (first === undefined) {
+    throw new RangeError('synchronized_batch_norm: expected at least one replica, got none');
+  }
+  return first.shard.statistics.device;
+}
+
+/** All have ended before the first failure is thrown, so nothing is freed that a device still reads. */
+function valueOf<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') {
+    throw result.reason;
+  }
+  return result.value;
+}

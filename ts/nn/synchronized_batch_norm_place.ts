@@ -1,0 +1,51 @@
+/** Whether a layer synchronizes now, and the two warnings for when it should have and did not. */
+
+import type { MeetingPoint } from '../sync/meeting_point.ts';
+import type { Module } from './module.ts';
+import { type ReplicaPlace, replicaPlace } from './replica.ts';
+
+/** The place of a layer that meets its copies in the other replicas. */
+export interface MeetingPlace extends ReplicaPlace {
+  readonly meetingPoint: MeetingPoint;
+}
+
+/**
+ * Where the layer meets the other replicas; `null` when it does not: outside replicas, in the only one, in evaluation, and
+ * under plain `DataParallel`, of which it warns.
+ */
+export function meetingPlace(layer: Module): MeetingPlace | null {
+  const place = replicaPlace(layer);
+  if (place === null || place.devices.length === 1 || !layer.training) {
+    return null;
+  }
+  const { meetingPoint } = place;
+  if (meetingPoint === null) {
+    warnOfLocalStatistics(
+      place,
+      'plain DataParallel',
+      'it runs in a plain DataParallel; use DataParallelWithCallBack, convertModel() or patchReplicationCallback()',
+    );
+    return null;
+  }
+  return { ...place, meetingPoint };
+}
+
+/** Why a layer used the statistics of each device alone. */
+export type LossOfSynchronization = 'plain DataParallel' | 'time-out';
+
+/** Which layers have been warned of, by cause. Holds nothing alive. */
+const warned: Readonly<Record<LossOfSynchronization, WeakSet<Module>>> = {
+  'plain DataParallel': new WeakSet(),
+  'time-out': new WeakSet(),
+};
+
+/** Warns once per layer and cause: a loss of synchronization is not an error, but must not be silent. */
+export function warnOfLocalStatistics(place: ReplicaPlace, cause: LossOfSynchronization, reason: string): void {
+  if (!warned[cause].has(place.original)) {
+    warned[cause].add(place.original);
+    console.warn(
+      `syncbn: the synchronized layer ${place.path} was trained with the statistics of each device alone, not of the whole batch ` +
+        `on ${place.devices.length} devices: ${reason}. Said once per layer.`,
+    );
+  }
+}

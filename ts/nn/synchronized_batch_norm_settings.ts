@@ -1,0 +1,51 @@
+/** How a layer synchronizes. */
+
+import type { EpsMode } from '../device/device.ts';
+import type { BatchNorm } from './batch_norm.ts';
+
+/** What synchronized layers have besides the properties of plain ones. */
+export interface Synchronization {
+  /** How long the first replica to reach the layer waits for the last, in seconds; `Infinity`: for ever. Default 15. */
+  syncTimeout: number;
+  /**
+   * After that time, either every replica uses the statistics of its own share, with a warning (`'local'`, default), or
+   * every one throws (`'error'`).
+   */
+  onTimeout: 'local' | 'error';
+  /**
+   * `'plus'` (default) is PyTorch's 1/√(var + eps); `'clamp'` is 1/√(max(var, eps)) wherever replicas synchronize, as in
+   * the package this one descends from.
+   */
+  epsMode: EpsMode;
+}
+
+/** A layer of any rank that synchronizes. */
+export type SynchronizedLayer = BatchNorm & Synchronization;
+
+/**
+ * Settings with their defaults, checked.
+ * @throws TypeError or RangeError for others.
+ */
+export function synchronizationOf(options: Readonly<Partial<Synchronization>>): Synchronization {
+  const { syncTimeout = 15, onTimeout = 'local', epsMode = 'plus' } = options;
+  checkSynchronization({ syncTimeout, onTimeout, epsMode });
+  return { syncTimeout, onTimeout, epsMode };
+}
+
+/** @throws TypeError or RangeError unless the settings mean something. */
+export function checkSynchronization({ syncTimeout, onTimeout, epsMode }: Readonly<Synchronization>): void {
+  if (typeof syncTimeout !== 'number') {
+    throw new TypeError(`syncTimeout: expected a number of seconds, got ${typeof syncTimeout}`);
+  }
+  if (!(syncTimeout > 0)) {
+    throw new RangeError(`syncTimeout: expected more than 0 seconds, got ${syncTimeout}; Infinity waits for ever`);
+  }
+  checkOneOf('onTimeout', onTimeout, ['local', 'error']);
+  checkOneOf('epsMode', epsMode, ['plus', 'clamp']);
+}
+
+function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
+  if (typeof value !== 'string' || !allowed.includes(value)) {
+    throw new TypeError(`${name}: expected '${allowed.join("' or '")}', got ${String(value)}`);
+  }
+}

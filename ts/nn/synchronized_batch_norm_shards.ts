@@ -1,0 +1,98 @@
+/** How the shards of all replicas make one batch. */
+
+import type { BatchLayout, EpsMode, Numerics } from '../device/device.ts';
+import type { Shape } from '../tensor/shape.ts';
+import type { Storage } from '../tensor/storage.ts';
+import { inFormat } from '../tensor/storage_ops.ts';
+import { checkBatchSize } from './batch_norm_checks.ts';
+
+/** What each replica says before anything is computed. */
+export interface Announcement {
+  readonly shape: Shape;
+  readonly numerics: Numerics;
+  readonly eps: number;
+  readonly epsMode: EpsMode;
+}
+
+/** The whole batch as all replicas see it. */
+export interface BatchPlan {
+  /** n, the values per channel. */
+  readonly count: number;
+  /** Global number of each replica's first sample. */
+  readonly firstSamples: readonly number[];
+  /**
+   * Whether the replicas' samples are of different lengths. Every value then counts as a sample of its own, since a tree
+   * over samples needs equal ones.
+   */
+  readonly isRagged: boolean;
+}
+
+/**
+ * Numbers the samples of all replicas, in order.
+ * @throws RangeError when the whole batch has one value per channel, or the replicas disagree about the layer.
+ */
+export function planBatch(announcements: readonly Announcement[]): BatchPlan {
+  checkAgreement(announcements);
+  const shapes = announcements.map(({ shape }) => shape);
+  const lengths = new Set(shapes.filter((shape) => countOf(shape) > 0).map(lengthOf));
+  const isRagged = lengths.size > 1;
+  const firstSamples: number[] = [];
+  let samples = 0;
+  for (const shape of shapes) {
+    firstSamples.push(samples);
+    samples += isRagged ? countOf(shape) : samplesOf(shape);
+  }
+  const count = shapes.reduce((sum, shape) => sum + countOf(shape), 0);
+  if (count === 1) {
+    // One replica has the one value; its shape is that of the whole batch.
+    shapes.filter((shape) => countOf(shape) === 1).forEach(checkBatchSize);
+  }
+  return { count, firstSamples, isRagged };
+}
+
+/** A shard as the kernels that reduce it shall see it. */
+export interface ReducibleShard {
+  /** A reference that the caller must release. */
+  readonly storage: Storage;
+  readonly layout: BatchLayout;
+}
+
+/** The values of a shard arranged for the plan: rearranged only where the batch is ragged. */
+export function reducible(storage: Storage, layout: BatchLayout, plan: BatchPlan): ReducibleShard {
+  const { samples, channels, length } = layout;
+  if (samples * length === 0) {
+    return { storage: storage.retain(), layout: { ...layout, samples: 0, length: 1 } };
+  }
+  if (!plan.isRagged || length === 1) {
+    return { storage: storage.retain(), layout };
+  }
+  // (N, L, C) is (N·L, C, 1) to the byte.
+  const rows = inFormat(storage, layout, 'channels_last');
+  return { storage: rows, layout: { samples: samples * length, channels, length: 1, format: 'contiguous' } };
+}
+
+/** @throws RangeError unless all replicas are about to compute the same. */
+function checkAgreement(announcements: readonly Announcement[]): void {
+  const [first] = announcements;
+  for (const [replica, { numerics, eps, epsMode }] of announcements.entries()) {
+    if (first !== undefined && (numerics !== first.numerics || eps !== first.eps || epsMode !== first.epsMode)) {
+      throw new RangeError(
+        `expected all replicas of a synchronized layer to have the same settings, got numerics '${first.numerics}', ` +
+          `eps ${first.eps}, epsMode '${first.epsMode}' in replica 0 and '${numerics}', ${eps}, '${epsMode}' in replica ${replica}`,
+      );
+    }
+  }
+}
+
+function samplesOf(shape: Shape): number {
+  return countOf(shape) === 0 ? 0 : (shape[0] ?? 0);
+}
+
+function lengthOf(shape: Shape): number {
+  return shape.slice(2).reduce((product, size) => product * size, 1);
+}
+
+/** Values per channel. */
+function countOf(shape: Shape): number {
+  return (shape[0] ?? 0) * lengthOf(shape);
+}

@@ -1,0 +1,215 @@
+/** Data parallelism in one process: a module runs on several devices, each with its share of the batch. */
+
+import type { Device } from '../device/device.ts';
+import { deviceByName } from '../device/registry.ts';
+import { Module } from '../nn/module.ts';
+import { isModule } from '../nn/module_tree.ts';
+import { MeetingPoint } from '../sync/meeting_point.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { gather } from './gather.ts';
+import { parallelApply, replicaError } from './parallel_apply.ts';
+import { replicate } from './replicate.ts';
+import { scatter, type Scattered } from './scatter.ts';
+import { StateSnapshot } from './state_snapshot.ts';
+import { describeValue, tensorsIn } from './structure.ts';
+
+export interface DataParallelOptions {
+  /** Devices to run on, in this order; the first holds the module. Default: the device of the module alone. */
+  readonly deviceIds?: readonly string[];
+  /** Where the outputs are gathered; default the first of `deviceIds`. */
+  readonly outputDevice?: string;
+  /** The dimension that inputs are scattered and outputs gathered along; default 0. */
+  readonly dim?: number;
+}
+
+/**
+ * Runs a module on several devices, as `torch.nn.DataParallel`: inputs are scattered along one dimension, replicas of the
+ * module run concurrently, outputs are gathered. Gradients are those of the whole batch on one device.
+ *
+ * Batch norm in it uses the statistics of each device's share alone; {@link DataParallelWithCallBack} synchronizes them.
+ *
+ * State changes when the forward of all replicas has succeeded, and is then replica 0's. One forward of a model at a time:
+ * of two at once, the later to end determines the state. What a replica assigns to its own properties is gone afterwards;
+ * what it returns is disposed once gathered. With one device the module itself is called, and `outputDevice` ignored.
+ */
+export class DataParallel<M extends Module = Module> extends Module {
+  static readonly typeName: string = 'DataParallel';
+
+  readonly module: M;
+  readonly dim: number;
+  /** Whether synchronized layers meet and `onReplicate` is called: set by {@link patchReplicationCallback}. @internal */
+  hasReplicationCallback = false;
+  private readonly givenDeviceIds: readonly string[] | null;
+  private readonly givenOutputDevice: string | null;
+
+  /**
+   * @throws TypeError for what is no module; RangeError for devices named twice or none; UnknownDeviceError
+   */
+  constructor(module: M, options: DataParallelOptions = {}) {
+    super();
+    const { deviceIds, outputDevice, dim = 0 } = options;
+    checkModule(module);
+    if (!Number.isInteger(dim)) {
+      throw new TypeError(`dim: expected an integer, got ${String(dim)}`);
+    }
+    this.module = module;
+    this.dim = dim;
+    this.givenDeviceIds = deviceIds === undefined ? null : checkDeviceIds(deviceIds);
+    this.givenOutputDevice = outputDevice === undefined ? null : deviceByName(outputDevice).name;
+  }
+
+  /** Names of the devices, in order of replicas. */
+  get deviceIds(): readonly string[] {
+    return this.givenDeviceIds ?? [deviceOf(this.module)];
+  }
+
+  /** Name of the device that outputs are gathered on. */
+  get outputDevice(): string {
+    return this.givenOutputDevice ?? this.deviceIds[0] ?? deviceOf(this.module);
+  }
+
+  /**
+   * Runs the module.
+   * @param inputs - of the module; tensors may be on any device.
+   * @throws RangeError when the module is on another device than the first; ReplicaError when a replica fails. The state
+   * is then what it was before.
+   */
+  async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
+    const devices = this.deviceIds.map(deviceByName);
+    checkPlacement(this.module, devices);
+    await Promise.all(devices.map((device) => device.ready()));
+    const scattered = await scatter(inputs, devices, this.dim);
+    let output: unknown = null;
+    try {
+      output = await (devices.length === 1
+        ? callDirectly(this.module, scattered)
+        : this.runReplicas(scattered, devices));
+    } finally {
+      scattered.dispose(tensorsIn(output));
+    }
+    // One device gives what the module gives; several give the same structure with gathered tensors.
+    return output as Awaited<ReturnType<M['forward']>>;
+  }
+
+  private async runReplicas({ inputs }: Scattered, devices: readonly Device[]): Promise<unknown> {
+    const target = deviceByName(this.outputDevice);
+    const used = devices.slice(0, inputs.length);
+    const names = used.map((device) => device.name);
+    const meetingPoint = this.hasReplicationCallback ? new MeetingPoint(names) : null;
+    const replicas = await replicate(this.module, 'module', used, meetingPoint);
+    try {
+      if (this.hasReplicationCallback) {
+        await replicas.announce((error, r) => {
+          throw replicaError(r, names[r] ?? 'unknown', error);
+        });
+      }
+      const outputs = await parallelApply(replicas.roots, inputs, names, meetingPoint);
+      const finished = tensorsIn(outputs);
+      // A module may return what it was given, which is not its to give away.
+      tensorsIn(inputs).forEach((tensor) => finished.delete(tensor));
+      try {
+        await target.ready();
+        const output = await gather(outputs, target, this.dim);
+        replicas.commit();
+        tensorsIn(output).forEach((tensor) => finished.delete(tensor));
+        return output;
+      } finally {
+        finished.forEach((tensor) => tensor.dispose());
+      }
+    } finally {
+      replicas.dispose();
+    }
+  }
+}
+
+/**
+ * {@link DataParallel} whose synchronized layers use the statistics of the whole batch. Every module of every replica is
+ * told so through `onReplicate(context, replicaIndex)` before the forward, with one context object per layer.
+ */
+export class DataParallelWithCallBack<M extends Module = Module> extends DataParallel<M> {
+  static override readonly typeName: string = 'DataParallelWithCallBack';
+  override hasReplicationCallback = true;
+}
+
+/**
+ * Gives a plain `DataParallel` the behaviour of {@link DataParallelWithCallBack}, in place.
+ * @returns the same object.
+ * @throws TypeError for anything else.
+ */
+export function patchReplicationCallback<D extends DataParallel>(dataParallel: D): D {
+  if (!(dataParallel instanceof DataParallel)) {
+    throw new TypeError(`patchReplicationCallback(): expected a DataParallel, got ${describeValue(dataParallel)}`);
+  }
+  dataParallel.hasReplicationCallback = true;
+  return dataParallel;
+}
+
+async function callDirectly(module: Module, { inputs }: Scattered): Promise<unknown> {
+  const snapshot = new StateSnapshot(module);
+  try {
+    return await (module as unknown as { forward(...inputs: readonly unknown[]): unknown }).forward(
+      ...(inputs[0] ?? []),
+    );
+  } catch (error) {
+    snapshot.restore();
+    throw error;
+  } finally {
+    snapshot.release();
+  }
+}
+
+function checkModule(module: unknown): void {
+  if (!isModule(module)) {
+    throw new TypeError(`DataParallel: expected a module, got ${describeValue(module)}; extend Module`);
+  }
+  if (typeof module.forward !== 'function') {
+    throw new TypeError(`DataParallel: ${module.constructor.name} has no forward()`);
+  }
+  // Walking the tree refuses modules that contain themselves, before anything runs.
+  Array.from(module.modules());
+}
+
+/** @returns canonical names. */
+function checkDeviceIds(deviceIds: unknown): readonly string[] {
+  if (!Array.isArray(deviceIds)) {
+    throw new TypeError(
+      `deviceIds: expected an array of device names such as ['cpu:0', 'cpu:1'], got ${describeValue(deviceIds)}`,
+    );
+  }
+  const names = deviceIds.map((id: unknown) => deviceByName(id as string).name);
+  if (names.length === 0) {
+    throw new RangeError(
+      `deviceIds: expected at least one device, got []; leave the option out to run on the module's own`,
+    );
+  }
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new RangeError(`deviceIds: expected every device once, got ${twice} twice in [${names.join(', ')}]`);
+  }
+  return names;
+}
+
+/** Where a module is: on the device of its first parameter or buffer. */
+function deviceOf(module: Module): string {
+  for (const tensor of tensorsOf(module)) {
+    return tensor.device;
+  }
+  return 'cpu:0';
+}
+
+/** @throws RangeError unless parameters and buffers are on the first device. */
+function checkPlacement(module: Module, devices: readonly Device[]): void {
+  for (const tensor of tensorsOf(module)) {
+    if (tensor.storage.device !== devices[0]) {
+      throw new RangeError(
+        `module must have its parameters and buffers on device ${devices[0]?.name ?? 'none'} (deviceIds[0]) but found one of ` +
+          `them on device: ${tensor.device}; move it with .to()`,
+      );
+    }
+  }
+}
+
+function* tensorsOf(module: Module): Generator<Tensor> {
+  yield* module.parameters();
+  yield* module.buffers();
+}

@@ -1,0 +1,73 @@
+/** Parallel apply: the replicas run concurrently, all are awaited, and of their failures the one that explains is thrown. */
+
+import { ReplicaError } from '../errors.ts';
+import type { Module } from '../nn/module.ts';
+import { layerPathOf } from '../nn/replica.ts';
+import type { MeetingPoint } from '../sync/meeting_point.ts';
+import { whileReplicasRun } from '../tensor/grad_mode.ts';
+import { tensorsIn } from './structure.ts';
+
+/**
+ * Runs replica r with the r-th inputs.
+ *
+ * @param devices - their names, for errors.
+ * @param meetingPoint - is told who has finished and who has failed.
+ * @returns the outputs in order of replicas.
+ * @throws ReplicaError for the replica of lowest index whose failure is not a mere consequence of another's. The outputs of
+ * the others are disposed.
+ */
+export async function parallelApply(
+  replicas: readonly Module[],
+  inputs: readonly (readonly unknown[])[],
+  devices: readonly string[],
+  meetingPoint: MeetingPoint | null,
+): Promise<unknown[]> {
+  const results = await whileReplicasRun(() =>
+    Promise.allSettled(
+      replicas.map(async (replica, r) => {
+        try {
+          const output = await call(replica, inputs[r] ?? []);
+          meetingPoint?.finish(r);
+          return output;
+        } catch (error) {
+          const failure = replicaError(r, devices[r] ?? 'unknown', error);
+          meetingPoint?.fail(r, failure);
+          throw failure;
+        }
+      }),
+    ),
+  );
+  const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as ReplicaError] : []));
+  const outputs = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const [first] = failures;
+  if (first === undefined) {
+    return outputs;
+  }
+  dispose(outputs, inputs);
+  throw failures.find((failure) => meetingPoint?.isConsequence(failure.cause) !== true) ?? first;
+}
+
+/** The error that tells the caller which replica failed; one that tells it already is kept. */
+export function replicaError(replica: number, device: string, cause: unknown): ReplicaError {
+  return new ReplicaError(replica, device, layerPathOf(cause), cause, hintFor(cause));
+}
+
+/** A module's forward takes what its class says; here only the class of the user knows. */
+function call(module: Module, inputs: readonly unknown[]): unknown {
+  return (module as unknown as { forward(...inputs: readonly unknown[]): unknown }).forward(...inputs);
+}
+
+/** Gives back the outputs of replicas that succeeded, but nothing that was an input. */
+function dispose(outputs: readonly unknown[], inputs: readonly (readonly unknown[])[]): void {
+  const given = tensorsIn(inputs);
+  tensorsIn(outputs).forEach((output) => (given.has(output) ? undefined : output.dispose()));
+}
+
+/** Texts of V8, SpiderMonkey and JavaScriptCore for an object that lacks the private fields of its class. */
+const PRIVATE_FIELD = /private (member|field|method|element)|Receiver must be (an instance of )?class/i;
+
+function hintFor(cause: unknown): string | null {
+  return cause instanceof TypeError && PRIVATE_FIELD.test(cause.message)
+    ? 'Replicas are shallow copies of modules, which #private fields do not survive: declare them `private` instead.'
+    : null;
+}

@@ -1,0 +1,131 @@
+/** Replicate: copies of a module tree, one per device, that share everything but parameters and buffers. */
+
+import type { Device } from '../device/device.ts';
+import type { Module } from '../nn/module.ts';
+import { adoptState, shallowCopy } from '../nn/module_copy.ts';
+import { buffersKey, childrenOf, joinPath, parametersOf } from '../nn/module_tree.ts';
+import { placeReplica } from '../nn/replica.ts';
+import type { MeetingPoint } from '../sync/meeting_point.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import { broadcast } from './broadcast.ts';
+
+/** The replicas of one forward pass. */
+export class Replicas {
+  /** One copy of the root per device. */
+  readonly roots: readonly Module[];
+  /** Every module of the tree with its copies, in order of devices; parents first. */
+  private readonly copies: ReadonlyMap<Module, readonly Module[]>;
+  private readonly tensors: readonly Tensor[];
+
+  /** @internal */
+  constructor(root: Module, copies: ReadonlyMap<Module, readonly Module[]>, tensors: readonly Tensor[]) {
+    this.roots = copies.get(root) ?? [];
+    this.copies = copies;
+    this.tensors = tensors;
+  }
+
+  /**
+   * Calls `onReplicate` on every copy, replica by replica: the j-th module of each gets the same context object.
+   * @throws whatever a callback throws; `replica` tells in which.
+   */
+  async announce(onFailure: (error: unknown, replica: number) => never): Promise<void> {
+    const contexts = Array.from(this.copies.values(), (copies) => ({ copies, context: {} }));
+    for (const replica of this.roots.keys()) {
+      for (const { copies, context } of contexts) {
+        try {
+          // Typed as synchronous, but an asynchronous override must not run on, nor fail, unnoticed.
+          await (copies[replica]?.onReplicate(context, replica) as unknown);
+        } catch (error) {
+          onFailure(error, replica);
+        }
+      }
+    }
+  }
+
+  /** Gives the originals the buffers and counters of replica 0. Cannot fail. */
+  commit(): void {
+    for (const [original, [first]] of this.copies) {
+      if (first !== undefined) {
+        adoptState(original, first);
+      }
+    }
+  }
+
+  /** Gives back the copies of parameters and buffers; what the graph needs of them stays until it is done. */
+  dispose(): void {
+    this.tensors.forEach((tensor) => tensor.dispose());
+  }
+}
+
+/**
+ * Makes replicas. Parameters become broadcast copies, through which gradients flow back to the originals. The buffers of
+ * the replica on the tensor's own device share memory with the original's until one changes; the others are copies.
+ *
+ * @param path - of the module, as errors shall name it.
+ * @param meetingPoint - where synchronized layers meet; `null`: they do not.
+ * @throws OutOfMemoryError; nothing is left behind.
+ */
+export async function replicate(
+  module: Module,
+  path: string,
+  devices: readonly Device[],
+  meetingPoint: MeetingPoint | null,
+): Promise<Replicas> {
+  const tensors = new Map<Tensor, readonly Tensor[]>();
+  try {
+    for (const tensor of [...module.parameters(), ...module.buffers()]) {
+      if (!tensors.has(tensor)) {
+        tensors.set(tensor, await broadcast(tensor, devices));
+      }
+    }
+  } catch (error) {
+    tensors.forEach((copies) => copies.forEach((copy) => copy.dispose()));
+    throw error;
+  }
+  const names = devices.map((device) => device.name);
+  const copies = new Map<Module, readonly Module[]>();
+  for (const [name, original] of module.namedModules()) {
+    const place = { devices: names, path: joinPath(path, name), original, meetingPoint };
+    const replicas = devices.map((_, index) => {
+      const copy = shallowCopy(original);
+      placeReplica(copy, { ...place, index });
+      return copy;
+    });
+    copies.set(original, replicas);
+  }
+  copies.forEach((replicas, original) =>
+    replicas.forEach((copy, r) =>
+      wire(
+        original,
+        copy,
+        (child) => copies.get(child)?.[r],
+        (own) => tensors.get(own)?.[r],
+      ),
+    ),
+  );
+  return new Replicas(module, copies, [...tensors.values()].flat());
+}
+
+/** Makes a copy refer to the children, parameters and buffers of its own replica. */
+function wire(
+  original: Module,
+  copy: Module,
+  childOf: (child: Module) => Module | undefined,
+  tensorOf: (tensor: Tensor) => Tensor | undefined,
+): void {
+  for (const [name, child] of childrenOf(original)) {
+    replaceProperty(copy, name, childOf(child));
+  }
+  for (const [name, parameter] of parametersOf(original)) {
+    replaceProperty(copy, name, tensorOf(parameter));
+  }
+  for (const [name, buffer] of original[buffersKey]) {
+    if (buffer instanceof Tensor) {
+      copy[buffersKey].set(name, tensorOf(buffer) ?? null);
+    }
+  }
+}
+
+function replaceProperty(copy: Module, name: string, value: unknown): void {
+  Object.defineProperty(copy, name, { value, writable: true, enumerable: true, configurable: true });
+}

@@ -1,0 +1,73 @@
+/** Nested arrays and plain objects, in which tensors travel into a module and out of it. */
+
+import { Tensor } from '../tensor/tensor.ts';
+
+/** Whether a value is looked into: arrays and plain objects are, instances of classes are not. */
+export function isContainer(value: unknown): value is readonly unknown[] | Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null) {
+    return false;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return Array.isArray(value) || prototype === Object.prototype || prototype === null;
+}
+
+/** Every tensor in a structure, each once, in order. */
+export function tensorsIn(structure: unknown): Set<Tensor> {
+  const tensors = new Set<Tensor>();
+  const seen = new Set<unknown>();
+  const visit = (value: unknown): void => {
+    if (value instanceof Tensor) {
+      tensors.add(value);
+    } else if (isContainer(value) && !seen.has(value)) {
+      seen.add(value);
+      Object.values(value).forEach(visit);
+    }
+  };
+  visit(structure);
+  return tensors;
+}
+
+/** @throws TypeError when a structure contains itself: it could be neither taken apart nor put together. */
+export function checkFinite(structure: unknown, role: string): void {
+  const ancestors = new Set<unknown>();
+  const visit = (value: unknown): void => {
+    if (!isContainer(value)) {
+      return;
+    }
+    if (ancestors.has(value)) {
+      throw new TypeError(
+        `${role}: expected arrays and plain objects that do not contain themselves; use a class for such`,
+      );
+    }
+    ancestors.add(value);
+    Object.values(value).forEach(visit);
+    ancestors.delete(value);
+  };
+  visit(structure);
+}
+
+/** The same structure with other tensors. What holds no tensor is shared by reference, containers too. */
+export function mapTensors(structure: unknown, map: (tensor: Tensor) => Tensor): unknown {
+  if (structure instanceof Tensor) {
+    return map(structure);
+  }
+  if (!isContainer(structure) || tensorsIn(structure).size === 0) {
+    return structure;
+  }
+  if (Array.isArray(structure)) {
+    return structure.map((item: unknown) => mapTensors(item, map));
+  }
+  return Object.fromEntries(Object.entries(structure).map(([key, item]) => [key, mapTensors(item, map)]));
+}
+
+/** What a value is, for errors. */
+export function describeValue(value: unknown): string {
+  if (value === null || value === undefined) {
+    return String(value);
+  }
+  if (typeof value === 'object') {
+    const name = (value.constructor as { readonly name?: string } | undefined)?.name;
+    return name === undefined || name === '' ? 'an object' : `a value of class ${name}`;
+  }
+  return typeof value === 'function' ? `the function or class ${value.name}` : `a ${typeof value}`;
+}
