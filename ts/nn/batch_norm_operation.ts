@@ -3,7 +3,7 @@
  * their arguments and take over the running statistics; this file allocates, computes and records.
  */
 
-import type { BatchLayout, Numerics } from '../device/device.ts';
+import { STATISTICS_ROWS, type BatchLayout, type Numerics } from '../device/device.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import { type Gradients, GraphNode } from '../tensor/graph_node.ts';
 import { batchLayout } from '../tensor/shape.ts';
@@ -55,7 +55,7 @@ export function batchNormOperation(operation: BatchNormOperation): BatchNormResu
   try {
     const overwrites = !isRecorded && x.isOverwritable;
     const y = overwrites ? x.storage : take(length);
-    const statistics = take(3 * layout.channels);
+    const statistics = take(STATISTICS_ROWS * layout.channels);
     const updates = operation.running !== null && operation.factor !== null && layout.samples * layout.length > 0;
     const next = updates ? { mean: take(layout.channels), variance: take(layout.channels) } : null;
     compute(operation, layout, y, statistics, next);
@@ -111,7 +111,7 @@ function compute(
     device.evaluationStatistics({ runningMean, runningVar, numerics, eps, statistics: statistics.buffer });
     device.normalize(shared);
   } else {
-    throw new RangeError('running_mean and running_var must be defined in evaluation mode');
+    throw new RangeError('running_mean must be defined in evaluation mode');
   }
 }
 

@@ -168,7 +168,7 @@ export class Tensor {
   async backward(dy?: Tensor): Promise<void> {
     const { storage } = this;
     if (!this.#requiresGrad) {
-      throw new Error('backward(): the tensor does not require grad and does not come from one that does');
+      throw new Error('backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from');
     }
     if (dy === undefined) {
       if (elementCount(this.shape) !== 1) {
