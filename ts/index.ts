@@ -1,13 +1,21 @@
 /** The public face of syncbn. Importing it has no side effect; the first operation initialises what it needs. */
 
-export type {
-  Device,
-  DeviceBuffer,
-  DeviceKind,
-  EpsMode,
-  MemoryFormat,
-  MemoryUsage,
-  Numerics,
+export {
+  type Converted,
+  convertModel,
+  type ConvertModel,
+  type ConvertOptions,
+  type Reverted,
+} from './convert/convert_model.ts';
+export {
+  type Device,
+  type DeviceBuffer,
+  type DeviceKind,
+  type EpsMode,
+  type MemoryFormat,
+  type MemoryUsage,
+  type Numerics,
+  STATISTICS_ROWS,
 } from './device/device.ts';
 export { type DeviceDescription, devices, init } from './device/registry.ts';
 export * from './errors.ts';
