@@ -3,7 +3,7 @@
  * the difference. Variants: `stable`, `torch`, `in-place`.
  */
 
-import { type Device, type DeviceBuffer, devices, init } from 'syncbn';
+import { type Device, type DeviceBuffer, devices, init, STATISTICS_ROWS } from 'syncbn';
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
 import { packageVersion } from '../repository.ts';
 import { elementCount, sizesOf } from '../workloads.ts';
@@ -63,7 +63,7 @@ class Resident {
       variance: perChannel(),
       nextMean: perChannel(),
       nextVariance: perChannel(),
-      statistics: device.allocate(3 * sizes.channels),
+      statistics: device.allocate(STATISTICS_ROWS * sizes.channels),
     };
     this.#writeLogical(this.#buffers.x, batch.x);
     this.#refreshDy();

@@ -142,7 +142,7 @@ async function whole(numerics: 'stable' | 'torch'): Promise<Float32Array[]> {
   const [x, dy] = [place(values(elements, 1)), place(values(elements, 2))];
   const [y, dx] = [device.allocate(elements), device.allocate(elements)];
   const [weight, bias] = [place(values(3, 3)), place(values(3, 4))];
-  const [dweight, dbias, statistics] = [device.allocate(3), device.allocate(3), device.allocate(9)];
+  const [dweight, dbias, statistics] = [device.allocate(3), device.allocate(3), device.allocate(12)];
   const running = {
     mean: place(values(3, 5)),
     variance: place(values(3, 6)),
@@ -165,7 +165,7 @@ async function steps(numerics: 'stable' | 'torch', cut: number): Promise<Float32
     const part = (seed: number): DeviceBuffer => place(values(elements, seed).slice(begin * 30, end * 30));
     return { x: part(1), dy: part(2), layout: { ...layout, samples: end - begin }, firstSample: begin };
   });
-  const [weight, bias, statistics] = [place(values(3, 3)), place(values(3, 4)), device.allocate(9)];
+  const [weight, bias, statistics] = [place(values(3, 3)), place(values(3, 4)), device.allocate(12)];
   const [dweight, dbias] = [device.allocate(3), device.allocate(3)];
   let merged: Uint8Array;
   if (numerics === 'stable') {
@@ -214,7 +214,7 @@ const outputs: DeviceBuffer[] = [];
 
 describe('batch norm', () => {
   it.each(['stable', 'torch'] as const)('normalizes to mean 0 and variance 1: %s', async (numerics) => {
-    const [x, y, statistics] = [place(values(elements, 1)), device.allocate(elements), device.allocate(9)];
+    const [x, y, statistics] = [place(values(elements, 1)), device.allocate(elements), device.allocate(12)];
     device.batchNorm({ x, y, layout, numerics, eps: 1e-5, weight: null, bias: null, statistics, running: null });
     const normalized = await device.read(y);
     const channel = normalized.filter((_, i) => Math.floor(i / 10) % 3 === 1);
@@ -235,7 +235,7 @@ describe('batch norm', () => {
   });
 
   it('evaluates with the running statistics', async () => {
-    const [x, statistics] = [place(Float32Array.of(1, 2, 3, 4)), device.allocate(3)];
+    const [x, statistics] = [place(Float32Array.of(1, 2, 3, 4)), device.allocate(4)];
     const [runningMean, runningVar] = [place(Float32Array.of(2)), place(Float32Array.of(4))];
     const single: BatchLayout = { samples: 1, channels: 1, length: 4, format: 'contiguous' };
     device.evaluationStatistics({ runningMean, runningVar, numerics: 'stable', eps: 0, statistics });

@@ -27,6 +27,12 @@ export interface BatchLayout {
   readonly format: MemoryFormat;
 }
 
+/**
+ * Rows of C values that a buffer of statistics has: `mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`. Mean and inverse
+ * deviation are the sums of two f32, so that neither spoils the last digit of the result.
+ */
+export const STATISTICS_ROWS = 4;
+
 /** A piece of a device's memory, `length` f32 values long. Opaque to all but its device. */
 export interface DeviceBuffer {
   readonly device: Device;
@@ -74,7 +80,7 @@ export interface BatchNormArguments {
   readonly eps: number;
   readonly weight: DeviceBuffer | null;
   readonly bias: DeviceBuffer | null;
-  /** Output, 3·C values: rows `mean_hi`, `mean_lo`, `invstd`. */
+  /** Output, {@link STATISTICS_ROWS} · C values. */
   readonly statistics: DeviceBuffer;
   readonly running: RunningUpdate | null;
 }

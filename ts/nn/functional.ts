@@ -17,11 +17,11 @@
  *
  * With `torch` numerics the forward has two rounds: {@link total}, merged, then {@link deviations}, merged. A partial is
  * bytes and may travel; partials of adjacent ranges merge to the partial of their union, so that every way of cutting the
- * batch gives the same bits. Statistics are a tensor of shape [3, C]: the mean as the sum of two f32 (`mean_hi`, `mean_lo`)
- * and `invstd`.
+ * batch gives the same bits. Statistics are a tensor of shape [4, C]: the mean and the inverse deviation, each as the sum of
+ * two f32 (`mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`).
  */
 
-import type { EpsMode, Numerics } from '../device/device.ts';
+import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { Storage } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -105,14 +105,14 @@ export function mergeSums(partials: readonly Uint8Array[], device = 'cpu'): Prom
  * Statistics of a whole batch, for normalizing one of its shards.
  * @param merged - the merged {@link moments} or {@link deviations} of the batch.
  * @param x - the shard, whose device and number of channels the statistics get.
- * @returns shape [3, C].
+ * @returns shape [4, C].
  */
 export function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
   const { eps = 1e-5, epsMode = 'plus' } = options;
   return onDevice('finalize', [x], (device) => {
     checkEps(eps, true);
     const { channels } = checkShard(x).layout;
-    return vector(device, [3, channels], (statistics) =>
+    return vector(device, [STATISTICS_ROWS, channels], (statistics) =>
       device.finalize({ merged: checkPartial(merged), eps, epsMode, statistics }),
     );
   });

@@ -1,7 +1,8 @@
 /** What the steps in `functional.ts` have in common: checks, and tensors for their results. */
 
-import type { Device, DeviceBuffer, ShardArguments } from '../device/device.ts';
+import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
 import { DeviceMismatchError, PartialError } from '../errors.ts';
+import { kindOf } from '../tensor/kind_of.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled } from '../tensor/storage_ops.ts';
@@ -52,10 +53,12 @@ export function checkMatching(dy: Tensor, x: Tensor): void {
   }
 }
 
-/** @throws RangeError unless the statistics are of shape [3, C] and the vectors of shape [C]. */
+/** @throws RangeError unless the statistics are of shape [4, C] and the vectors of shape [C]. */
 export function checkStatistics(statistics: Tensor, channels: number, vectors: readonly (Tensor | null)[]): void {
-  if (!sameShape(statistics.shape, [3, channels])) {
-    throw new RangeError(`expected statistics of shape [3, ${channels}], got ${formatShape(statistics.shape)}`);
+  if (!sameShape(statistics.shape, [STATISTICS_ROWS, channels])) {
+    throw new RangeError(
+      `expected statistics of shape [${STATISTICS_ROWS}, ${channels}], got ${formatShape(statistics.shape)}`,
+    );
   }
   checkChannels(
     [1, channels],
@@ -69,7 +72,7 @@ export function checkStatistics(statistics: Tensor, channels: number, vectors: r
 /** @throws PartialError for what is no array of bytes; what is in them is the device's to judge. */
 export function checkPartial(partial: unknown): Uint8Array {
   if (!(partial instanceof Uint8Array)) {
-    throw new PartialError(`expected a partial, which is a Uint8Array, got ${typeof partial}`);
+    throw new PartialError(`expected a partial, which is a Uint8Array, got ${kindOf(partial)}`);
   }
   return partial;
 }

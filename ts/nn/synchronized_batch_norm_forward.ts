@@ -4,7 +4,7 @@
  * the mean of the whole batch comes before the deviations from it.
  */
 
-import type { BatchLayout, Device } from '../device/device.ts';
+import { STATISTICS_ROWS, type BatchLayout, type Device } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
 import type { Outcome, Session, TimedOut } from '../sync/session.ts';
@@ -60,7 +60,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
     return layer.forwardLocally(x);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
-  const statistics = Storage.allocate(device, 3 * layout.channels);
+  const statistics = Storage.allocate(device, STATISTICS_ROWS * layout.channels);
   try {
     const reduction = { layer, x, place, session, plan: planned.value, layout, statistics };
     const outcome = await reduce(reduction);

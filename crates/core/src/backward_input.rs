@@ -5,20 +5,13 @@
 
 use core::ops::Range;
 
+use crate::elementwise::{Arithmetic, Element, Tensors, map_channels};
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
-use crate::layout::{Format, Layout};
+use crate::layout::Layout;
 use crate::partial::Merged;
-use crate::statistics::Statistics;
-
-/// The function of one channel.
-#[derive(Debug, Clone, Copy)]
-struct Plane {
-    of_dy: f32,
-    centre: f32,
-    of_x: f32,
-    offset: f32,
-}
+use crate::simd::{Lanes, Native};
+use crate::statistics::{STATISTICS_ROWS, Statistics};
 
 /// Σdy and Σdy·(x − hi) of n values for each channel.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +51,8 @@ pub fn backward_parameters(
     dweight: Option<&mut [f32]>,
     dbias: Option<&mut [f32]>,
 ) -> Result<(), KernelError> {
-    let channels = statistics.len() / 3;
-    expect_length("statistics", statistics.len(), 3 * channels)?;
+    let channels = statistics.len() / STATISTICS_ROWS;
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * channels)?;
     let sums = Sums::of_merged(sums, channels)?;
     dweight.as_deref().map_or(Ok(()), |dweight| expect_length("dweight", dweight.len(), channels))?;
     dbias.as_deref().map_or(Ok(()), |dbias| expect_length("dbias", dbias.len(), channels))?;
@@ -80,7 +73,7 @@ pub(crate) fn parameters_of_channels(
     if let Some(dweight) = dweight {
         for (i, channel) in channels.clone().enumerate() {
             let sum_dy_xmu = sums.sum_dy_xmu(i, statistics.mean_lo[channel]);
-            dweight[channel] = (sum_dy_xmu * f64::from(statistics.invstd[channel])) as f32;
+            dweight[channel] = (sum_dy_xmu * statistics.invstd(channel)) as f32;
         }
     }
     if let Some(dbias) = dbias {
@@ -107,15 +100,15 @@ pub fn backward_input(
     layout.expect_tensor("x", x)?;
     layout.expect_tensor("dx", dx)?;
     layout.expect_vector("weight", weight)?;
-    expect_length("statistics", statistics.len(), 3 * layout.channels())?;
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
     let sums = sums.map(|sums| Sums::of_merged(sums, layout.channels())).transpose()?;
-    input_of_channels(dy, x, dx, layout, 0..layout.channels(), statistics, weight, sums.as_ref());
+    input_of_channels::<Native>(dy, x, dx, layout, 0..layout.channels(), statistics, weight, sums.as_ref());
     Ok(())
 }
 
 /// Input gradient of some channels; `sums` holds those channels alone.
 #[allow(clippy::too_many_arguments, reason = "the tensors of the formula")]
-pub(crate) fn input_of_channels(
+pub(crate) fn input_of_channels<V: Lanes>(
     dy: Option<&[f32]>,
     x: &[f32],
     dx: &mut [f32],
@@ -126,52 +119,60 @@ pub(crate) fn input_of_channels(
     sums: Option<&Sums<'_>>,
 ) {
     let statistics = Statistics::of(statistics);
-    let planes: Vec<Plane> = channels
-        .clone()
-        .enumerate()
-        .map(|(i, channel)| plane(i, channel, &statistics, weight.map_or(1.0, |weight| weight[channel]), sums))
-        .collect();
-    let all = layout.channels();
-    match layout.format() {
-        Format::ChannelsLast => {
-            for row in 0..layout.samples() * layout.length() {
-                let begin = row * all + channels.start;
-                for (i, plane) in planes.iter().enumerate() {
-                    let at = begin + i;
-                    dx[at] = apply(dy.map_or(dx[at], |dy| dy[at]), x[at], *plane);
-                }
-            }
-        }
-        Format::Contiguous => {
-            for sample in 0..layout.samples() {
-                for (i, plane) in planes.iter().enumerate() {
-                    let begin = (sample * all + channels.start + i) * layout.length();
-                    for at in begin..begin + layout.length() {
-                        dx[at] = apply(dy.map_or(dx[at], |dy| dy[at]), x[at], *plane);
-                    }
-                }
-            }
-        }
+    let scale = |channel: usize| statistics.invstd(channel) * weight.map_or(1.0, |weight| f64::from(weight[channel]));
+    if let Some(sums) = sums.filter(|sums| sums.count > 0) {
+        let numbered = channels.clone().enumerate();
+        let planes: Vec<_> =
+            numbered.map(|(i, channel)| plane(i, channel, &statistics, scale(channel), sums)).collect();
+        map_channels::<V, Plane, 2, 4>(Tensors::new(dy, [&[], x], dx), layout, channels, &planes);
+    } else {
+        #[allow(clippy::cast_possible_truncation, reason = "the scale is rounded once")]
+        let scales: Vec<_> = channels.clone().map(|channel| [scale(channel) as f32]).collect();
+        map_channels::<V, Scale, 1, 1>(Tensors::new(dy, [&[]], dx), layout, channels, &scales);
     }
 }
 
-fn apply(dy: f32, x: f32, plane: Plane) -> f32 {
-    if plane.of_x == 0.0 && plane.offset == 0.0 {
-        return dy * plane.of_dy;
+/// dy·a + ((x − hi)·b + c).
+struct Plane;
+
+impl Plane {
+    fn at<T: Arithmetic>([dy, x]: [T; 2], [a, centre, b, c]: [T; 4]) -> T {
+        dy * a + ((x - centre) * b + c)
     }
-    dy * plane.of_dy + ((x - plane.centre) * plane.of_x + plane.offset)
+}
+
+impl Element<2, 4> for Plane {
+    #[inline(always)]
+    fn of_vectors<V: Lanes>(inputs: [V; 2], plane: [V; 4]) -> V {
+        Self::at(inputs, plane)
+    }
+
+    #[inline(always)]
+    fn of_scalars(inputs: [f32; 2], plane: [f32; 4]) -> f32 {
+        Self::at(inputs, plane)
+    }
+}
+
+/// dy·a: x does not take part, so that one that is not finite does no harm.
+struct Scale;
+
+impl Element<1, 1> for Scale {
+    #[inline(always)]
+    fn of_vectors<V: Lanes>([dy]: [V; 1], [a]: [V; 1]) -> V {
+        dy * a
+    }
+
+    #[inline(always)]
+    fn of_scalars([dy]: [f32; 1], [a]: [f32; 1]) -> f32 {
+        dy * a
+    }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each constant is rounded once")]
-fn plane(i: usize, channel: usize, statistics: &Statistics<'_>, weight: f32, sums: Option<&Sums<'_>>) -> Plane {
-    let (invstd, mean_lo) = (f64::from(statistics.invstd[channel]), statistics.mean_lo[channel]);
-    let scale = invstd * f64::from(weight);
-    let centre = statistics.mean_hi[channel];
-    let Some(sums) = sums.filter(|sums| sums.count > 0) else {
-        return Plane { of_dy: scale as f32, centre, of_x: 0.0, offset: 0.0 };
-    };
+fn plane(i: usize, channel: usize, statistics: &Statistics<'_>, scale: f64, sums: &Sums<'_>) -> [f32; 4] {
+    let (invstd, mean_lo) = (statistics.invstd(channel), statistics.mean_lo[channel]);
     let n = sums.count as f64;
     let of_x = -(invstd * invstd) * (sums.sum_dy_xmu(i, mean_lo) / n) * scale;
     let offset = -(sums.sum_dy[i] / n) * scale - of_x * f64::from(mean_lo);
-    Plane { of_dy: scale as f32, centre, of_x: of_x as f32, offset: offset as f32 }
+    [scale as f32, statistics.mean_hi[channel], of_x as f32, offset as f32]
 }

@@ -10,7 +10,8 @@ use crate::moments::Moments;
 use crate::normalize::{Affine, normalize_channels};
 use crate::reduce::whole;
 use crate::running::{Observed, Running};
-use crate::statistics::{ChannelStatistics, Eps, EpsMode, Numerics, from_deviations, from_moments};
+use crate::simd::Native;
+use crate::statistics::{Eps, EpsMode, Numerics, STATISTICS_ROWS, from_deviations, from_moments};
 use crate::tile::channel_groups;
 use crate::torch_sums::{Deviations, Total, centre};
 use crate::tree::Forest;
@@ -30,7 +31,7 @@ pub struct BatchNorm<'a> {
     pub running: Option<Running<'a>>,
 }
 
-/// Training forward of a whole batch. `x` absent: `y` holds x and is overwritten. Writes the three rows of `statistics`.
+/// Training forward of a whole batch. `x` absent: `y` holds x and is overwritten. Writes the rows of `statistics`.
 ///
 /// # Errors
 /// If an argument is not as long as the layout says; nothing has been written then.
@@ -43,7 +44,7 @@ pub fn batch_norm(
     let layout = args.layout;
     x.map_or(Ok(()), |x| layout.expect_tensor("x", x))?;
     layout.expect_tensor("y", y)?;
-    expect_length("statistics", statistics.len(), 3 * layout.channels())?;
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
     args.affine.expect_channels(&layout)?;
     args.running.as_ref().map_or(Ok(()), |running| running.expect_channels(layout.channels()))?;
     for group in channel_groups(&layout) {
@@ -52,7 +53,7 @@ pub fn batch_norm(
             Numerics::Stable => stable_statistics(&mut args, input, group.clone(), statistics),
             Numerics::Torch => torch_statistics(&mut args, input, group.clone(), statistics),
         }
-        normalize_channels(x, y, &layout, group, args.numerics, statistics, &args.affine);
+        normalize_channels::<Native>(x, y, &layout, group, args.numerics, statistics, &args.affine);
     }
     Ok(())
 }
@@ -61,7 +62,8 @@ fn stable_statistics(args: &mut BatchNorm<'_>, x: &[f32], group: Range<usize>, s
     let count = args.layout.values_per_channel();
     let eps = Eps { value: args.eps, mode: EpsMode::Plus };
     let mut forest = Forest::new(Kind::Moments, group.len(), args.layout.length());
-    let (means, m2s) = whole(&Moments, &args.layout, [x], group.clone(), &mut forest).split_at(group.len());
+    let (means, m2s) =
+        whole(&Moments::<Native>::new(), &args.layout, [x], group.clone(), &mut forest).split_at(group.len());
     for ((channel, mean), m2) in group.zip(means).zip(m2s) {
         from_moments(*mean, *m2, count, eps).store(statistics, channel);
         if let Some(running) = &mut args.running {
@@ -74,19 +76,19 @@ fn torch_statistics(args: &mut BatchNorm<'_>, x: &[f32], group: Range<usize>, st
     let count = args.layout.values_per_channel();
     let eps = Eps { value: args.eps, mode: EpsMode::Plus };
     let mut forest = Forest::new(Kind::Total, group.len(), args.layout.length());
-    let totals = whole(&Total, &args.layout, [x], group.clone(), &mut forest);
+    let totals = whole(&Total::<Native>::new(), &args.layout, [x], group.clone(), &mut forest);
     for (channel, total) in group.clone().zip(totals) {
         let mean_hi = centre(*total, count);
-        ChannelStatistics { mean_hi, mean_lo: 0.0, invstd: 0.0 }.store(statistics, channel);
+        statistics[channel] = mean_hi;
     }
     let mut forest = Forest::new(Kind::Deviations, group.len(), args.layout.length());
-    let reduction = Deviations { centre: &statistics[..args.layout.channels()] };
+    let reduction = Deviations::<Native>::from(&statistics[..args.layout.channels()]);
     let deviations = whole(&reduction, &args.layout, [x], group.clone(), &mut forest);
     for (channel, m2) in group.zip(deviations) {
         let of_channel = from_deviations(statistics[channel], *m2, count, eps);
         of_channel.store(statistics, channel);
         if let Some(running) = &mut args.running {
-            let observed = Observed { mean: f64::from(of_channel.mean_hi), m2: *m2, count };
+            let observed = Observed { mean: f64::from(statistics[channel]), m2: *m2, count };
             running.update_channel(channel, observed, Numerics::Torch);
         }
     }

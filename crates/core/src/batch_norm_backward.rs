@@ -7,7 +7,8 @@ use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
 use crate::reduce::whole;
-use crate::statistics::Statistics;
+use crate::simd::Native;
+use crate::statistics::{STATISTICS_ROWS, Statistics};
 use crate::tile::channel_groups;
 use crate::tree::Forest;
 
@@ -16,7 +17,7 @@ use crate::tree::Forest;
 pub struct BatchNormBackward<'a> {
     /// Shape and memory format.
     pub layout: Layout,
-    /// The three rows that the forward pass wrote, or those of evaluation.
+    /// The rows that the forward pass wrote, or those of evaluation.
     pub statistics: &'a [f32],
     /// w, or absent (1).
     pub weight: Option<&'a [f32]>,
@@ -53,7 +54,7 @@ pub fn batch_norm_backward(
         let mut forest = Forest::new(Kind::Sums, group.len(), layout.length());
         let incoming = dy.or(gradients.dx.as_deref()).unwrap_or_default();
         let values = if sums_wanted {
-            whole(&BackwardReduce { mean }, layout, [incoming, x], group.clone(), &mut forest)
+            whole(&BackwardReduce::<Native>::from(mean), layout, [incoming, x], group.clone(), &mut forest)
         } else {
             forest.root().1
         };
@@ -62,7 +63,7 @@ pub fn batch_norm_backward(
         parameters_of_channels(&sums, group.clone(), args.statistics, dweight, dbias);
         if let Some(dx) = gradients.dx.as_deref_mut() {
             let sums = args.batch_statistics.then_some(&sums);
-            input_of_channels(dy, x, dx, layout, group, args.statistics, args.weight, sums);
+            input_of_channels::<Native>(dy, x, dx, layout, group, args.statistics, args.weight, sums);
         }
     }
     Ok(())
@@ -81,5 +82,5 @@ fn check(
     layout.expect_vector("dweight", gradients.dweight.as_deref())?;
     layout.expect_vector("dbias", gradients.dbias.as_deref())?;
     layout.expect_vector("weight", args.weight)?;
-    expect_length("statistics", args.statistics.len(), 3 * layout.channels())
+    expect_length("statistics", args.statistics.len(), STATISTICS_ROWS * layout.channels())
 }

@@ -1,15 +1,17 @@
 //! y = (x − mean)·invstd·w + b.
 //!
-//! `stable`: y = (x − hi)·s + c with s = f32(invstd·w) and c = f32(b − lo·s). Folding the mean into c as well, as PyTorch
-//! does, would be the dominant error when the mean is much larger than the deviation.
+//! `stable`: y = (x − centre)·s + c with s = f32(invstd·w) and c = f32(b − (mean − centre)·s). Folding all of the mean into
+//! c, as PyTorch does, would be the dominant error when the mean is much larger than the deviation.
 //! `torch`: alpha = f32(invstd·w), beta = fma(−m, alpha, b), y = fma(x, alpha, beta).
 
 use core::ops::Range;
 
+use crate::elementwise::{Arithmetic, Element, Tensors, map_channels};
 use crate::error::{KernelError, expect_length};
-use crate::fma::fma;
-use crate::layout::{Format, Layout};
-use crate::statistics::{Numerics, Statistics};
+use crate::fma::{fma, fma_vectors, is_addend_of_vectors};
+use crate::layout::Layout;
+use crate::simd::{Lanes, Native};
+use crate::statistics::{Numerics, STATISTICS_ROWS, Statistics};
 
 /// Weight and bias, each C values or absent (1 and 0).
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,14 +37,6 @@ impl Affine<'_> {
     }
 }
 
-/// The function of one channel.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    centre: f32,
-    slope: f32,
-    offset: f32,
-}
-
 /// Normalizes a shard. `x` absent: `y` holds x and is overwritten.
 ///
 /// # Errors
@@ -57,14 +51,14 @@ pub fn normalize(
 ) -> Result<(), KernelError> {
     x.map_or(Ok(()), |x| layout.expect_tensor("x", x))?;
     layout.expect_tensor("y", y)?;
-    expect_length("statistics", statistics.len(), 3 * layout.channels())?;
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
     affine.expect_channels(layout)?;
-    normalize_channels(x, y, layout, 0..layout.channels(), numerics, statistics, affine);
+    normalize_channels::<Native>(x, y, layout, 0..layout.channels(), numerics, statistics, affine);
     Ok(())
 }
 
 /// Normalizes some channels.
-pub(crate) fn normalize_channels(
+pub(crate) fn normalize_channels<V: Lanes>(
     x: Option<&[f32]>,
     y: &mut [f32],
     layout: &Layout,
@@ -74,47 +68,82 @@ pub(crate) fn normalize_channels(
     affine: &Affine<'_>,
 ) {
     let statistics = Statistics::of(statistics);
-    let lines: Vec<Line> = channels.clone().map(|channel| line(channel, numerics, &statistics, affine)).collect();
-    let all = layout.channels();
-    match layout.format() {
-        Format::ChannelsLast => {
-            for row in 0..layout.samples() * layout.length() {
-                let begin = row * all + channels.start;
-                for (i, line) in lines.iter().enumerate() {
-                    let value = x.map_or(y[begin + i], |x| x[begin + i]);
-                    y[begin + i] = apply(value, *line, numerics);
-                }
-            }
-        }
-        Format::Contiguous => {
-            for sample in 0..layout.samples() {
-                for (i, line) in lines.iter().enumerate() {
-                    let begin = (sample * all + channels.start + i) * layout.length();
-                    for at in begin..begin + layout.length() {
-                        let value = x.map_or(y[at], |x| x[at]);
-                        y[at] = apply(value, *line, numerics);
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn apply(x: f32, line: Line, numerics: Numerics) -> f32 {
+    let tensors = Tensors::new(x, [&[]], y);
     match numerics {
-        Numerics::Stable => (x - line.centre) * line.slope + line.offset,
-        Numerics::Torch => fma(x, line.slope, line.offset),
+        Numerics::Stable => {
+            let lines: Vec<_> = channels.clone().map(|channel| stable_line(channel, &statistics, affine)).collect();
+            map_channels::<V, Stable, 1, 3>(tensors, layout, channels, &lines);
+        }
+        Numerics::Torch => {
+            let lines: Vec<_> = channels.clone().map(|channel| torch_line(channel, &statistics, affine)).collect();
+            map_channels::<V, Torch, 1, 2>(tensors, layout, channels, &lines);
+        }
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the offset is rounded once")]
-fn line(channel: usize, numerics: Numerics, statistics: &Statistics<'_>, affine: &Affine<'_>) -> Line {
-    let centre = statistics.mean_hi[channel];
-    let slope = statistics.invstd[channel] * affine.weight_of(channel);
-    let bias = affine.bias_of(channel);
-    let offset = match numerics {
-        Numerics::Stable => (f64::from(bias) - f64::from(statistics.mean_lo[channel]) * f64::from(slope)) as f32,
-        Numerics::Torch => fma(-centre, slope, bias),
-    };
-    Line { centre, slope, offset }
+/// (x − centre)·slope + offset.
+struct Stable;
+
+impl Stable {
+    fn line<T: Arithmetic>(x: T, [centre, slope, offset]: [T; 3]) -> T {
+        (x - centre) * slope + offset
+    }
+}
+
+impl Element<1, 3> for Stable {
+    #[inline(always)]
+    fn of_vectors<V: Lanes>([x]: [V; 1], line: [V; 3]) -> V {
+        Self::line(x, line)
+    }
+
+    #[inline(always)]
+    fn of_scalars([x]: [f32; 1], line: [f32; 3]) -> f32 {
+        Self::line(x, line)
+    }
+}
+
+/// Centre, slope and offset of a channel. The centre has few digits, a sixteenth of the deviation being the last of them:
+/// x − centre is then exact for most x, and what is left of the mean is so small that the offset, which takes it up, is not
+/// the worse for it.
+#[allow(clippy::cast_possible_truncation, reason = "slope and offset are rounded once")]
+fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> [f32; 3] {
+    let (mean, invstd) = (statistics.mean(channel), statistics.invstd(channel));
+    let slope = (invstd * f64::from(affine.weight_of(channel))) as f32;
+    let step = power_of_two_below(1.0 / invstd) / 16.0;
+    let coarse = (mean / step).round_ties_even() * step;
+    let centre = if coarse.is_finite() { coarse as f32 } else { statistics.mean_hi[channel] };
+    let rest = mean - f64::from(centre);
+    let offset = f64::from(affine.bias_of(channel)) - if rest.is_finite() { rest * f64::from(slope) } else { 0.0 };
+    [centre, slope, offset as f32]
+}
+
+/// The exponent of a positive number as a number; 0 below the normal range.
+fn power_of_two_below(value: f64) -> f64 {
+    f64::from_bits(value.to_bits() & f64::INFINITY.to_bits())
+}
+
+/// fma(x, alpha, beta).
+struct Torch;
+
+impl Element<1, 2> for Torch {
+    #[inline(always)]
+    fn of_vectors<V: Lanes>([x]: [V; 1], [alpha, beta]: [V; 2]) -> V {
+        fma_vectors(x, alpha, beta)
+    }
+
+    #[inline(always)]
+    fn of_scalars([x]: [f32; 1], [alpha, beta]: [f32; 2]) -> f32 {
+        fma(x, alpha, beta)
+    }
+
+    fn fits_vectors([_, beta]: &[f32; 2]) -> bool {
+        is_addend_of_vectors(*beta)
+    }
+}
+
+/// alpha and beta of a channel.
+#[allow(clippy::cast_possible_truncation, reason = "the product of two f32 is exact before it is rounded")]
+fn torch_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> [f32; 2] {
+    let alpha = (statistics.invstd(channel) * f64::from(affine.weight_of(channel))) as f32;
+    [alpha, fma(-statistics.mean_hi[channel], alpha, affine.bias_of(channel))]
 }

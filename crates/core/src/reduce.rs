@@ -13,6 +13,7 @@ use crate::kind::Kind;
 use crate::layout::{Format, Layout, leaf_samples};
 use crate::moments::Moments;
 use crate::partial::{Partial, cuts};
+use crate::simd::Native;
 use crate::torch_sums::{Deviations, Total};
 use crate::tree::{Forest, Node};
 
@@ -23,6 +24,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) stride: usize,
     pub(crate) count: usize,
     pub(crate) width: usize,
+    /// C of the batch, whether or not all are in these rows.
+    pub(crate) channels: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -55,14 +58,18 @@ pub(crate) struct Edges<'a> {
 /// Computes the leaf that raw rows make.
 pub(crate) fn reduce_edges(edges: &Edges<'_>, out: &mut [f64]) {
     let width = edges.channels;
-    let stride = width * edges.kind.inputs();
-    let count = edges.values.len() / stride;
-    let input = |i: usize| Rows { data: &edges.values[i * width..], stride, count, width };
+    let inputs = edges.kind.inputs();
+    let count = edges.values.len() / (width * inputs);
+    // Super-rows want the rows of each input adjacent.
+    let rows = edges.values.chunks_exact(width);
+    let separated: Vec<f32> =
+        (0..inputs).flat_map(|i| rows.clone().skip(i).step_by(inputs).flatten()).copied().collect();
+    let input = |i: usize| Rows { data: &separated[i * count * width..], stride: width, count, width, channels: width };
     match edges.kind {
-        Kind::Moments => Moments.rows([input(0)], 0, true, out),
-        Kind::Total => Total.rows([input(0)], 0, true, out),
-        Kind::Deviations => Deviations { centre: &[] }.rows([input(0)], 0, true, out),
-        Kind::Sums => BackwardReduce { mean: &[] }.rows([input(0), input(1)], 0, true, out),
+        Kind::Moments => Moments::<Native>::new().rows([input(0)], 0, true, out),
+        Kind::Total => Total::<Native>::new().rows([input(0)], 0, true, out),
+        Kind::Deviations => Deviations::<Native>::from(&[]).rows([input(0)], 0, true, out),
+        Kind::Sums => BackwardReduce::<Native>::from(&[]).rows([input(0), input(1)], 0, true, out),
     }
 }
 
@@ -140,7 +147,8 @@ impl<'a, const INPUTS: usize> Walk<'a, INPUTS> {
         match self.layout.format() {
             Format::ChannelsLast => {
                 let begin = samples.start * length * all + first;
-                let rows = self.inputs.map(|data| Rows { data: &data[begin..], stride: all, count, width });
+                let rows =
+                    self.inputs.map(|data| Rows { data: &data[begin..], stride: all, count, width, channels: all });
                 forest.push(node, |slot| reduction.rows(rows, first, false, slot));
             }
             Format::Contiguous if leaf_samples(length) == 1 => {
@@ -153,7 +161,13 @@ impl<'a, const INPUTS: usize> Walk<'a, INPUTS> {
                     rows.resize(count * width, 0.0);
                     gather_rows(data, self.layout, samples.clone(), self.channels.clone(), rows);
                 }
-                let rows = core::array::from_fn(|i| Rows { data: &self.gathered[i], stride: width, count, width });
+                let rows = core::array::from_fn(|i| Rows {
+                    data: &self.gathered[i],
+                    stride: width,
+                    count,
+                    width,
+                    channels: all,
+                });
                 forest.push(node, |slot| reduction.rows(rows, first, false, slot));
             }
         }

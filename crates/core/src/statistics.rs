@@ -1,7 +1,8 @@
-//! The statistics that normalize: `mean_hi`, `mean_lo` and `invstd`, three rows of C values.
+//! The statistics that normalize: four rows of C values, `mean_hi`, `mean_lo`, `invstd_hi` and `invstd_lo`.
 //!
 //! The mean is carried as two f32, hi + lo, because x − mean is what accuracy hangs on when the mean is much larger than
-//! the deviation. `torch` numerics has a mean of one f32, and lo = 0.
+//! the deviation; the inverse deviation likewise, so that invstd·w is rounded once. In `torch` numerics both are one f32,
+//! as in PyTorch, and lo = 0.
 
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
@@ -47,53 +48,70 @@ impl Eps {
     }
 }
 
-/// The three rows, for reading.
+/// Rows of the statistics.
+pub const STATISTICS_ROWS: usize = 4;
+
+/// The rows, for reading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Statistics<'a> {
     pub(crate) mean_hi: &'a [f32],
     pub(crate) mean_lo: &'a [f32],
-    pub(crate) invstd: &'a [f32],
+    invstd_hi: &'a [f32],
+    invstd_lo: &'a [f32],
 }
 
 impl<'a> Statistics<'a> {
     pub(crate) fn of(rows: &'a [f32]) -> Self {
-        let channels = rows.len() / 3;
-        let (mean_hi, rest) = rows.split_at(channels);
-        let (mean_lo, invstd) = rest.split_at(channels);
-        Self { mean_hi, mean_lo, invstd }
+        let channels = rows.len() / STATISTICS_ROWS;
+        let (mean, invstd) = rows.split_at(2 * channels);
+        let (mean_hi, mean_lo) = mean.split_at(channels);
+        let (invstd_hi, invstd_lo) = invstd.split_at(channels);
+        Self { mean_hi, mean_lo, invstd_hi, invstd_lo: &invstd_lo[..channels] }
+    }
+
+    pub(crate) fn mean(&self, channel: usize) -> f64 {
+        f64::from(self.mean_hi[channel]) + f64::from(self.mean_lo[channel])
+    }
+
+    pub(crate) fn invstd(&self, channel: usize) -> f64 {
+        f64::from(self.invstd_hi[channel]) + f64::from(self.invstd_lo[channel])
     }
 }
 
 /// Statistics of one channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ChannelStatistics {
-    pub(crate) mean_hi: f32,
-    pub(crate) mean_lo: f32,
-    pub(crate) invstd: f32,
+    mean: [f32; 2],
+    invstd: [f32; 2],
 }
 
 impl ChannelStatistics {
     /// Of a batch without values: nothing will be normalized with it, but it must be finite.
-    const EMPTY: Self = Self { mean_hi: 0.0, mean_lo: 0.0, invstd: 0.0 };
+    const EMPTY: Self = Self { mean: [0.0; 2], invstd: [0.0; 2] };
 
     pub(crate) fn store(self, rows: &mut [f32], channel: usize) {
-        let channels = rows.len() / 3;
-        rows[channel] = self.mean_hi;
-        rows[channels + channel] = self.mean_lo;
-        rows[2 * channels + channel] = self.invstd;
+        let channels = rows.len() / STATISTICS_ROWS;
+        for (row, value) in self.mean.into_iter().chain(self.invstd).enumerate() {
+            rows[row * channels + channel] = value;
+        }
     }
 }
 
+/// hi + lo, as near to the value as two f32 are; lo is 0 where hi is not finite.
+#[allow(clippy::cast_possible_truncation, reason = "both parts are rounded")]
+fn split(value: f64) -> [f32; 2] {
+    let hi = value as f32;
+    let lo = (value - f64::from(hi)) as f32;
+    [hi, if hi.is_finite() { lo } else { 0.0 }]
+}
+
 /// From mean and M2 of n values, `stable` numerics.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each result is rounded once")]
+#[allow(clippy::cast_precision_loss, reason = "counts of values in memory are below 2^53")]
 pub(crate) fn from_moments(mean: f64, m2: f64, count: u64, eps: Eps) -> ChannelStatistics {
     if count == 0 {
         return ChannelStatistics::EMPTY;
     }
-    let mean_hi = mean as f32;
-    let rest = (mean - f64::from(mean_hi)) as f32;
-    let mean_lo = if rest.is_finite() { rest } else { 0.0 };
-    ChannelStatistics { mean_hi, mean_lo, invstd: eps.invstd(m2 / count as f64) as f32 }
+    ChannelStatistics { mean: split(mean), invstd: split(eps.invstd(m2 / count as f64)) }
 }
 
 /// From PyTorch's m and Σ(x − m)², `torch` numerics.
@@ -103,16 +121,16 @@ pub(crate) fn from_deviations(centre: f32, deviations: f64, count: u64, eps: Eps
         return ChannelStatistics::EMPTY;
     }
     let var_biased = deviations as f32 / count as f32;
-    ChannelStatistics { mean_hi: centre, mean_lo: 0.0, invstd: eps.invstd(f64::from(var_biased)) as f32 }
+    ChannelStatistics { mean: [centre, 0.0], invstd: [eps.invstd(f64::from(var_biased)) as f32, 0.0] }
 }
 
-/// Statistics from the merged moments (`stable`) or deviations (`torch`) of a whole batch into three rows of C values.
+/// Statistics from the merged moments (`stable`) or deviations (`torch`) of a whole batch into four rows of C values.
 ///
 /// # Errors
 /// If `merged` is of another kind or `statistics` of another length.
 pub fn finalize(merged: &Merged, eps: Eps, statistics: &mut [f32]) -> Result<(), KernelError> {
     let channels = merged.values.len() / merged.kind.values();
-    expect_length("statistics", statistics.len(), 3 * channels)?;
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * channels)?;
     for channel in 0..channels {
         let of_channel = match merged.kind {
             Kind::Moments => from_moments(merged.values[channel], merged.values[channels + channel], merged.count, eps),
@@ -128,7 +146,7 @@ pub fn finalize(merged: &Merged, eps: Eps, statistics: &mut [f32]) -> Result<(),
 ///
 /// # Errors
 /// If the lengths differ.
-#[allow(clippy::cast_possible_truncation, reason = "eps is rounded as PyTorch rounds it, the result once")]
+#[allow(clippy::cast_possible_truncation, reason = "eps is rounded as PyTorch rounds it")]
 pub fn evaluation_statistics(
     running_mean: &[f32],
     running_var: &[f32],
@@ -137,13 +155,13 @@ pub fn evaluation_statistics(
     statistics: &mut [f32],
 ) -> Result<(), KernelError> {
     expect_length("running_var", running_var.len(), running_mean.len())?;
-    expect_length("statistics", statistics.len(), 3 * running_mean.len())?;
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * running_mean.len())?;
     for (channel, (mean, var)) in running_mean.iter().zip(running_var).enumerate() {
         let invstd = match numerics {
-            Numerics::Stable => Eps { value: eps, mode: EpsMode::Plus }.invstd(f64::from(*var)) as f32,
-            Numerics::Torch => 1.0 / (var + eps as f32).sqrt(),
+            Numerics::Stable => split(Eps { value: eps, mode: EpsMode::Plus }.invstd(f64::from(*var))),
+            Numerics::Torch => [1.0 / (var + eps as f32).sqrt(), 0.0],
         };
-        ChannelStatistics { mean_hi: *mean, mean_lo: 0.0, invstd }.store(statistics, channel);
+        ChannelStatistics { mean: [*mean, 0.0], invstd }.store(statistics, channel);
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Layer {
         let layout = Layout::new(shape.0, shape.1, shape.2, variant.format)?;
         let (x, dy) = (to_memory(x, shape, variant.format), to_memory(dy, shape, variant.format));
         let mut y = vec![f32::NAN; x.len()];
-        let mut statistics = vec![f32::NAN; 3 * shape.1];
+        let mut statistics = vec![f32::NAN; syncbn_core::STATISTICS_ROWS * shape.1];
         let affine = Affine { weight: self.weight.as_deref(), bias: self.bias.as_deref() };
         let numerics = variant.numerics;
         match &mut self.running {

@@ -1,0 +1,121 @@
+//! Four f32 at a time.
+//!
+//! Kernels are written once, generic over [`Lanes`], and run with [`Native`]. [`Scalar`] does the same operations in the
+//! same order without vector instructions: it is what every other implementation is tested against, to the bit, and what
+//! runs where there is none.
+
+#[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
+mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+
+use core::ops::{Add, Mul, Sub};
+
+#[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
+pub(crate) use scalar::Scalar;
+
+/// The vector type of this machine.
+#[cfg(target_arch = "x86_64")]
+pub(crate) type Native = sse2::Sse2;
+/// The vector type of this machine.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(crate) type Native = simd128::Simd128;
+/// The vector type of this machine.
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+pub(crate) type Native = Scalar;
+
+/// Four f32. Each operation acts on the lanes one by one and rounds as f32 does: nothing is fused or reordered.
+pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    /// Two f64.
+    type Doubles: Doubles;
+
+    fn splat(value: f32) -> Self;
+    fn load(values: &[f32; 4]) -> Self;
+    fn store(self, values: &mut [f32; 4]);
+    /// Lanes 0 and 1, lanes 2 and 3, exactly.
+    fn widen(self) -> [Self::Doubles; 2];
+    /// The inverse of [`Lanes::widen`], rounding.
+    fn narrow(low: Self::Doubles, high: Self::Doubles) -> Self;
+
+    fn zero() -> Self {
+        Self::splat(0.0)
+    }
+
+    fn to_array(self) -> [f32; 4] {
+        let mut values = [0.0; 4];
+        self.store(&mut values);
+        values
+    }
+
+    /// (lane 0 + lane 1) + (lane 2 + lane 3).
+    fn sum(self) -> f32 {
+        let [a, b, c, d] = self.to_array();
+        (a + b) + (c + d)
+    }
+}
+
+/// Two f64, with the same promise.
+pub(crate) trait Doubles: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    fn splat(value: f64) -> Self;
+    fn load(values: &[f64; 2]) -> Self;
+    fn store(self, values: &mut [f64; 2]);
+    /// Whether one of four values is half-way between two f32 of normal size, so that rounding it to f32 may round what
+    /// had been rounded before (see `fma.rs`).
+    fn any_half_way(low: Self, high: Self) -> bool;
+
+    fn zero() -> Self {
+        Self::splat(0.0)
+    }
+
+    fn sum(self) -> f64 {
+        let mut values = [0.0; 2];
+        self.store(&mut values);
+        values[0] + values[1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The bits of everything that lanes can do with eight values.
+    fn everything<V: Lanes>(a: &[f32; 4], b: &[f32; 4]) -> Vec<u64> {
+        let (x, y) = (V::load(a), V::load(b));
+        let singles = [x + y, x - y, x * y, V::splat(a[0]), V::zero()].map(V::to_array);
+        let wide = [x.widen(), y.widen()];
+        let [products, sums] = [[wide[0][0] * wide[1][0], wide[0][1] * wide[1][1]], [wide[0][0] + wide[1][0]; 2]];
+        let narrowed = V::narrow(products[0], products[1] - sums[0]).to_array();
+        let doubles = [products[0].sum(), products[1].sum(), sums[0].sum(), V::Doubles::splat(2.0).sum()];
+        let half_way = V::Doubles::any_half_way(products[0], products[1]);
+        let singles = singles.into_iter().flatten().chain(narrowed).chain([x.sum()]);
+        let bits = |value: f32| if value.is_nan() { 0 } else { u64::from(value.to_bits()) };
+        let doubles = doubles.map(|value| if value.is_nan() { 0 } else { value.to_bits() });
+        singles.map(bits).chain(doubles).chain([u64::from(half_way)]).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn native_lanes_do_what_scalar_lanes_do(a: [u32; 4], b: [u32; 4]) {
+            let (a, b) = (a.map(f32::from_bits), b.map(f32::from_bits));
+            prop_assert_eq!(everything::<Native>(&a, &b), everything::<Scalar>(&a, &b));
+        }
+
+        #[test]
+        fn both_see_what_is_half_way(x in -8i16..8, a in 0u32..16, lane in 0usize..4) {
+            let half_way = f64::from(1.0 + f32::EPSILON / 2.0) + f64::from(f32::EPSILON / 2.0);
+            let mut values = [f64::from(x), f64::from(a), 1.0, 0.0];
+            let see = |values: [f64; 4]| {
+                let [low, high] = [[values[0], values[1]], [values[2], values[3]]];
+                let native = <Native as Lanes>::Doubles::any_half_way(Doubles::load(&low), Doubles::load(&high));
+                let scalar = <Scalar as Lanes>::Doubles::any_half_way(Doubles::load(&low), Doubles::load(&high));
+                (native, scalar)
+            };
+            prop_assert_eq!(see(values), (false, false));
+            values[lane] = half_way;
+            prop_assert_eq!(see(values), (true, true));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Lanes without vector instructions.
+
+use core::ops::{Add, Mul, Sub};
+
+use super::{Doubles, Lanes};
+use crate::fma::is_half_way;
+
+/// Four f32 in an array.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scalar([f32; 4]);
+
+/// Two f64 in an array.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScalarDoubles([f64; 2]);
+
+macro_rules! operators {
+    ($type:ident, $($operator:ident $method:ident),*) => { $(
+        impl $operator for $type {
+            type Output = Self;
+
+            fn $method(self, other: Self) -> Self {
+                Self(core::array::from_fn(|i| self.0[i].$method(other.0[i])))
+            }
+        }
+    )* };
+}
+
+operators!(Scalar, Add add, Sub sub, Mul mul);
+operators!(ScalarDoubles, Add add, Sub sub, Mul mul);
+
+impl Lanes for Scalar {
+    type Doubles = ScalarDoubles;
+
+    fn splat(value: f32) -> Self {
+        Self([value; 4])
+    }
+
+    fn load(values: &[f32; 4]) -> Self {
+        Self(*values)
+    }
+
+    fn store(self, values: &mut [f32; 4]) {
+        *values = self.0;
+    }
+
+    fn widen(self) -> [ScalarDoubles; 2] {
+        let [a, b, c, d] = self.0.map(f64::from);
+        [ScalarDoubles([a, b]), ScalarDoubles([c, d])]
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "narrowing rounds")]
+    fn narrow(low: ScalarDoubles, high: ScalarDoubles) -> Self {
+        Self([low.0[0], low.0[1], high.0[0], high.0[1]].map(|value| value as f32))
+    }
+}
+
+impl Doubles for ScalarDoubles {
+    fn splat(value: f64) -> Self {
+        Self([value; 2])
+    }
+
+    fn load(values: &[f64; 2]) -> Self {
+        Self(*values)
+    }
+
+    fn store(self, values: &mut [f64; 2]) {
+        *values = self.0;
+    }
+
+    fn any_half_way(low: Self, high: Self) -> bool {
+        low.0.into_iter().chain(high.0).any(is_half_way)
+    }
+}

@@ -1,0 +1,96 @@
+//! Lanes of x86-64, where SSE2 is always there. The library does not run here; its tests do.
+
+#![allow(unsafe_code, reason = "vector loads and stores take pointers")]
+
+use core::arch::x86_64::{
+    __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_si128, _mm_castpd_ps, _mm_castps_si128, _mm_cmpeq_epi32,
+    _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_movemask_epi8,
+    _mm_mul_pd, _mm_mul_ps, _mm_set1_epi32, _mm_set1_pd, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps,
+    _mm_sub_pd, _mm_sub_ps,
+};
+use core::ops::{Add, Mul, Sub};
+
+use super::{Doubles, Lanes};
+
+/// Four f32 in a register.
+#[derive(Clone, Copy)]
+pub(crate) struct Sse2(__m128);
+
+/// Two f64 in a register.
+#[derive(Clone, Copy)]
+pub(crate) struct Sse2Doubles(__m128d);
+
+macro_rules! operators {
+    ($type:ident, $($operator:ident $method:ident $instruction:ident),*) => { $(
+        impl $operator for $type {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                // SAFETY: SSE2 is part of x86-64.
+                Self(unsafe { $instruction(self.0, other.0) })
+            }
+        }
+    )* };
+}
+
+operators!(Sse2, Add add _mm_add_ps, Sub sub _mm_sub_ps, Mul mul _mm_mul_ps);
+operators!(Sse2Doubles, Add add _mm_add_pd, Sub sub _mm_sub_pd, Mul mul _mm_mul_pd);
+
+// SAFETY of all that follows: SSE2 is part of x86-64, the pointers come from references to as many values as are read or
+// written, and unaligned access is asked for.
+impl Lanes for Sse2 {
+    type Doubles = Sse2Doubles;
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self {
+        Self(unsafe { _mm_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn load(values: &[f32; 4]) -> Self {
+        Self(unsafe { _mm_loadu_ps(values.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32; 4]) {
+        unsafe { _mm_storeu_ps(values.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn widen(self) -> [Sse2Doubles; 2] {
+        unsafe { [Sse2Doubles(_mm_cvtps_pd(self.0)), Sse2Doubles(_mm_cvtps_pd(_mm_movehl_ps(self.0, self.0)))] }
+    }
+
+    #[inline(always)]
+    fn narrow(low: Sse2Doubles, high: Sse2Doubles) -> Self {
+        Self(unsafe { _mm_movelh_ps(_mm_cvtpd_ps(low.0), _mm_cvtpd_ps(high.0)) })
+    }
+}
+
+impl Doubles for Sse2Doubles {
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        Self(unsafe { _mm_set1_pd(value) })
+    }
+
+    #[inline(always)]
+    fn load(values: &[f64; 2]) -> Self {
+        Self(unsafe { _mm_loadu_pd(values.as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f64; 2]) {
+        unsafe { _mm_storeu_pd(values.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn any_half_way(low: Self, high: Self) -> bool {
+        unsafe {
+            // The low words of the four values, of which 29 bits do not fit in a f32.
+            let words = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low.0), _mm_castpd_ps(high.0), 0b10_00_10_00));
+            let rest = _mm_and_si128(words, _mm_set1_epi32(0x1FFF_FFFF));
+            _mm_movemask_epi8(_mm_cmpeq_epi32(rest, _mm_set1_epi32(0x1000_0000))) != 0
+        }
+    }
+}
