@@ -5,7 +5,7 @@
 
 import { NotInitializedError, OutOfMemoryError, PartialError } from '../errors.ts';
 import { createGlue, type bindings } from './generated/cpu_glue.js';
-import { wasmBase64 } from './generated/cpu_module.js';
+import { deflatedWasmBase64 } from './generated/cpu_module.js';
 
 /** The kernels by name; see `crates/wasm-cpu`. */
 export type CpuKernels = bindings.CpuKernels;
@@ -21,15 +21,17 @@ let compiled: WebAssembly.Module | null = null;
 
 /** Compiles the module; idempotent. A failure is not remembered, so that the next call tries again. */
 export function compileCpuKernels(): Promise<void> {
-  compiling ??= WebAssembly.compile(decodeBase64(wasmBase64)).then(
-    (module) => {
-      compiled = module;
-    },
-    (error: unknown) => {
-      compiling = null;
-      throw error;
-    },
-  );
+  compiling ??= inflate(decodeBase64(deflatedWasmBase64))
+    .then((bytes) => WebAssembly.compile(bytes))
+    .then(
+      (module) => {
+        compiled = module;
+      },
+      (error: unknown) => {
+        compiling = null;
+        throw error;
+      },
+    );
   return compiling;
 }
 
@@ -84,4 +86,13 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
     bytes[i] = binary.charCodeAt(i);
   }
   return bytes;
+}
+
+/**
+ * `DecompressionStream` asks for Node 18, Chrome 103, Firefox 113 or Safari 16.4; Safari got the SIMD of the kernels in that same
+ * release.
+ */
+function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> {
+  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+  return new Response(inflated).arrayBuffer();
 }
