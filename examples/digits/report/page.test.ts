@@ -1,0 +1,67 @@
+import { html, parse, type ParserError } from 'parse5';
+import { describe, expect, it } from 'vitest';
+import { parseOptions } from '../options.ts';
+import { runsFor } from '../runs.ts';
+import { summarize } from '../summary.ts';
+import type { RunRecord } from '../train.ts';
+import { type ReportDetails, reportPage } from './page.ts';
+
+const STEPS = 20;
+
+describe('the report', () => {
+  it('is_html_without_an_error', () => {
+    const errors: ParserError[] = [];
+    const document = parse(page(), { onParseError: (error) => errors.push(error) });
+    expect(errors).toEqual([]);
+    expect(document.mode).toBe(html.DOCUMENT_MODE.NO_QUIRKS);
+  });
+
+  it('needs_nothing_from_elsewhere', () => {
+    expect(page()).not.toMatch(/\b(?:src|href|url|import)\b\s*[=(]|https?:|<script|@import/);
+  });
+
+  it('has_a_line_per_run_in_every_chart', () => {
+    const charts = page().match(/<svg viewBox="0 0 640[^]*?<\/svg>/g) ?? [];
+    expect(charts.map((chart) => chart.match(/<polyline/g)?.length)).toEqual([4, 4, 4]);
+  });
+
+  it('draws_every_point_inside_its_chart', () => {
+    const coordinates = [...page().matchAll(/points="([^"]+)"/g)].flatMap(([, points = '']) => points.split(' '));
+    expect(coordinates.length).toBeGreaterThan(4 * STEPS);
+    for (const coordinate of coordinates) {
+      const [x = NaN, y = NaN] = coordinate.split(',').map(Number);
+      expect(x >= 0 && x <= 640 && y >= 0 && y <= 300, coordinate).toBe(true);
+    }
+  });
+
+  it('shows_text_as_text', () => {
+    const text = page({ network: 'Net<"a" & b>' });
+    expect(text).toContain('Net&lt;&quot;a&quot; &amp; b&gt;');
+  });
+
+  it('tells_how_to_repeat_the_runs', () => {
+    expect(page()).toContain('npm start -- --devices 8 --batch 16 --steps 20 --seed 1 --quick');
+  });
+});
+
+function page(details: Partial<ReportDetails> = {}): string {
+  const options = parseOptions(['--steps', String(STEPS), '--quick']);
+  const rows = summarize(runsFor(options.devices, options.batch).map(madeUpRecord));
+  return reportPage(rows, { options, network: 'Net', trainImages: 9000, testImages: 1000, seconds: 9.4, ...details });
+}
+
+/** A run whose figures follow formulas, each run's a little different from the others'. */
+function madeUpRecord(run: RunRecord['run'], position: number): RunRecord {
+  const losses = Array.from({ length: STEPS }, (_, i) => Math.exp(-i / 10) + position / 100);
+  return {
+    run,
+    losses,
+    checkpoints: [1, STEPS / 2, STEPS].map((step) => ({
+      step,
+      accuracy: 1 - 1 / (step + 1),
+      weights: Float32Array.of(1, step * position * 1e-6),
+    })),
+    logits: Float32Array.of(position),
+    samplesPerSecond: 500,
+  };
+}

@@ -1,0 +1,82 @@
+/** The result of all runs in one table, for the terminal and for the report. */
+
+import Table from 'cli-table3';
+import { type Distance, distanceBetween } from './compare.ts';
+import { labelOf } from './runs.ts';
+import type { RunRecord } from './train.ts';
+
+/** One run in figures. */
+export interface SummaryRow {
+  readonly label: string;
+  readonly record: RunRecord;
+  readonly accuracy: number;
+  /** Mean loss of the last tenth of the steps. */
+  readonly finalLoss: number;
+  /** How far the run is from the first one; `null` for the first one itself. */
+  readonly distance: Distance | null;
+}
+
+/** The heads of the columns, in the order of {@link cellsOf}. */
+export const COLUMNS = [
+  'batch norm, devices × samples',
+  'test accuracy',
+  'final loss',
+  'Δ weights, step 1',
+  'Δ weights, end',
+  'Δ logits, end',
+  'samples/s',
+] as const;
+
+/** What the columns mean, for below the table. */
+export const LEGEND =
+  'Δ: largest absolute difference from the one-device run, of any weight after the first and after the last step, and of any ' +
+  'logit of the test images after the last step. All devices share one thread here, so samples/s shows what splitting costs, not gains.';
+
+/** Compares every run with the first one. */
+export function summarize(records: readonly RunRecord[]): SummaryRow[] {
+  return records.map((record, i) => {
+    const [reference] = records;
+    const tail = record.losses.slice(-Math.ceil(record.losses.length / 10));
+    return {
+      label: labelOf(record.run),
+      record,
+      accuracy: record.checkpoints.at(-1)?.accuracy ?? NaN,
+      finalLoss: tail.reduce((a, b) => a + b, 0) / tail.length,
+      distance: i === 0 || reference === undefined ? null : distanceBetween(reference, record),
+    };
+  });
+}
+
+/** A row as text, one cell per column. */
+export function cellsOf({ label, record, accuracy, finalLoss, distance }: SummaryRow): string[] {
+  return [
+    label,
+    formatShare(accuracy),
+    finalLoss.toFixed(4),
+    ...[distance?.weights.at(0)?.difference, distance?.weights.at(-1)?.difference, distance?.logits].map(
+      formatDifference,
+    ),
+    record.samplesPerSecond.toFixed(0),
+  ];
+}
+
+/** The table for a terminal. */
+export function formatTable(rows: readonly SummaryRow[]): string {
+  const table = new Table({
+    head: [...COLUMNS],
+    colAligns: COLUMNS.map((_, i) => (i === 0 ? 'left' : 'right')),
+    // Colours are left to the terminal: the table must read well in a log, too.
+    style: { head: [], border: [] },
+  });
+  table.push(...rows.map(cellsOf));
+  return table.toString();
+}
+
+/** `97.35 %` */
+export function formatShare(share: number): string {
+  return `${(100 * share).toFixed(2)} %`;
+}
+
+function formatDifference(difference: number | undefined): string {
+  return difference === undefined ? '–' : difference === 0 ? '0' : difference.toExponential(1);
+}
