@@ -3,6 +3,7 @@
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
+import { kindOf } from '../tensor/kind_of.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -247,7 +248,7 @@ function parameterOf(initial: Tensor): Parameter {
 
 function checkNumFeatures(numFeatures: unknown): void {
   if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${typeof numFeatures}`);
+    throw new TypeError(`numFeatures: expected a number, got ${kindOf(numFeatures)}`);
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
@@ -257,7 +258,7 @@ function checkNumFeatures(numFeatures: unknown): void {
 function checkBooleans(options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`${name}: expected a boolean, got ${value === null ? 'null' : typeof value}`);
+      throw new TypeError(`${name}: expected a boolean, got ${kindOf(value)}`);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 import type { Device, DeviceKind, Numerics } from '../device/device.ts';
 import { DeviceMismatchError } from '../errors.ts';
+import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
@@ -22,7 +23,7 @@ const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu']);
 /** @throws TypeError unless the input is a tensor, DisposedError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
   if (!(value instanceof Tensor)) {
-    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${value === null ? 'null' : typeof value}`);
+    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${kindOf(value)}`);
   }
   return value.storage.device;
 }
@@ -84,7 +85,7 @@ export function checkBatchSize(shape: Shape): void {
 /** @throws RangeError for an eps that would divide by zero, TypeError for what is no number. */
 export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
   if (typeof eps !== 'number') {
-    throw new TypeError(`batch_norm: expected eps to be a number, got ${typeof eps}`);
+    throw new TypeError(`batch_norm: expected eps to be a number, got ${kindOf(eps)}`);
   }
   if (usesBatchStatistics && !(eps > 0 && eps < Infinity)) {
     throw new RangeError(`batch_norm eps must be positive during training, but got ${eps}; the default is 1e-5`);
@@ -97,7 +98,7 @@ export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
 /** @throws RangeError or TypeError unless momentum is a number or `null`. */
 export function checkMomentum(momentum: unknown): void {
   if (momentum !== null && typeof momentum !== 'number') {
-    throw new TypeError(`batch_norm: expected momentum to be a number or null, got ${typeof momentum}`);
+    throw new TypeError(`batch_norm: expected momentum to be a number or null, got ${kindOf(momentum)}`);
   }
   if (momentum !== null && !Number.isFinite(momentum)) {
     throw new RangeError(`batch_norm: expected momentum to be a finite number or null, got ${momentum}`);

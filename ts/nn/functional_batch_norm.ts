@@ -46,7 +46,9 @@ export function batchNorm(
       throw new RangeError('expected running_mean and running_var, or null for both, got one of them');
     }
     if (runningMean === null && !training) {
-      throw new RangeError('running_mean must be defined in evaluation mode: pass runningMean and runningVar, or training: true');
+      throw new RangeError(
+        'running_mean must be defined in evaluation mode: pass runningMean and runningVar, or training: true',
+      );
     }
     checkArguments(
       x,

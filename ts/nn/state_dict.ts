@@ -1,6 +1,7 @@
 /** State dicts: what a module has learned, as a plain object with PyTorch's keys. */
 
 import { StateDictError } from '../errors.ts';
+import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -103,7 +104,7 @@ function entriesOf(root: Module): Entry[] {
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {
   if (typeof dict !== 'object' || dict === null) {
-    throw new TypeError(`Expected state_dict to be dict-like, got ${dict === null ? 'null' : typeof dict}`);
+    throw new TypeError(`Expected state_dict to be dict-like, got ${kindOf(dict)}`);
   }
 }
 
@@ -113,7 +114,7 @@ function mismatch({ key, value: target }: Entry, source: unknown): string | null
     const isCount = typeof source === 'number' && Number.isInteger(source) && source >= 0;
     return isCount
       ? null
-      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${kindOf(source)}.`;
+      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : kindOf(source)}.`;
   }
   if (!(source instanceof Tensor)) {
     return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${kindOf(source)}.`;
@@ -122,11 +123,4 @@ function mismatch({ key, value: target }: Entry, source: unknown): string | null
     ? null
     : `size mismatch for ${key}: copying a param with shape ${formatShape(source.shape)} from checkpoint, ` +
         `the shape in current model is ${formatShape(target.shape)}.`;
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value === 'number') {
-    return String(value);
-  }
-  return typeof value === 'object' && value !== null ? value.constructor.name : String(value);
 }

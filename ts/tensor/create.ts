@@ -2,6 +2,7 @@
 
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
+import { kindOf } from './kind_of.ts';
 import { batchLayout, checkShape, elementCount, formatShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
 import { writeLogical } from './storage_ops.ts';
@@ -89,8 +90,4 @@ function checkNumber(item: unknown): number {
     );
   }
   return item;
-}
-
-function kindOf(item: unknown): string {
-  return typeof item === 'object' && item !== null ? item.constructor.name : String(item === null ? null : typeof item);
 }

@@ -3,6 +3,7 @@
 import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
+import { kindOf } from './kind_of.ts';
 import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
@@ -96,7 +97,9 @@ interface Shell {
 function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tensor[] {
   for (const [i, output] of outputs.entries()) {
     if (!(output instanceof Tensor)) {
-      throw new TypeError(`forward of ${name}: expected a Tensor or an array of tensors, got ${typeof output} at ${i}`);
+      throw new TypeError(
+        `forward of ${name}: expected a Tensor or an array of tensors, got ${kindOf(output)} at ${i}`,
+      );
     }
   }
   return outputs as readonly Tensor[];
@@ -152,7 +155,7 @@ function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
 function checkGradients(name: string, results: readonly unknown[]): Gradients {
   return results.map((result, i) => {
     if (result !== null && result !== undefined && !(result instanceof Tensor)) {
-      throw new TypeError(`backward of ${name}: expected a Tensor or null for input ${i}, got ${typeof result}`);
+      throw new TypeError(`backward of ${name}: expected a Tensor or null for input ${i}, got ${kindOf(result)}`);
     }
     return result ?? null;
   });

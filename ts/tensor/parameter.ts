@@ -1,5 +1,6 @@
 /** Parameters: tensors that a module learns. */
 
+import { kindOf } from './kind_of.ts';
 import { Tensor } from './tensor.ts';
 
 /** A tensor that belongs to a module's parameters when it is one of its properties. Shares the memory of the tensor given. */
@@ -10,7 +11,7 @@ export class Parameter extends Tensor {
    */
   constructor(data: Tensor, requiresGrad = true) {
     if (!(data instanceof Tensor)) {
-      throw new TypeError(`new Parameter(): expected a Tensor, got ${typeof data}; make one with tensor(data, shape)`);
+      throw new TypeError(`new Parameter(): expected a Tensor, got ${kindOf(data)}; make one with tensor(data, shape)`);
     }
     const { shape, memoryFormat } = data;
     super({ storage: data.storage.retain(), shape, memoryFormat, requiresGrad });

@@ -1,5 +1,6 @@
 /** Scopes: tensors made inside one are disposed at its end. */
 
+import { kindOf } from './kind_of.ts';
 import { isThenable } from './thenable.ts';
 
 /** What a scope looks after. */
@@ -37,7 +38,7 @@ export function untrack(item: Scoped): void {
  */
 export function scope<T>(fn: () => T): T {
   if (typeof fn !== 'function') {
-    throw new TypeError(`scope(): expected a function, got ${typeof fn}`);
+    throw new TypeError(`scope(): expected a function, got ${kindOf(fn)}`);
   }
   const items = new Set<Scoped>();
   open.push(items);

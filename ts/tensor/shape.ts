@@ -1,6 +1,7 @@
 /** Shapes: validation, sizes, and how a shape lies in memory. */
 
 import type { BatchLayout, MemoryFormat } from '../device/device.ts';
+import { kindOf } from './kind_of.ts';
 
 /** A tensor's sizes, outermost first, in logical (N, C, …) order. */
 export type Shape = readonly number[];
@@ -26,7 +27,7 @@ export function checkShape(shape: unknown): asserts shape is Shape {
   }
   for (const size of shape as unknown[]) {
     if (typeof size !== 'number') {
-      throw new TypeError(`expected a shape of numbers, got a ${typeof size} in [${shape.join(', ')}]`);
+      throw new TypeError(`expected a shape of numbers, got a ${kindOf(size)} in [${shape.join(', ')}]`);
     }
     if (!Number.isInteger(size) || size < 0) {
       throw new RangeError(`expected sizes to be non-negative integers, got shape ${formatShape(shape as Shape)}`);

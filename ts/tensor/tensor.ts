@@ -6,6 +6,7 @@ import { DeviceMismatchError, DisposedError } from '../errors.ts';
 import { runBackward } from './backward.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
+import { kindOf } from './kind_of.ts';
 import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
@@ -153,7 +154,7 @@ export class Tensor {
       }
       storage = await source.copyLike(this);
     } else {
-      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${typeof source}`);
+      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${kindOf(source)}`);
     }
     this.replaceStorage(storage);
     return this;
@@ -168,7 +169,9 @@ export class Tensor {
   async backward(dy?: Tensor): Promise<void> {
     const { storage } = this;
     if (!this.#requiresGrad) {
-      throw new Error('backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from');
+      throw new Error(
+        'backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from',
+      );
     }
     if (dy === undefined) {
       if (elementCount(this.shape) !== 1) {
@@ -177,7 +180,7 @@ export class Tensor {
         );
       }
     } else if (!(dy instanceof Tensor)) {
-      throw new TypeError(`backward(): expected a Tensor, got ${typeof dy}`);
+      throw new TypeError(`backward(): expected a Tensor, got ${kindOf(dy)}`);
     } else if (!sameShape(dy.shape, this.shape)) {
       throw new RangeError(
         `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
