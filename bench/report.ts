@@ -35,6 +35,7 @@ export function timeTables(
 ): string {
   const passes: readonly Pass[] = ['forward', 'backward', 'step'];
   return passes
+    .filter((pass) => contenders.some((contender) => contender.passes.includes(pass)))
     .map((pass) => {
       const across = contenders.filter((contender) => contender.passes.includes(pass));
       const table = plainTable(['', ...across.map(({ title }) => title)]);

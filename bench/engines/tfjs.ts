@@ -5,6 +5,7 @@
 
 import * as tf from '@tensorflow/tfjs';
 import { getThreadsCount, setThreadsCount, version_wasm as wasmVersion } from '@tensorflow/tfjs-backend-wasm';
+import { fromChannelsLast, toChannelsLast } from '../channels_last.ts';
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
 import { sizesOf } from '../workloads.ts';
 
@@ -34,20 +35,21 @@ export async function openTfjs(): Promise<Engine> {
 
 function layerRun(batch: Batch): LayerRun {
   const { samples, channels, length } = sizesOf(batch.shape);
-  // Variables, because these stay until `disposeVariables`.
-  const place = (values: Float32Array): tf.Tensor =>
-    tf.tidy(() => tf.variable(tf.transpose(tf.tensor3d(values, [samples, channels, length]), [0, 2, 1])));
-  const x = place(batch.x);
-  const dy = place(batch.dy);
-  const weight = tf.variable(tf.tensor1d(batch.weight));
-  const bias = tf.variable(tf.tensor1d(batch.bias));
+  // Variables stay until `disposeVariables`; the tensors that they are made from go with the tidy.
+  const place = (make: () => tf.Tensor): tf.Tensor => tf.tidy(() => tf.variable(make()));
+  const placeLarge = (values: Float32Array) =>
+    place(() => tf.tensor3d(toChannelsLast(values, batch.shape), [samples, length, channels]));
+  const x = placeLarge(batch.x);
+  const dy = placeLarge(batch.dy);
+  const weight = place(() => tf.tensor1d(batch.weight));
+  const bias = place(() => tf.tensor1d(batch.bias));
 
   const batchNorm = (input: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor): tf.Tensor => {
     const { mean, variance } = tf.moments(input, [0, 1]);
     return tf.batchNorm(input, mean, variance, offset, scale, EPS);
   };
   const gradients = tf.grads(batchNorm);
-  const readLogical = (values: tf.Tensor) => tf.tidy(() => tf.transpose(values, [0, 2, 1]).dataSync());
+  const readLogical = (array: tf.Tensor) => fromChannelsLast(array.dataSync(), batch.shape);
 
   return {
     forward: () => tf.tidy(() => void batchNorm(x, weight, bias)),
