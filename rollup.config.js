@@ -49,6 +49,7 @@ export default [
   {
     input,
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
-    output: { file: 'dist/index.d.ts', format: 'es' },
+    // Users whose `lib` is older than `Symbol.dispose` can then still check this file.
+    output: { file: 'dist/index.d.ts', format: 'es', banner: '/// <reference lib="esnext.disposable" />' },
   },
 ];

@@ -6,6 +6,7 @@ const alias = { syncbn: fileURLToPath(new URL('ts/index.ts', import.meta.url)) }
 
 export default defineConfig({
   test: {
+    allowOnly: false,
     // Two projects, because the packaging tests look at `dist/`, which must be built first, and are slow.
     projects: [
       {
@@ -20,6 +21,7 @@ export default defineConfig({
         test: {
           name: 'packaging',
           include: ['tests/packaging/**/*.test.ts'],
+          globalSetup: ['tests/packaging/pack.ts'],
           testTimeout: 120_000,
           hookTimeout: 240_000,
         },

@@ -1,0 +1,39 @@
+/** The package inside a user's bundle: how large it is, and whether it needs anything but a web page's globals. */
+
+import { createContext, runInContext } from 'node:vm';
+import { gzipSync } from 'node:zlib';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { bundleForBrowser } from './user_project.ts';
+import { expectedStep } from './expected_step.ts';
+
+/** Kilobytes are thousands here, so that the promise holds whichever way one counts. */
+const mostBytes = 60_000;
+
+/**
+ * A context has the language and WebAssembly; whatever else of a page the library may use is named here. Node's `process`, `Buffer`
+ * and `require` are not.
+ */
+const webGlobals = {
+  ...{ atob, Blob, clearTimeout, console, DecompressionStream, performance, Response, setTimeout },
+  ...{ TextDecoder, TextEncoder },
+};
+
+describe('a bundle of a user’s program, minified, with the WebAssembly inlined', () => {
+  let bundle: string;
+  beforeAll(async () => {
+    bundle = await bundleForBrowser();
+  });
+
+  it('is_at_most_60_kB_compressed', () => {
+    const bytes = gzipSync(bundle, { level: 9 }).length;
+    console.log(`bundle: ${String(bundle.length)} bytes, ${String(bytes)} gzip`);
+    expect(bytes).toBeLessThanOrEqual(mostBytes);
+  });
+
+  it('trains_where_there_are_only_the_globals_of_a_web_page', async () => {
+    const context = createContext({ ...webGlobals });
+    const result: unknown = await runInContext(`${bundle}; app.trainOneStep()`, context);
+    // The objects come from another realm, whose prototypes differ.
+    expect(JSON.parse(JSON.stringify(result))).toEqual(expectedStep);
+  });
+});

@@ -1,0 +1,53 @@
+/** The package in plain Node, installed from what would be published. */
+
+import { describe, expect, it } from 'vitest';
+import { compileInUserProject, runInUserProject } from './user_project.ts';
+import { expectedStep } from './expected_step.ts';
+
+const listExports = 'console.log(JSON.stringify(Object.keys(syncbn).sort()));\n';
+
+/** The names that users import; more may be added. */
+const publicNames = [
+  ...['tensor', 'Tensor', 'Module', 'Parameter', 'Sequential', 'defineFunction', 'noGrad'],
+  ...['BatchNorm1d', 'BatchNorm2d', 'BatchNorm3d'],
+  ...['SynchronizedBatchNorm1d', 'SynchronizedBatchNorm2d', 'SynchronizedBatchNorm3d'],
+  ...['DataParallel', 'DataParallelWithCallBack', 'patchReplicationCallback'],
+  ...['convertModel', 'devices', 'scope', 'init'],
+];
+
+const kinds = [
+  {
+    kind: 'an ES module',
+    extension: 'mjs',
+    load: "import * as syncbn from 'syncbn';\n",
+    source: 'consumer.mts',
+    use: "import { trainOneStep } from './consumer.mjs';\n",
+  },
+  {
+    kind: 'a CommonJS module',
+    extension: 'cjs',
+    load: "const syncbn = require('syncbn');\n",
+    source: 'consumer.cts',
+    use: "const { trainOneStep } = require('./consumer.cjs');\n",
+  },
+];
+
+describe.each(kinds)('used from $kind', ({ extension, load, source, use }) => {
+  it('offers_every_public_name', () => {
+    const names = runInUserProject(`names.${extension}`, load + listExports);
+    expect(names).toEqual(expect.arrayContaining(publicNames));
+  });
+
+  it('compiles_under_the_strictest_types_and_trains', () => {
+    compileInUserProject(source, ['--module', 'NodeNext', '--lib', 'ES2022']);
+    const print = 'trainOneStep().then((result) => console.log(JSON.stringify(result)));\n';
+    expect(runInUserProject(`train.${extension}`, use + print)).toEqual(expectedStep);
+  });
+});
+
+it('compiles_for_a_bundler_with_the_types_of_a_browser', () => {
+  const options = ['--module', 'ESNext', '--moduleResolution', 'Bundler', '--lib', 'ES2022,DOM', '--noEmit'];
+  expect(() => {
+    compileInUserProject('consumer.mts', options);
+  }).not.toThrow();
+});
