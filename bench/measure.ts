@@ -3,10 +3,16 @@
 import type { ContenderName, EngineName, NamedContender } from './contenders.ts';
 import type { Pass, Timing } from './engine.ts';
 import type { EnginePool } from './engine_pool.ts';
+import type { EngineProcess } from './engine_process.ts';
 import { interleave } from './interleave.ts';
 import type { Request } from './protocol.ts';
 import { summarize, type Summary } from './statistics.ts';
 import { elementsOf, type Workload } from './workloads.ts';
+
+/** What is needed of the {@link EnginePool}. */
+export interface Engines extends Pick<EnginePool, 'discard'> {
+  get(engine: EngineName): Promise<Pick<EngineProcess, 'ask'>>;
+}
 
 /** How long a contender is measured on a workload. */
 export interface Budget {
@@ -51,7 +57,7 @@ interface Entry {
 export async function measureWorkload(
   workload: Workload,
   contenders: readonly NamedContender[],
-  engines: EnginePool,
+  engines: Engines,
   budget: Budget,
 ): Promise<{ measurements: Measurement[]; failures: Failure[] }> {
   const entries = contenders
@@ -93,7 +99,7 @@ export async function measureWorkload(
 }
 
 /** Runs until the code is compiled, and finds how many calls make a sample. */
-async function warmUp(entry: Entry, engines: EnginePool, { warmUpSeconds }: Budget): Promise<void> {
+async function warmUp(entry: Entry, engines: Engines, { warmUpSeconds }: Budget): Promise<void> {
   let spent = 0;
   for (let steps = 0; steps < WARM_UP_STEPS || spent < warmUpSeconds; steps++) {
     const seconds = secondsOf(await time(entry, engines));
@@ -103,13 +109,13 @@ async function warmUp(entry: Entry, engines: EnginePool, { warmUpSeconds }: Budg
   }
 }
 
-async function takeSample(entry: Entry, engines: EnginePool): Promise<void> {
+async function takeSample(entry: Entry, engines: Engines): Promise<void> {
   const timing = await time(entry, engines);
   entry.timings.push(timing);
   entry.secondsSpent += secondsOf(timing) * entry.calls;
 }
 
-async function time({ contender, calls }: Entry, engines: EnginePool): Promise<Timing> {
+async function time({ contender, calls }: Entry, engines: Engines): Promise<Timing> {
   return (await engines.get(contender.engine)).ask({ command: 'time', variant: contender.variant, calls });
 }
 
