@@ -80,6 +80,14 @@ function lockedVersion(crate) {
   return version;
 }
 
+/** The tools run for a second or two each: the minutes that making them fast takes would not come back. */
+const quickProfile = {
+  CARGO_PROFILE_RELEASE_OPT_LEVEL: '0',
+  CARGO_PROFILE_RELEASE_LTO: 'off',
+  CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16',
+  CARGO_PROFILE_RELEASE_DEBUG: 'false',
+};
+
 /**
  * Builds a tool into the project's folder.
  * @param {string} crate - the crate
@@ -92,8 +100,7 @@ function cargoInstall(crate, version, program = crate) {
   const { ok, output } = run(
     'cargo',
     ['install', crate, '--version', version, '--root', toolsDirectory, '--target-dir', toolBuilds, '--quiet'],
-    // The tools run for a second or two each: time spent on making them fast would not come back.
-    { quiet: true, env: { ...toolEnvironment(), CARGO_PROFILE_RELEASE_OPT_LEVEL: '1' } },
+    { quiet: true, env: { ...toolEnvironment(), ...quickProfile } },
   );
   if (!ok) {
     console.error(output);
