@@ -64,7 +64,10 @@ describe.each(deviceKinds)('on %s', (kind) => {
           expect(record.memoryFormat).toBe(memoryFormat);
           if (step.expected === null) continue;
           expectSameAsOneDevice(record, alone, step);
-          expectAgreement({ given, shape: step.shape, expected: step.expected, record, values }, numerics);
+          // A stable training step that has the bits of one device is compared with f64 where one device is tested.
+          if (numerics === 'torch' || !step.training) {
+            expectAgreement({ given, shape: step.shape, expected: step.expected, record, values }, numerics);
+          }
         }
       });
     });
