@@ -3,7 +3,7 @@
 import { createContext, runInContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { bundleForBrowser } from './user_project.ts';
+import { bundleUserProgram } from './user_project.ts';
 import { expectedStep } from './expected_step.ts';
 
 /** Kilobytes are thousands here, so that the promise holds whichever way one counts. */
@@ -21,7 +21,7 @@ const webGlobals = {
 describe('a bundle of a user’s program, minified, with the WebAssembly inlined', () => {
   let bundle: string;
   beforeAll(async () => {
-    bundle = await bundleForBrowser();
+    bundle = await bundleUserProgram();
   });
 
   it('is_at_most_60_kB_compressed', () => {

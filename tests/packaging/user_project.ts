@@ -3,8 +3,8 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { inject } from 'vitest';
+import { bundleForBrowser } from './browser_bundle.ts';
 
 const consumer = join(process.cwd(), 'tests', 'packaging', 'consumer.ts');
 
@@ -36,31 +36,11 @@ export function compileInUserProject(fileName: string, options: readonly string[
   }
 }
 
-/**
- * Bundles the user's program for a browser, minified.
- *
- * @returns the text of a script that sets the global `app` to the program's exports
- */
-export async function bundleForBrowser(): Promise<string> {
-  copyFileSync(consumer, join(inject('userProject'), 'app.ts'));
-  const { outputFiles, warnings } = await build({
-    absWorkingDir: inject('userProject'),
-    entryPoints: ['app.ts'],
-    bundle: true,
-    minify: true,
-    platform: 'browser',
-    format: 'iife',
-    globalName: 'app',
-    target: 'es2022',
-    write: false,
-    logLevel: 'silent',
-    tsconfigRaw: {},
-  });
-  const [bundle] = outputFiles;
-  if (bundle === undefined || warnings.length > 0) {
-    throw new Error(`esbuild warns: ${warnings.map((warning) => warning.text).join('; ')}`);
-  }
-  return bundle.text;
+/** The bundle of the user's program for a browser: a script that sets the global `app` to the program's exports. */
+export function bundleUserProgram(): Promise<string> {
+  const program = join(inject('userProject'), 'app.ts');
+  copyFileSync(consumer, program);
+  return bundleForBrowser(program);
 }
 
 /** A file of the installed package. */
