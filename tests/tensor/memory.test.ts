@@ -1,15 +1,17 @@
-import { devices, DisposedError, init, OutOfMemoryError, Parameter, scope, tensor, type Tensor } from 'syncbn';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { devices, DisposedError, OutOfMemoryError, Parameter, scope, tensor, type Tensor } from 'syncbn';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds } from '../support/device_kinds.ts';
+import { freshDevice } from '../support/fresh_device.ts';
 import { add, multiply, scale } from '../support/operations.ts';
 
 describe.each(deviceKinds)('memory on %s', (kind) => {
-  const [device = '', other = ''] = deviceNames(kind, 2);
+  let device = '';
+  let other = '';
 
-  beforeAll(() => init([device, other]));
-  afterEach(() => {
-    devices.get(device).memoryLimit = Infinity;
+  beforeEach(async () => {
+    device = await freshDevice(kind);
+    other = await freshDevice(kind);
   });
 
   function buffers(): number {

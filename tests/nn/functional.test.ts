@@ -1,0 +1,219 @@
+/** The steps on shards give the bits of the whole: what authors of other engines build on. */
+
+import { functional, PartialError, tensor, type Tensor } from 'syncbn';
+import { describe, expect, it } from 'vitest';
+import { expectSameBits } from '../support/bits.ts';
+import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { randomArray } from '../support/random.ts';
+
+const { mergeMoments, mergeSums } = functional;
+
+describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
+  const names = deviceNames(kind, 4);
+  const [device = '', other = ''] = names;
+
+  describe.each(['stable', 'torch'] as const)('with %s numerics', (numerics) => {
+    it.each([
+      { sizes: [8], rest: [5, 7], memoryFormat: 'contiguous' },
+      { sizes: [3, 1, 4], rest: [5, 7], memoryFormat: 'contiguous' },
+      { sizes: [1, 0, 5, 2], rest: [5, 7], memoryFormat: 'channels_last' },
+      { sizes: [13, 7, 1, 20], rest: [3], memoryFormat: 'contiguous' },
+      { sizes: [33, 31], rest: [], memoryFormat: 'contiguous' },
+      { sizes: [2, 2], rest: [1, 1], memoryFormat: 'channels_last' },
+    ] as const)('give on shards of $sizes samples × $rest, $memoryFormat, the bits of batchNorm()', async (spec) => {
+      const { sizes, rest, memoryFormat } = spec;
+      const channels = 3;
+      const perSample = channels * rest.reduce((product: number, size) => product * size, 1);
+      const samples = sizes.reduce((sum: number, size) => sum + size, 0);
+      const values = randomArray(1, samples * perSample, { offset: 10 });
+      const gradient = randomArray(2, samples * perSample);
+      const firsts = sizes.map((_, r) => sizes.slice(0, r).reduce((sum: number, size) => sum + size, 0));
+      const shardsOf = (data: Float32Array): Tensor[] =>
+        sizes.map((size, r) => {
+          const part = data.slice((firsts[r] ?? 0) * perSample, ((firsts[r] ?? 0) + size) * perSample);
+          return tensor(part, [size, channels, ...rest], { device: names[r] ?? '', memoryFormat });
+        });
+      const vector = (seed: number, where: string): Tensor =>
+        tensor(randomArray(seed, channels), [channels], { device: where });
+      const [weight, bias] = [vector(3, device), vector(4, device)];
+      [weight, bias].forEach((parameter) => (parameter.requiresGrad = true));
+
+      // The whole, on one device.
+      const shape = [samples, channels, ...rest];
+      const x = tensor(values, shape, { device, memoryFormat, requiresGrad: true });
+      const [mean, variance] = [vector(5, device), vector(6, device)];
+      const y = await functional.batchNorm(x, mean, variance, { weight, bias, training: true, numerics });
+      await y.backward(tensor(gradient, shape, { device, memoryFormat }));
+
+      // The same, shard by shard.
+      const shards = shardsOf(values);
+      const merged = await mergedMoments(shards, firsts, numerics);
+      const [shardMean, shardVariance] = [vector(5, other), vector(6, other)];
+      await functional.updateRunning(merged, shardMean, shardVariance);
+      const statistics = await Promise.all(shards.map((shard) => functional.finalize(merged, shard)));
+      const weights = await Promise.all(shards.map((shard) => weight.detach().to(shard.device)));
+      const biases = await Promise.all(shards.map((shard) => bias.detach().to(shard.device)));
+      const outputs = await Promise.all(
+        shards.map((shard, r) =>
+          functional.normalize(shard, at(statistics, r), { weight: at(weights, r), bias: at(biases, r), numerics }),
+        ),
+      );
+      const dys = shardsOf(gradient);
+      const sums = await mergeSums(
+        await Promise.all(
+          shards.map((shard, r) =>
+            functional.backwardReduce(at(dys, r), shard, at(statistics, r), { firstSample: firsts[r] ?? 0 }),
+          ),
+        ),
+      );
+      const { dweight, dbias } = await functional.backwardParameters(sums, at(statistics, 0));
+      const dxs = await Promise.all(
+        shards.map((shard, r) =>
+          functional.backwardInput(at(dys, r), shard, at(statistics, r), { weight: at(weights, r), sums }),
+        ),
+      );
+
+      expectSameBits(await joined(outputs), await y.data(), 'y');
+      expectSameBits(await shardMean.data(), await mean.data(), 'running_mean');
+      expectSameBits(await shardVariance.data(), await variance.data(), 'running_var');
+      expectSameBits(await joined(dxs), (await x.grad?.data()) ?? [], 'dx');
+      expectSameBits(await dweight.data(), (await weight.grad?.data()) ?? [], 'dweight');
+      expectSameBits(await dbias.data(), (await bias.grad?.data()) ?? [], 'dbias');
+    });
+  });
+
+  it('merge partials in any grouping of neighbours', async () => {
+    const shards = [1, 2, 3].map((seed) => tensor(randomArray(seed, 30), [5, 3, 2], { device }));
+    const [a, b, c] = await Promise.all(shards.map((x, r) => functional.moments(x, { firstSample: 5 * r })));
+    if (a === undefined || b === undefined || c === undefined) {
+      throw new Error('expected three partials');
+    }
+    const left = await mergeMoments([await mergeMoments([a, b]), c]);
+    const right = await mergeMoments([a, await mergeMoments([b, c])], other);
+    expect(left).toEqual(right);
+    expect(left).toEqual(await mergeMoments([a, b, c]));
+  });
+
+  it('write over what is donated', async () => {
+    const x = tensor(randomArray(1, 24), [4, 3, 2], { device });
+    const statistics = await functional.finalize(await functional.moments(x), x);
+    const expected = await (await functional.normalize(x, statistics)).data();
+    const dy = tensor(randomArray(2, 24), [4, 3, 2], { device });
+    const dx = await (await functional.backwardInput(dy, x, statistics)).data();
+    expectSameBits(await (await functional.backwardInput(dy.donate(), x, statistics)).data(), dx);
+    expectSameBits(await (await functional.normalize(x.donate(), statistics)).data(), expected);
+    expect([x.isDisposed, dy.isDisposed]).toEqual([true, true]);
+  });
+
+  it('take a dy of another memory format than x', async () => {
+    const x = tensor(randomArray(1, 24), [4, 3, 2], { device, memoryFormat: 'channels_last' });
+    const statistics = await functional.finalize(await functional.moments(x), x);
+    const dy = (memoryFormat: 'contiguous' | 'channels_last'): Tensor =>
+      tensor(randomArray(2, 24), [4, 3, 2], { device, memoryFormat });
+    const sums = await functional.backwardReduce(dy('contiguous'), x, statistics);
+    expect(sums).toEqual(await functional.backwardReduce(dy('channels_last'), x, statistics));
+    const dx = await functional.backwardInput(dy('contiguous'), x, statistics, { sums });
+    expect(dx.memoryFormat).toBe('channels_last');
+    expectSameBits(
+      await dx.data(),
+      await (await functional.backwardInput(dy('channels_last'), x, statistics, { sums })).data(),
+    );
+  });
+
+  describe('refuse', () => {
+    const x = tensor(randomArray(1, 24), [4, 3, 2], { device });
+    const statistics = functional.moments(x).then((merged) => functional.finalize(merged, x));
+
+    it.each<[string, () => Promise<unknown>, string]>([
+      [
+        'a batch of rank 1',
+        () => functional.moments(tensor([1, 2], [2], { device })),
+        'expected a batch of shape (N, C, …), got [2]',
+      ],
+      [
+        'a fraction of a sample',
+        () => functional.moments(x, { firstSample: 0.5 }),
+        'firstSample: expected a non-negative integer, got 0.5',
+      ],
+      [
+        'a dy of another shape',
+        async () => functional.backwardReduce(tensor([1, 2, 3], [1, 3], { device }), x, await statistics),
+        'expected dy of the shape [4, 3, 2] of x, got [1, 3]',
+      ],
+      [
+        'statistics of another number of channels',
+        () => functional.normalize(x, tensor([1, 2, 3], [3, 1], { device })),
+        'expected statistics of shape [4, 3], got [3, 1]',
+      ],
+      [
+        'a weight of another length',
+        async () => functional.normalize(x, await statistics, { weight: tensor([1], [1], { device }) }),
+        'weight should contain 3 elements not 1',
+      ],
+      [
+        'tensors of two devices',
+        async () => functional.normalize(await x.to(other), await statistics),
+        'expected all tensors to be on the same device',
+      ],
+      [
+        'an eps of 0',
+        async () => functional.finalize(await functional.moments(x), x, { eps: 0 }),
+        'eps must be positive',
+      ],
+      ['null for a tensor', () => functional.moments(null as unknown as Tensor), 'expected a Tensor, got null'],
+      [
+        'numerics that are none',
+        async () => functional.normalize(x, await statistics, { numerics: 'exact' as 'torch' }),
+        "expected numerics to be 'stable' or 'torch'",
+      ],
+    ])('%s', async (_, attempt, text) => {
+      await expect(attempt()).rejects.toThrow(text);
+    });
+
+    it.each<[string, () => Promise<unknown>]>([
+      ['a string for a partial', () => mergeMoments(['x' as unknown as Uint8Array])],
+      ['bytes that are no partial', () => mergeMoments([new Uint8Array(100)])],
+      [
+        'partials of two kinds',
+        async () => mergeMoments([await functional.moments(x), await functional.total(x, { firstSample: 4 })]),
+      ],
+      [
+        'partials that are not neighbours',
+        async () => mergeMoments([await functional.moments(x), await functional.moments(x, { firstSample: 5 })]),
+      ],
+      [
+        'sums where moments belong',
+        async () => functional.finalize(await functional.backwardReduce(x, x, await statistics), x),
+      ],
+    ])('%s', async (_, attempt) => {
+      await expect(attempt()).rejects.toThrow(PartialError);
+    });
+  });
+
+  async function mergedMoments(
+    shards: Tensor[],
+    firsts: readonly number[],
+    numerics: 'stable' | 'torch',
+  ): Promise<Uint8Array> {
+    const options = firsts.map((firstSample) => ({ firstSample }));
+    if (numerics === 'stable') {
+      return mergeMoments(await Promise.all(shards.map((x, r) => functional.moments(x, options[r]))));
+    }
+    const total = await mergeMoments(await Promise.all(shards.map((x, r) => functional.total(x, options[r]))));
+    return mergeMoments(await Promise.all(shards.map((x, r) => functional.deviations(x, total, options[r]))));
+  }
+});
+
+/** Logical data of shards along the batch, end to end. */
+async function joined(shards: readonly Tensor[]): Promise<number[]> {
+  const parts = await Promise.all(shards.map((shard) => shard.data()));
+  return parts.flatMap((part) => [...part]);
+}
+
+function at<T>(items: readonly T[], i: number): T {
+  const item = items[i];
+  if (item === undefined) {
+    throw new RangeError(`expected an item ${i}, got ${items.length} items`);
+  }
+  return item;
+}
