@@ -27,7 +27,7 @@ export async function checkAgreement(contenders: readonly NamedContender[], engi
       const batch = batchOf(layer);
       const engine = await engines.get(contender.engine);
       const results = await engine.ask({ command: 'check', variant: contender.variant, batch });
-      const expected = contender.engine === 'roofline' ? { y: expectedOf(contender.variant, batch.x) } : correct(batch);
+      const expected = contender.engine === 'roofline' ? expectedOf(contender.variant, batch) : correct(batch);
       compare(`${contender.name}, ${layer.format}`, results, expected);
     }
   }

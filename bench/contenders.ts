@@ -43,8 +43,8 @@ export const contenders = [
     passes: ['forward', 'step'],
     maximumElements: 5e7,
   },
-  { name: 'wasm-copy', title: 'wasm\ncopy', engine: 'roofline', variant: 'copy', passes: ['forward'] },
-  { name: 'wasm-affine', title: 'wasm\na·x + b', engine: 'roofline', variant: 'affine', passes: ['forward'] },
+  { name: 'wasm-copy', title: 'wasm\ncopy', engine: 'roofline', variant: 'copy', passes: ALL },
+  { name: 'wasm-affine', title: 'wasm\naffine', engine: 'roofline', variant: 'affine', passes: ALL },
 ] as const satisfies readonly Contender[];
 
 export type ContenderName = (typeof contenders)[number]['name'];

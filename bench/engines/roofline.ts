@@ -1,8 +1,13 @@
-/** The roofline: plain and affine copies by a hand-written WebAssembly module (`roofline.wat`), out of place. */
+/**
+ * The roofline: what a layer could not undercut, by a hand-written WebAssembly module (`roofline.wat`), out of place.
+ * Variant `copy`: y = x, dx = dy. Variant `affine`: y = a·x + b, dx = a·dy + b·x, which is all that batch norm would be if its
+ * statistics were known. It has the four tensors of a layer, and so finds the caches as a layer does.
+ */
 
 import { readFileSync } from 'node:fs';
 import binaryen from 'binaryen';
 import type { Batch, Engine, LayerRun } from '../engine.ts';
+import type { PlainBatch, PlainResults } from '../protocol.ts';
 import { repositoryFile } from '../repository.ts';
 import { elementCount } from '../workloads.ts';
 
@@ -16,14 +21,17 @@ interface Kernels {
   readonly memory: WebAssembly.Memory;
   copy(target: number, source: number, bytes: number): void;
   affine(target: number, source: number, bytes: number, a: number, b: number): void;
+  combine(target: number, source: number, other: number, bytes: number, a: number, b: number): void;
 }
 
-/** Where a layer's source and target lie. */
+/** Where a layer's tensors lie. */
 interface Place {
-  readonly batch: Batch;
-  readonly source: number;
-  readonly target: number;
+  readonly count: number;
   readonly bytes: number;
+  readonly x: number;
+  readonly y: number;
+  readonly dy: number;
+  readonly dx: number;
 }
 
 export async function openRoofline(): Promise<Engine> {
@@ -49,36 +57,43 @@ async function compile(): Promise<Kernels> {
   return instance.exports as unknown as Kernels;
 }
 
-/** Every layer gets a source and a target of its own, as in a network; each page is touched before it is timed. */
+/** Every layer gets tensors of its own, as in a network; each page is touched before it is timed. */
 function placeAll(memory: WebAssembly.Memory, batches: readonly Batch[]): Place[] {
   let next = 0;
   const take = (bytes: number) => (next += bytes) - bytes;
-  const places = batches.map((batch): Place => {
-    const bytes = Math.ceil((elementCount(batch.shape) * 4) / TURN) * TURN;
-    return { batch, bytes, source: take(bytes), target: take(bytes) };
+  const places = batches.map(({ shape }): Place => {
+    const count = elementCount(shape);
+    const bytes = Math.ceil((count * 4) / TURN) * TURN;
+    return { count, bytes, x: take(bytes), y: take(bytes), dy: take(bytes), dx: take(bytes) };
   });
   const missing = next - memory.buffer.byteLength;
   if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
   new Uint8Array(memory.buffer, 0, next).fill(0);
-  for (const { batch, source } of places) new Float32Array(memory.buffer, source).set(batch.x);
+  places.forEach(({ x, dy }, i) => {
+    new Float32Array(memory.buffer, x).set(batches[i]?.x ?? []);
+    new Float32Array(memory.buffer, dy).set(batches[i]?.dy ?? []);
+  });
   return places;
 }
 
-function layerRun(kernels: Kernels, { batch, source, target, bytes }: Place, variant: string): LayerRun {
-  const run =
-    variant === 'affine'
-      ? () => kernels.affine(target, source, bytes, A, B)
-      : () => kernels.copy(target, source, bytes);
+function layerRun(kernels: Kernels, { count, bytes, x, y, dy, dx }: Place, variant: string): LayerRun {
+  const isAffine = variant === 'affine';
+  const forward = isAffine ? () => kernels.affine(y, x, bytes, A, B) : () => kernels.copy(y, x, bytes);
+  const backward = isAffine ? () => kernels.combine(dx, dy, x, bytes, A, B) : () => kernels.copy(dx, dy, bytes);
+  const read = (start: number) => new Float32Array(kernels.memory.buffer, start, count).slice();
   return {
-    forward: run,
+    forward,
+    backward,
     results: () => {
-      run();
-      return Promise.resolve({ y: new Float32Array(kernels.memory.buffer, target, elementCount(batch.shape)).slice() });
+      forward();
+      backward();
+      return Promise.resolve({ y: read(y), dx: read(dx) });
     },
   };
 }
 
 /** What the variants compute, for the check. */
-export function expectedOf(variant: string, x: readonly number[]): number[] {
-  return variant === 'affine' ? x.map((value) => Math.fround(Math.fround(value * A) + B)) : [...x];
+export function expectedOf(variant: string, { x, dy }: PlainBatch): PlainResults {
+  if (variant === 'copy') return { y: x, dx: dy };
+  return { y: x.map((value) => value * A + B), dx: dy.map((value, i) => value * A + (x[i] ?? Number.NaN) * B) };
 }
