@@ -4,6 +4,7 @@ import {
   BatchNorm1d,
   BatchNorm2d,
   BatchNorm3d,
+  scope,
   tensor,
   type BatchNorm,
   type BatchNormOptions,
@@ -53,8 +54,17 @@ export async function initialize(layer: BatchNorm, given: GoldenCase): Promise<v
   if (given.untracked_afterwards) layer.trackRunningStats = false;
 }
 
-/** One forward and backward pass; a step of a long sequence of which nothing is stored is made in the same way. */
+/** One forward and backward pass, as in a training loop. */
 export async function runStep(
+  caller: Caller,
+  layer: BatchNorm,
+  step: GoldenStep,
+  where: { device: string; memoryFormat: MemoryFormat },
+): Promise<StepRecord> {
+  return scope(() => forwardAndBackward(caller, layer, step, where));
+}
+
+async function forwardAndBackward(
   caller: Caller,
   layer: BatchNorm,
   step: GoldenStep,

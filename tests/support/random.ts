@@ -51,7 +51,8 @@ export function randomArray(seed: number, count: number, distribution: Distribut
   const draw = distribution.distribution === 'uniform' ? randomUniform : randomNormal;
   const scale = Math.fround(distribution.scale ?? 1);
   const offset = Math.fround(distribution.offset ?? 0);
-  const values = Float32Array.from({ length: count }, (_, i) => Math.fround(draw(seed, i) * scale) + offset);
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = Math.fround(draw(seed, i) * scale) + offset;
   for (const edit of distribution.edits ?? []) {
     for (let i = 0; i < edit.count; i++) values[edit.start + i * edit.stride] = edit.value;
   }
