@@ -1,6 +1,6 @@
 /** Vitest gives every test file a program of its own, so nothing is initialised when this one begins. */
 
-import { BatchNorm1d, devices, init, tensor } from 'syncbn';
+import { BatchNorm1d, devices, init, OutOfMemoryError, tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 
@@ -22,6 +22,17 @@ describe('before anything is initialised', () => {
     expect((await y.data())[1]).toBeCloseTo(1, 4);
   });
 
+  it('data for which there is no room keeps waiting on the host', async () => {
+    const bn = new BatchNorm1d(1, { device: 'cpu:3' });
+    const x = tensor(new Float32Array(1000), [1000, 1], { device: 'cpu:3' });
+    devices.get('cpu:3').memoryLimit = 1000;
+    await expect(bn.forward(x)).rejects.toThrow(OutOfMemoryError);
+    expect((await x.data()).length).toBe(1000);
+    devices.get('cpu:3').memoryLimit = Infinity;
+    expect((await bn.forward(x)).shape).toEqual([1000, 1]);
+    expect(bn.numBatchesTracked).toBe(1);
+  });
+
   it('init() makes the named devices ready', async () => {
     await init(['cpu:2']);
     expect(devices.get('cpu:2').isReady).toBe(true);
@@ -34,7 +45,7 @@ describe('before anything is initialised', () => {
 
   it('lists the devices made so far in order', () => {
     devices.get('cpu:10');
-    expect(devices.list()).toEqual(['cpu:0', 'cpu:1', 'cpu:2', 'cpu:10']);
+    expect(devices.list()).toEqual(['cpu:0', 'cpu:1', 'cpu:2', 'cpu:3', 'cpu:10']);
     expect(devices.describe().map(({ name, kind }) => `${kind} ${name}`)).toContain('cpu cpu:2');
   });
 });

@@ -99,6 +99,29 @@ describe.each(deviceKinds)('a tensor on %s', (kind) => {
     expect(x.requiresGrad).toBe(true);
   });
 
+  it.each([
+    ['a number', () => 1, TypeError, 'grad: expected a Tensor or null, got number'],
+    ['a tensor of another shape', () => plain(1, 2), RangeError, 'grad: expected shape [1], got [2]'],
+    ['a tensor elsewhere', () => tensor([1], [1], { device: other }), DeviceMismatchError, other],
+  ])('refuses %s for a gradient', (_, value, type, text) => {
+    const x = plain(1);
+    expect(() => (x.grad = value() as Tensor)).toThrow(type);
+    expect(() => (x.grad = value() as Tensor)).toThrow(text);
+    expect(x.grad).toBeNull();
+  });
+
+  it('takes a gradient of another memory format and adds to it', async () => {
+    const x = tensor(new Float32Array(8), [2, 2, 2], { device, requiresGrad: true });
+    const given = randomArray(1, 8);
+    x.grad = tensor(given, [2, 2, 2], { device, memoryFormat: 'channels_last' });
+    await x.backward(tensor(given, [2, 2, 2], { device }));
+    expect(x.grad.memoryFormat).toBe('channels_last');
+    expectSameBits(
+      await x.grad.data(),
+      given.map((value) => 2 * value),
+    );
+  });
+
   it('says what it is', () => {
     const x = tensor([1, 2], [1, 2], { device, requiresGrad: true });
     expect(String(x)).toBe(`Tensor([1, 2], ${device}, requiresGrad)`);
@@ -162,6 +185,13 @@ describe('a parameter', () => {
     expect(new Parameter(tensor([1])).requiresGrad).toBe(true);
     expect(new Parameter(tensor([1]), false).requiresGrad).toBe(false);
     expect(new Parameter(tensor([1]))).toBeInstanceOf(Tensor);
+  });
+
+  it('alone holds the memory of a tensor that was donated to it', async () => {
+    const initial = tensor([1, 2]).donate();
+    const weight = new Parameter(initial);
+    expect(initial.isDisposed).toBe(true);
+    expectSameBits(await weight.data(), [1, 2]);
   });
 
   it.each([[1], [null], [Float32Array.of(1)]])('is not made of %o', (data) => {

@@ -86,8 +86,9 @@ export abstract class BatchNorm extends Module {
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
     this.numerics = numerics;
-    this.weight = affine ? parameterOf(filled(1)) : null;
-    this.bias = affine && bias ? parameterOf(filled(0)) : null;
+    // Donated, so that the parameter alone holds its memory.
+    this.weight = affine ? new Parameter(filled(1).donate()) : null;
+    this.bias = affine && bias ? new Parameter(filled(0).donate()) : null;
     this.registerBuffer('running_mean', trackRunningStats ? filled(0) : null, 'runningMean');
     this.registerBuffer('running_var', trackRunningStats ? filled(1) : null, 'runningVar');
     this.registerBuffer('num_batches_tracked', trackRunningStats ? 0 : null, 'numBatchesTracked');
@@ -237,13 +238,6 @@ function refuseRank(rank: string, dims: string, shape: Shape): never {
   throw new RangeError(
     `expected ${rank} input (got ${shape.length}D input): expected ${dims}, got shape ${formatShape(shape)}`,
   );
-}
-
-/** A parameter that alone holds the memory of a tensor made for it. */
-function parameterOf(initial: Tensor): Parameter {
-  const parameter = new Parameter(initial);
-  initial.dispose();
-  return parameter;
 }
 
 function checkNumFeatures(numFeatures: unknown): void {

@@ -27,7 +27,8 @@ export interface FunctionDefinition<Inputs extends readonly unknown[], Output ex
 export type GradientResult = Tensor | null | Gradients;
 
 /**
- * Makes a differentiable operation.
+ * Makes a differentiable operation. Gradients flow to tensors that are inputs themselves; those inside arrays and objects
+ * are passed as they are, as in PyTorch.
  *
  * @example
  * ```ts

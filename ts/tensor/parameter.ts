@@ -3,7 +3,10 @@
 import { kindOf } from './kind_of.ts';
 import { Tensor } from './tensor.ts';
 
-/** A tensor that belongs to a module's parameters when it is one of its properties. Shares the memory of the tensor given. */
+/**
+ * A tensor that belongs to a module's parameters when it is one of its properties. Shares the memory of the tensor given,
+ * which is disposed when it was donated.
+ */
 export class Parameter extends Tensor {
   /**
    * @param data - the initial values; the parameter lives outside every scope.
@@ -16,5 +19,8 @@ export class Parameter extends Tensor {
     const { shape, memoryFormat } = data;
     super({ storage: data.storage.retain(), shape, memoryFormat, requiresGrad });
     this.keep();
+    if (data.isDonated) {
+      data.dispose();
+    }
   }
 }

@@ -38,8 +38,6 @@ export class Tensor {
   readonly shape: Shape;
   /** Order of the dimensions in memory; data goes in and out in logical order whatever it is. */
   readonly memoryFormat: MemoryFormat;
-  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. Disposed with the tensor. */
-  grad: Tensor | null = null;
   /** @internal */
   readonly serial: number = nextSerial();
 
@@ -47,6 +45,7 @@ export class Tensor {
   #requiresGrad: boolean;
   #source: Source | null;
   #isDonated = false;
+  #grad: Tensor | null = null;
 
   /** @internal */
   constructor(parts: TensorParts) {
@@ -62,6 +61,19 @@ export class Tensor {
   /** Name of the device that holds the values, for example `cpu:0`. */
   get device(): string {
     return this.storage.device.name;
+  }
+
+  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. Disposed with the tensor. */
+  get grad(): Tensor | null {
+    return this.#grad;
+  }
+
+  /** @throws TypeError or RangeError for what cannot be a gradient of this tensor. */
+  set grad(value: Tensor | null) {
+    if (value !== null) {
+      checkGradient(this, value);
+    }
+    this.#grad = value;
   }
 
   /** Whether `backward()` computes a gradient for this tensor or through it. */
@@ -218,7 +230,7 @@ export class Tensor {
    */
   dispose(): void {
     untrack(this);
-    this.grad?.dispose();
+    this.#grad?.dispose();
     this.#storage?.release();
     this.#storage = null;
     this.#source?.node.release();
@@ -336,6 +348,19 @@ export class Tensor {
       node?.free();
       throw error;
     }
+  }
+}
+
+/** A tensor that is gone may still be given its gradient, so its device does not matter then. */
+function checkGradient(owner: Tensor, gradient: unknown): void {
+  if (!(gradient instanceof Tensor)) {
+    throw new TypeError(`grad: expected a Tensor or null, got ${kindOf(gradient)}`);
+  }
+  if (!sameShape(owner.shape, gradient.shape)) {
+    throw new RangeError(`grad: expected shape ${formatShape(owner.shape)}, got ${formatShape(gradient.shape)}`);
+  }
+  if (!owner.isDisposed && owner.storage.device !== gradient.storage.device) {
+    throw new DeviceMismatchError('grad', [owner.device, gradient.device]);
   }
 }
 
