@@ -85,7 +85,7 @@ export async function replicate(
   const names = devices.map((device) => device.name);
   const copies = new Map<Module, readonly Module[]>();
   for (const [name, original] of module.namedModules()) {
-    const place = { devices: names, path: joinPath(path, name), original, meetingPoint };
+    const place = { devices: names, path: name === '' ? path : joinPath(path, name), original, meetingPoint };
     const replicas = devices.map((_, index) => {
       const copy = shallowCopy(original);
       placeReplica(copy, { ...place, index });

@@ -1,0 +1,266 @@
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  DataParallel,
+  DataParallelWithCallBack,
+  devices,
+  init,
+  Module,
+  noGrad,
+  patchReplicationCallback,
+  SynchronizedBatchNorm1d,
+  SynchronizedBatchNorm2d,
+  tensor,
+  type Tensor,
+} from 'syncbn';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { expectSameBits } from '../support/bits.ts';
+import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { randomArray } from '../support/random.ts';
+import { referenceForward } from '../support/reference.ts';
+import { expectWithin } from '../support/tolerances.ts';
+import { Around, buffersOn } from './modules.ts';
+
+describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
+  const names = deviceNames(kind, 3);
+  const [first = ''] = names;
+  const shape = [6, 2, 4];
+  const data = randomArray(1, 48);
+  const gradient = randomArray(2, 48);
+
+  beforeAll(() => init(names));
+  afterEach(() => vi.restoreAllMocks());
+
+  const batch = (requiresGrad = false): Tensor => tensor(data, shape, { requiresGrad });
+  const spread = <M extends Module>(module: M): DataParallelWithCallBack<M> =>
+    new DataParallelWithCallBack(module, { deviceIds: names });
+
+  /** How often the devices have been asked for each partial result since the call. */
+  function watchExchange(): Record<'moments' | 'backwardReduce' | 'merge', () => number> {
+    const spies = names
+      .map((name) => devices.get(name))
+      .flatMap((device) => [
+        { name: 'moments', spy: vi.spyOn(device, 'moments') },
+        { name: 'backwardReduce', spy: vi.spyOn(device, 'backwardReduce') },
+        { name: 'merge', spy: vi.spyOn(device, 'merge') },
+      ]);
+    const count = (of: string) => (): number =>
+      spies.filter(({ name }) => name === of).reduce((sum, { spy }) => sum + spy.mock.calls.length, 0);
+    return { moments: count('moments'), backwardReduce: count('backwardReduce'), merge: count('merge') };
+  }
+
+  it('is the plain layer outside of DataParallelWithCallBack', async () => {
+    const [synchronized, plain] = [new SynchronizedBatchNorm1d(2), new BatchNorm1d(2)];
+    const [y, z] = [await synchronized.forward(batch()), await plain.forward(batch())];
+    expectSameBits(await y.data(), await z.data());
+    expectSameBits((await synchronized.runningVar?.data()) ?? [], (await plain.runningVar?.data()) ?? []);
+  });
+
+  it('prints as PyTorch prints it', () => {
+    expect(String(new SynchronizedBatchNorm2d(64))).toBe(
+      'SynchronizedBatchNorm2d(64, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)',
+    );
+  });
+
+  it('never communicates in evaluation, not even with the others absent', async () => {
+    const exchange = watchExchange();
+    const bn = new SynchronizedBatchNorm1d(2);
+    const net = spread(new Around(bn, async (layer, x, replica) => (replica === 1 ? x : layer.forward(x)))).eval();
+    await net.forward(batch());
+    const untracked = new SynchronizedBatchNorm1d(2, { trackRunningStats: false });
+    await spread(new Around(untracked, async (layer, x, replica) => (replica === 1 ? x : layer.forward(x))))
+      .eval()
+      .forward(batch());
+    expect([exchange.moments(), exchange.merge()]).toEqual([0, 0]);
+    expect(bn.numBatchesTracked).toBe(0);
+  });
+
+  it('exchanges nothing in the backward pass that nobody needs', async () => {
+    const exchange = watchExchange();
+    const frozen = new SynchronizedBatchNorm1d(2).requiresGrad_(false);
+    const y = await spread(frozen).forward(batch());
+    expect(y.requiresGrad).toBe(false);
+    const z = await noGrad(() => spread(new SynchronizedBatchNorm1d(2)).forward(batch(true)));
+    expect(z.requiresGrad).toBe(false);
+    const halfFrozen = new SynchronizedBatchNorm1d(2);
+    if (halfFrozen.weight !== null) halfFrozen.weight.requiresGrad = false;
+    const backwardInput = names.map((name) => vi.spyOn(devices.get(name), 'backwardInput'));
+    const w = await spread(halfFrozen).forward(batch());
+    await w.backward(tensor(gradient, shape));
+    expect([halfFrozen.weight?.grad, halfFrozen.bias?.grad?.shape]).toEqual([null, [2]]);
+    expect(backwardInput.map((spy) => spy.mock.calls.length)).toEqual([0, 0, 0]);
+    expect(exchange.backwardReduce()).toBe(3);
+  });
+
+  it('gives dx to a frozen layer, and gradients to a layer whose input needs none', async () => {
+    const x = batch(true);
+    const y = await spread(new SynchronizedBatchNorm1d(2).requiresGrad_(false)).forward(x);
+    await y.backward(tensor(gradient, shape));
+    const plainX = batch(true);
+    const z = await new BatchNorm1d(2).requiresGrad_(false).forward(plainX);
+    await z.backward(tensor(gradient, shape));
+    expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
+  });
+
+  it('meets twice when it is called twice', async () => {
+    const twice = async (layer: { forward(x: Tensor): Promise<Tensor> }, x: Tensor): Promise<Tensor> =>
+      layer.forward(await layer.forward(x));
+    const [bn, plain] = [new SynchronizedBatchNorm1d(2, { momentum: null }), new BatchNorm1d(2, { momentum: null })];
+    const [x, plainX] = [batch(true), batch(true)];
+    const y = await spread(new Around(bn, twice)).forward(x);
+    const z = await twice(plain, plainX);
+    await y.backward(tensor(gradient, shape));
+    await z.backward(tensor(gradient, shape));
+    expectSameBits(await y.data(), await z.data());
+    expectSameBits((await bn.runningMean?.data()) ?? [], (await plain.runningMean?.data()) ?? []);
+    expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
+    expectSameBits((await bn.weight?.grad?.data()) ?? [], (await plain.weight?.grad?.data()) ?? []);
+    expect(bn.numBatchesTracked).toBe(2);
+  });
+
+  it('does not mix two layers in flight at once', async () => {
+    class Parallel extends Module {
+      readonly a = new SynchronizedBatchNorm1d(2);
+      readonly b = new SynchronizedBatchNorm1d(2, { eps: 1 });
+      private replica = 0;
+      override onReplicate(_context: object, replica: number): void {
+        this.replica = replica;
+      }
+      async forward(x: Tensor): Promise<Tensor[]> {
+        if (this.replica === 1) {
+          const [b, a] = await Promise.all([this.b.forward(x), this.a.forward(x)]);
+          return [a, b];
+        }
+        return Promise.all([this.a.forward(x), this.b.forward(x)]);
+      }
+    }
+    const [a, b] = await spread(new Parallel()).forward(batch());
+    const [wholeA, wholeB] = [
+      await new BatchNorm1d(2).forward(batch()),
+      await new BatchNorm1d(2, { eps: 1 }).forward(batch()),
+    ];
+    expectSameBits((await a?.data()) ?? [], await wholeA.data());
+    expectSameBits((await b?.data()) ?? [], await wholeB.data());
+  });
+
+  it('counts an output that no gradient reaches as zeros', async () => {
+    const bn = new SynchronizedBatchNorm1d(2);
+    const x = batch(true);
+    const net = spread(
+      new Around(bn, async (layer, part, replica) => {
+        const y = await layer.forward(part);
+        return replica === 1 ? y.detach() : y;
+      }),
+    );
+    const y = await net.forward(x);
+    await y.backward(tensor(gradient, shape));
+    const masked = gradient.map((value, i) => (i >= 16 && i < 32 ? 0 : value));
+    const [plain, plainX] = [new BatchNorm1d(2), batch(true)];
+    const z = await plain.forward(plainX);
+    await z.backward(tensor(masked, shape));
+    expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
+    expectSameBits((await bn.bias?.grad?.data()) ?? [], (await plain.bias?.grad?.data()) ?? []);
+  });
+
+  it.each(['contiguous', 'channels_last'] as const)(
+    'keeps the %s format, whatever that of dy',
+    async (memoryFormat) => {
+      const other = memoryFormat === 'contiguous' ? 'channels_last' : 'contiguous';
+      const x = tensor(data, shape, { memoryFormat, requiresGrad: true });
+      const y = await spread(new SynchronizedBatchNorm1d(2)).forward(x);
+      await y.backward(tensor(gradient, shape, { memoryFormat: other }));
+      const plainX = batch(true);
+      const z = await new BatchNorm1d(2).forward(plainX);
+      await z.backward(tensor(gradient, shape));
+      expect([y.memoryFormat, x.grad?.memoryFormat]).toEqual([memoryFormat, memoryFormat]);
+      expectSameBits(await y.data(), await z.data());
+      expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
+    },
+  );
+
+  it('refuses one value per channel in the whole batch only', async () => {
+    const net = spread(new SynchronizedBatchNorm2d(2));
+    await expect(net.forward(tensor([1, 2], [1, 2, 1, 1]))).rejects.toThrow(
+      'Expected more than 1 value per channel when training, got input size [1, 2, 1, 1]',
+    );
+    const y = await net.forward(tensor([1, 2, 3, 4, 5, 6], [3, 2, 1, 1]));
+    const whole = await new BatchNorm2d(2).forward(tensor([1, 2, 3, 4, 5, 6], [3, 2, 1, 1]));
+    expectSameBits(await y.data(), await whole.data());
+  });
+
+  it('has no gradients but zeros for an empty batch, whose statistics change nothing', async () => {
+    const bn = new SynchronizedBatchNorm1d(2);
+    const net = spread(
+      new Around(bn, async (layer, part) => {
+        return layer.forward(tensor([], [0, 2, 4], { device: part.device, requiresGrad: true }));
+      }),
+    );
+    const y = await net.forward(tensor([0, 0, 0], [3]));
+    expect(y.shape).toEqual([0, 2, 4]);
+    await y.backward(tensor([], [0, 2, 4]));
+    expect([...((await bn.weight?.grad?.data()) ?? [])]).toEqual([0, 0]);
+    expect([...((await bn.runningMean?.data()) ?? [])]).toEqual([0, 0]);
+    expect(bn.numBatchesTracked).toBe(1);
+  });
+
+  it('is guarded by max(var, eps) in clamp mode, where it synchronizes and nowhere else', async () => {
+    const eps = 0.5;
+    // Channel 0 varies by less than eps, channel 1 by more.
+    const x = data.map((value, i) => (Math.floor(i / 4) % 2 === 0 ? value / 10 : 3 * value));
+    const bn = new SynchronizedBatchNorm1d(2, { eps, epsMode: 'clamp' });
+    const y = await spread(bn).forward(tensor(x, shape));
+    const layer = {
+      weight: null,
+      bias: null,
+      runningMean: null,
+      runningVar: null,
+      eps,
+      momentum: 0.1,
+      batchStatistics: true,
+    };
+    const clamped = referenceForward(x, shape, { ...layer, epsMode: 'clamp' });
+    expectWithin('stable numerics against f64', 'output', await y.data(), clamped.y, 'y');
+    const alone = await bn.forward(tensor(x, shape));
+    expectWithin('stable numerics against f64', 'output', await alone.data(), referenceForward(x, shape, layer).y, 'y');
+  });
+
+  it('warns once per layer of a plain DataParallel, and only in training on more than one device', async () => {
+    const warn = vi.spyOn(console, 'warn').mockReturnValue(undefined);
+    const bn = new SynchronizedBatchNorm1d(2);
+    const net = new DataParallel(bn, { deviceIds: names });
+    await net.eval().forward(batch());
+    await net.train().forward(tensor(data.slice(0, 8), [1, 2, 4]));
+    await bn.forward(batch());
+    expect(warn).not.toHaveBeenCalled();
+    await net.forward(batch());
+    await net.forward(batch());
+    expect(warn).toHaveBeenCalledTimes(1);
+    expect(String(warn.mock.calls[0]?.[0])).toMatch(
+      /layer module was trained .* plain DataParallel; use DataParallelWithCallBack/,
+    );
+    patchReplicationCallback(net);
+    const y = await net.forward(batch());
+    expectSameBits(await y.data(), await (await new BatchNorm1d(2).forward(batch())).data());
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+
+  it('frees everything after a step, and when the graph is dropped', async () => {
+    const net = spread(new SynchronizedBatchNorm1d(2));
+    const before = buffersOn(names);
+    for (const runsBackward of [true, false]) {
+      const x = batch(true);
+      const y = await net.forward(x);
+      if (runsBackward) await y.backward(tensor(gradient, shape).donate());
+      [x, y].forEach((item) => item.dispose());
+      net.zeroGrad();
+      expect(buffersOn(names)).toEqual(before);
+    }
+  });
+
+  it('writes y over a donated x that no backward pass needs', async () => {
+    const net = spread(new Around(new SynchronizedBatchNorm1d(2), (layer, x) => layer.forward(x.donate())));
+    const y = await noGrad(() => net.forward(batch()));
+    expectSameBits(await y.data(), await (await new BatchNorm1d(2).forward(batch())).data());
+    expect(y.device).toBe(first);
+  });
+});
