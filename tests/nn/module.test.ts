@@ -1,8 +1,8 @@
-import { BatchNorm1d, BatchNorm2d, CyclicModuleError, Module, Parameter, Sequential, tensor, Tensor } from 'syncbn';
+import { BatchNorm1d, CyclicModuleError, Module, Parameter, Sequential, tensor, Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
-import { multiply, scale } from '../support/operations.ts';
+import { scale } from '../support/operations.ts';
 
 /** What users write: nothing but properties and a forward. */
 class Block extends Module {
@@ -205,87 +205,6 @@ describe('registerBuffer()', () => {
   it('refuses to set a buffer to what is none', () => {
     const net = new Block();
     expect(() => (net.mask = 'x' as unknown as Tensor)).toThrow("buffer 'mask': expected a Tensor");
-  });
-});
-
-describe('Sequential', () => {
-  it('calls its modules in turn, also one that stands there twice', async () => {
-    class Double extends Module {
-      readonly factor = new Parameter(tensor([2]));
-      async forward(x: Tensor): Promise<Tensor> {
-        return multiply(x, this.factor);
-      }
-    }
-    const double = new Double();
-    const net = new Sequential(double, new Double(), double);
-    expectSameBits(await (await net.forward(tensor([1]))).data(), [8]);
-    expect([...net.namedChildren()].map(([name]) => name)).toEqual(['0', '1']);
-    expect(Object.keys(net.stateDict())).toEqual(['0.factor', '1.factor', '2.factor']);
-  });
-
-  it('without modules gives back its input', async () => {
-    const x = tensor([1]);
-    expect(await new Sequential().forward(x)).toBe(x);
-  });
-
-  it.each([
-    ['a function', (): null => null, 'position 1'],
-    ['a class', BatchNorm1d, 'the function or class BatchNorm1d'],
-    ['null', null, 'got null'],
-    ['an object with a forward', { forward: (): null => null }, 'got Object'],
-    ['a module without a forward', Object.assign(new Block(), { forward: undefined }), 'has no forward()'],
-  ])('refuses %s', (_, item, text) => {
-    const make = (): Sequential => new Sequential(new BatchNorm1d(1), item as unknown as Module);
-    expect(make).toThrow(TypeError);
-    expect(make).toThrow(text);
-  });
-});
-
-describe('toString()', () => {
-  const line = 'eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True';
-
-  it.each<[Module, string]>([
-    [new BatchNorm2d(64), `BatchNorm2d(64, ${line})`],
-    [new BatchNorm1d(3, { bias: false }), `BatchNorm1d(3, ${line.replace('bias=True', 'bias=False')})`],
-    [
-      new BatchNorm1d(3, { affine: false, trackRunningStats: false, momentum: null, eps: 1 }),
-      'BatchNorm1d(3, eps=1.0, momentum=None, affine=False, bias=False, track_running_stats=False)',
-    ],
-    [new Sequential(), 'Sequential()'],
-    [
-      new Sequential(new BatchNorm2d(3), new Sequential(new BatchNorm1d(2))),
-      `Sequential(\n  (0): BatchNorm2d(3, ${line})\n  (1): Sequential(\n    (0): BatchNorm1d(2, ${line})\n  )\n)`,
-    ],
-    [new Block(), `Block(\n  (bn): BatchNorm1d(2, ${line})\n)`],
-  ])('is what PyTorch prints: %s', (module, text) => {
-    expect(module.toString()).toBe(text);
-  });
-
-  it.each([
-    [1e-5, '1e-05'],
-    [1.5e-7, '1.5e-07'],
-    [0.0001, '0.0001'],
-    [0.001, '0.001'],
-    [0, '0.0'],
-    [3, '3.0'],
-    [1e16, '1e+16'],
-  ])('prints %d as Python prints floats', (eps, text) => {
-    expect(String(new BatchNorm1d(1, { eps }))).toContain(`eps=${text},`);
-  });
-
-  it('names a class of the user, also one that extends a layer', () => {
-    class MyNorm extends BatchNorm2d {}
-    expect(String(new MyNorm(1))).toMatch(/^MyNorm\(1, /);
-  });
-
-  it('prints several lines of extraRepr() one below the other', () => {
-    class Told extends Sequential {
-      override extraRepr(): string {
-        return 'one\ntwo';
-      }
-    }
-    expect(String(new Told())).toBe('Told(\n  one\n  two\n)');
-    expect(String(new Told(new Sequential()))).toBe('Told(\n  one\n  two\n  (0): Sequential()\n)');
   });
 });
 

@@ -11,6 +11,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { freshDevice } from '../support/fresh_device.ts';
 import { alike, scale } from '../support/operations.ts';
 
 describe.each(deviceKinds)('defineFunction() on %s', (kind) => {
@@ -191,13 +192,14 @@ describe.each(deviceKinds)('defineFunction() on %s', (kind) => {
       },
       backward: () => [null, null],
     });
-    const x = leaf(1, 2, 3);
-    const before = devices.get(device).memoryUsage();
+    const fresh = await freshDevice(kind);
+    const x = tensor([1, 2, 3], [3], { device: fresh, requiresGrad: true });
+    const before = devices.get(fresh).memoryUsage();
     await expect(saving(x, true)).rejects.toThrow('forward failed');
     const y = await noGrad(() => saving(x, false));
     y.dispose();
     x.dispose();
-    expect(devices.get(device).memoryUsage().buffers).toBe(before.buffers - 1);
+    expect(devices.get(fresh).memoryUsage().buffers).toBe(before.buffers - 1);
   });
 
   it('disposes a donated input', async () => {

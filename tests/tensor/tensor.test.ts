@@ -11,6 +11,7 @@ import {
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { freshDevice } from '../support/fresh_device.ts';
 import { randomArray } from '../support/random.ts';
 import { scale } from '../support/operations.ts';
 
@@ -148,24 +149,24 @@ describe.each(deviceKinds)('a tensor on %s', (kind) => {
     await expect(use(x)).rejects.toThrow(DisposedError);
   });
 
-  it('can be disposed twice', () => {
-    const { buffers } = devices.get(device).memoryUsage();
-    const x = plain(1);
+  it('can be disposed twice', async () => {
+    const fresh = await freshDevice(kind);
+    const x = tensor([1], [1], { device: fresh });
     const view = x.detach();
     x.dispose();
     x.dispose();
-    expect(devices.get(device).memoryUsage().buffers).toBe(buffers + 1);
+    expect(devices.get(fresh).memoryUsage().buffers).toBe(1);
     view.dispose();
-    expect(devices.get(device).memoryUsage().buffers).toBe(buffers);
+    expect(devices.get(fresh).memoryUsage().buffers).toBe(0);
   });
 
-  it('is disposed by `using`', () => {
-    const { buffers } = devices.get(device).memoryUsage();
+  it('is disposed by `using`', async () => {
+    const fresh = await freshDevice(kind);
     {
-      using x = plain(1);
+      using x = tensor([1], [1], { device: fresh });
       expect(x.isDisposed).toBe(false);
     }
-    expect(devices.get(device).memoryUsage().buffers).toBe(buffers);
+    expect(devices.get(fresh).memoryUsage().buffers).toBe(0);
   });
 
   it('refuses to move to a device that is none', async () => {
