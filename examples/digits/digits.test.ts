@@ -49,15 +49,15 @@ describe('training', { timeout: 60_000 }, () => {
   it.each([
     ['two samples per device', synchronized],
     ['one sample per device', onePerDevice],
-  ])('synchronized over %s equals one device', (_name, run) => {
+  ])('synchronized, with %s, is one-device training to the bit', (_name, run) => {
     const reference = recordOf(alone);
     const record = recordOf(run);
-    // The forward pass is the same to the bit; only sums of weight gradients over devices are taken in another order.
-    expect(record.losses[0]).toBe(reference.losses[0]);
+    // Not nearly: the library merges statistics and gradients in one order wherever the samples are, and the layers of
+    // this example sum exactly.
+    expect(record.losses).toEqual(reference.losses);
     const { weights, logits } = distanceBetween(reference, record);
-    expect(weights.at(0)?.difference).toBeLessThan(1e-6);
-    expect(weights.at(-1)?.difference).toBeLessThan(1e-4);
-    expect(logits).toBeLessThan(1e-3);
+    expect(weights.map(({ difference }) => difference)).toEqual(weights.map(() => 0));
+    expect(logits).toBe(0);
   });
 
   it('with_plain_batch_norm_over_devices_does_not', () => {

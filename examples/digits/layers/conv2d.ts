@@ -2,6 +2,7 @@
 
 import { defineFunction, Module, Parameter, tensor, type Tensor } from 'syncbn';
 import { type Random, uniform } from '../random.ts';
+import { addSample } from './exact_sum.ts';
 import { addProduct, addProductTransposed, transpose } from './matmul.ts';
 import { savedTensor } from './saved.ts';
 import { type ImageSizes, imageSizes } from './sizes.ts';
@@ -39,11 +40,14 @@ export const conv2d = defineFunction({
     const kernelsTransposed = transpose(kernels, outChannels, inner);
     const dx = new Float32Array(needsDx === true ? image.length : 0);
     const dweight = new Float32Array(kernels.length);
+    const part = new Float32Array(kernels.length);
     for (let n = 0; n < samples; n++) {
       const dOutputOfSample = sample(dOutput, n, samples);
       if (needsDweight === true) {
         unfold(sample(image, n, samples), window, columns);
-        addProductTransposed(dweight, dOutputOfSample, columns, { rows: outChannels, inner: pixels, columns: inner });
+        part.fill(0);
+        addProductTransposed(part, dOutputOfSample, columns, { rows: outChannels, inner: pixels, columns: inner });
+        addSample(dweight, part);
       }
       if (needsDx === true) {
         columns.fill(0);

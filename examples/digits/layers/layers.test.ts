@@ -1,4 +1,4 @@
-import { tensor } from 'syncbn';
+import { tensor, type Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { permutation, randomStream, uniform } from '../random.ts';
 import { conv2d } from './conv2d.ts';
@@ -69,6 +69,25 @@ describe('values', () => {
   });
 });
 
+describe('parts of a batch give the bits of the whole', () => {
+  const images = randomInput([8, 2, 6, 6], 11);
+  const features = randomInput([8, 30], 12);
+  const kernels = [randomInput([3, 2, 3, 3], 13)];
+  const parameters = [randomInput([5, 30], 14), randomInput([5], 15)];
+  const convolve: PartOperation = (x, [weight]) => conv2d(x, required(weight));
+  const transform: PartOperation = (x, [weight, bias]) => linear(x, required(weight), required(bias));
+
+  it.each([[[4, 4]], [[1, 1, 1, 1, 1, 1, 1, 1]], [[3, 5]], [[7, 1]]])('convolution, split %j', async (sizes) => {
+    const whole = await runInParts(convolve, images, kernels, [8]);
+    expect(await runInParts(convolve, images, kernels, sizes)).toEqual(whole);
+  });
+
+  it.each([[[4, 4]], [[1, 1, 1, 1, 1, 1, 1, 1]], [[3, 5]], [[7, 1]]])('linear, split %j', async (sizes) => {
+    const whole = await runInParts(transform, features, parameters, [8]);
+    expect(await runInParts(transform, features, parameters, sizes)).toEqual(whole);
+  });
+});
+
 describe('bad input is refused', () => {
   it('by_the_convolution_for_other_channels', async () => {
     const run = conv2d(tensor(new Float32Array(16), [1, 1, 4, 4]), tensor(new Float32Array(18), [1, 2, 3, 3]));
@@ -109,6 +128,50 @@ function spacedInput(shape: readonly number[]): GivenInput {
 
 function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
+}
+
+/** What is run on a part of a batch. */
+type PartOperation = (x: Tensor, parameters: readonly Tensor[]) => Promise<Tensor>;
+
+/** Outputs and input gradients of all samples, and the parameters' gradients summed over parts, the last part first. */
+async function runInParts(
+  run: PartOperation,
+  x: GivenInput,
+  parameters: readonly GivenInput[],
+  sizes: readonly number[],
+): Promise<{ y: number[]; dx: number[]; sums: Float32Array[] }> {
+  const [samples = 1, ...rest] = x.shape;
+  const perSample = x.values.length / samples;
+  const result = {
+    y: [] as number[],
+    dx: [] as number[],
+    sums: parameters.map((p) => new Float32Array(p.values.length)),
+  };
+  let end = samples;
+  for (const size of sizes) {
+    const values = x.values.slice((end - size) * perSample, end * perSample);
+    const part = tensor(values, [size, ...rest], { requiresGrad: true });
+    const leaves = parameters.map((given) => tensor(given.values, given.shape, { requiresGrad: true }));
+    const y = await run(part, leaves);
+    // A sample's dy depends on the sample alone, and is small enough that the sums stay below the limit.
+    const dy = Float32Array.from(await y.data(), (value) => Math.sin(value) / (8 * samples));
+    await y.backward(tensor(dy, y.shape));
+    result.y.unshift(...(await y.data()));
+    result.dx.unshift(...required(await part.grad?.data()));
+    for (const [i, leaf] of leaves.entries()) {
+      const gradient = required(await leaf.grad?.data());
+      result.sums[i] = required(result.sums[i]).map((sum, k) => sum + (gradient[k] ?? NaN));
+    }
+    end -= size;
+  }
+  return result;
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new Error('expected a value');
+  }
+  return value;
 }
 
 /** The definition, one loop per letter. */

@@ -2,7 +2,8 @@
 
 import { defineFunction, Module, Parameter, tensor, type Tensor } from 'syncbn';
 import { type Random, uniform } from '../random.ts';
-import { addAt, addProduct, addProductTransposed, transpose } from './matmul.ts';
+import { addSample } from './exact_sum.ts';
+import { addProduct, addProductTransposed } from './matmul.ts';
 import { savedTensor } from './saved.ts';
 import { matrixSizes } from './sizes.ts';
 
@@ -28,10 +29,16 @@ export const linear = defineFunction({
     const dx = new Float32Array(input.length);
     addProduct(dx, dOutput, matrix, { rows: samples, inner: outFeatures, columns: inFeatures });
     const dweight = new Float32Array(matrix.length);
-    const dOutputTransposed = transpose(dOutput, samples, outFeatures);
-    addProduct(dweight, dOutputTransposed, input, { rows: outFeatures, inner: samples, columns: inFeatures });
     const dbias = new Float32Array(outFeatures);
-    dOutput.forEach((value, i) => addAt(dbias, i % outFeatures, value));
+    const part = new Float32Array(matrix.length);
+    for (let n = 0; n < samples; n++) {
+      const dOutputOfSample = dOutput.subarray(n * outFeatures, (n + 1) * outFeatures);
+      const inputOfSample = input.subarray(n * inFeatures, (n + 1) * inFeatures);
+      part.fill(0);
+      addProduct(part, dOutputOfSample, inputOfSample, { rows: outFeatures, inner: 1, columns: inFeatures });
+      addSample(dweight, part);
+      addSample(dbias, dOutputOfSample);
+    }
     const { device } = x;
     return [
       tensor(dx, x.shape, { device }),

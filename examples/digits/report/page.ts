@@ -39,7 +39,7 @@ batch norm could not train at all: its last layer would have a single value per 
 <div class="charts">
 ${figure('Training loss', `Mean over ${smoothingOf(options.steps)} steps.`, lossChart(rows, options.steps))}
 ${figure('Test accuracy', 'With running statistics.', accuracyChart(rows, options.steps))}
-${figure('Distance from one-device training', 'Largest absolute difference of any weight; logarithmic.', distanceChart(rows, options.steps))}
+${figure('Distance from one-device training', distanceNote(rows), distanceChart(rows, options.steps))}
 ${settings(details)}
 </div>
 <figure><figcaption><h2>Network</h2></figcaption><pre>${escapeHtml(details.network)}</pre></figure>
@@ -95,11 +95,20 @@ function accuracyChart(rows: readonly SummaryRow[], steps: number): string {
   });
 }
 
+function distanceNote(rows: readonly SummaryRow[]): string {
+  const equal = rows.filter(({ distance }) => distance?.weights.every(({ difference }) => difference === 0) === true);
+  const note = 'Largest absolute difference of any weight; logarithmic.';
+  return equal.length === 0
+    ? note
+    : `${note} Not drawn, for the difference is zero to the last bit at every checkpoint: ${equal.map(({ label }) => label).join('; ')}.`;
+}
+
 function distanceChart(rows: readonly SummaryRow[], steps: number): string {
-  const series = rows.map(({ label, distance }, style): Series => {
+  const series = rows.flatMap(({ label, distance }, style): Series[] => {
     // A logarithmic axis has no place for a difference of exactly zero.
-    const points = (distance?.weights ?? []).filter(({ difference }) => difference > 0);
-    return { label, style, points: points.map(({ step, difference }) => ({ x: step, y: difference })), isMarked: true };
+    const apart = (distance?.weights ?? []).filter(({ difference }) => difference > 0);
+    const points = apart.map(({ step, difference }) => ({ x: step, y: difference }));
+    return points.length === 0 ? [] : [{ label, style, points, isMarked: true }];
   });
   const values = valuesOf(series);
   return lineChart({
