@@ -98,10 +98,10 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     await expectRefusal(bn, batch(4, 3), RangeError, `${name} should contain 3 elements not shape [3, 1]`);
   });
 
-  it.each([[[1, 8, 1, 1]], [[1, 8]]])(
+  it.each([[[1, 8, 1, 1]], [[1, 8]], [[1, 8, 1]]])(
     'refuses one value per channel in training, and takes it in evaluation: %j',
     async (shape) => {
-      const bn = shape.length === 2 ? new BatchNorm1d(8, { device }) : new BatchNorm2d(8, { device });
+      const bn = shape.length < 4 ? new BatchNorm1d(8, { device }) : new BatchNorm2d(8, { device });
       const text = `Expected more than 1 value per channel when training, got input size [${shape.join(', ')}]`;
       await expectRefusal(bn, batch(...shape), RangeError, text);
       bn.eval();

@@ -1,9 +1,10 @@
 /** The steps on shards give the bits of the whole: what authors of other engines build on. */
 
-import { functional, PartialError, tensor, type Tensor } from 'syncbn';
+import { devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { freshDevice } from '../support/fresh_device.ts';
 import { randomArray } from '../support/random.ts';
 
 const { mergeMoments, mergeSums } = functional;
@@ -94,15 +95,22 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
     expect(left).toEqual(await mergeMoments([a, b, c]));
   });
 
-  it('write over what is donated', async () => {
-    const x = tensor(randomArray(1, 24), [4, 3, 2], { device });
+  it('write over what is donated, and nothing else', async () => {
+    const fresh = await freshDevice(kind);
+    const buffers = (): number => devices.get(fresh).memoryUsage().buffers;
+    const x = tensor(randomArray(1, 24), [4, 3, 2], { device: fresh });
+    const dy = tensor(randomArray(2, 24), [4, 3, 2], { device: fresh });
     const statistics = await functional.finalize(await functional.moments(x), x);
-    const expected = await (await functional.normalize(x, statistics)).data();
-    const dy = tensor(randomArray(2, 24), [4, 3, 2], { device });
-    const dx = await (await functional.backwardInput(dy, x, statistics)).data();
-    expectSameBits(await (await functional.backwardInput(dy.donate(), x, statistics)).data(), dx);
-    expectSameBits(await (await functional.normalize(x.donate(), statistics)).data(), expected);
+    const before = buffers();
+    const y = await functional.normalize(x, statistics);
+    const dx = await functional.backwardInput(dy, x, statistics);
+    expect(buffers()).toBe(before + 2);
+    const dxOverDy = await functional.backwardInput(dy.donate(), x, statistics);
+    const yOverX = await functional.normalize(x.donate(), statistics);
+    expect(buffers()).toBe(before + 2);
     expect([x.isDisposed, dy.isDisposed]).toEqual([true, true]);
+    expectSameBits(await dxOverDy.data(), await dx.data());
+    expectSameBits(await yOverX.data(), await y.data());
   });
 
   it('take a dy of another memory format than x', async () => {

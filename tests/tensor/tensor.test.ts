@@ -33,6 +33,15 @@ describe.each(deviceKinds)('a tensor on %s', (kind) => {
     expectSameBits(await x.data(), values);
   });
 
+  it('is disposed by a move when it was donated, and not before', async () => {
+    const x = plain(1, 2).donate();
+    await expect(x.to('cpu:99')).rejects.toThrow(UnknownDeviceError);
+    expect(x.isDisposed).toBe(false);
+    const moved = await x.to(other);
+    expect(x.isDisposed).toBe(true);
+    expectSameBits(await moved.data(), [1, 2]);
+  });
+
   it('is itself on the device it is on', async () => {
     const x = plain(1);
     expect(await x.to(device)).toBe(x);

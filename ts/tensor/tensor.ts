@@ -117,8 +117,8 @@ export class Tensor {
    * @throws RangeError for any other.
    */
   async item(): Promise<number> {
-    const [value, ...others] = await this.data();
-    if (value === undefined || others.length > 0) {
+    const [value] = elementCount(this.shape) === 1 ? await this.data() : [];
+    if (value === undefined) {
       throw new RangeError(`item(): expected a tensor of one element, got shape ${formatShape(this.shape)}`);
     }
     return value;
