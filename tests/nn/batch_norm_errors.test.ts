@@ -179,6 +179,15 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     );
   });
 
+  it('refuses a weight that is no tensor, or was disposed', async () => {
+    const bn = new BatchNorm1d(3, { device });
+    bn.weight?.dispose();
+    await expect(bn.forward(batch(4, 3))).rejects.toThrow(DisposedError);
+    bn.weight = 1 as unknown as Parameter;
+    await expect(bn.forward(batch(4, 3))).rejects.toThrow('expected weight to be a Tensor, got number');
+    expect(bn.numBatchesTracked).toBe(0);
+  });
+
   it('refuses an input that was disposed', async () => {
     const x = batch(4, 3);
     x.dispose();

@@ -47,6 +47,9 @@ export function checkArguments(x: Tensor, vectors: ChannelVectors, settings: Set
 export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
   const channels = shape[1];
   for (const [name, vector] of vectors) {
+    if (vector !== null) {
+      checkTensor(vector, name);
+    }
     if (vector !== null && (vector.shape.length !== 1 || vector.shape[0] !== channels)) {
       const [length] = vector.shape;
       const given = vector.shape.length === 1 ? `${length ?? 0}` : `shape ${formatShape(vector.shape)}`;
