@@ -72,7 +72,7 @@ export const devices = {
 
 /**
  * Compiles the kernels and makes the named devices ready. Optional: the first operation does the same.
- * @param names default `['cpu:0']`.
+ * @param names - default `['cpu:0']`.
  */
 export async function init(names: readonly string[] = ['cpu:0']): Promise<void> {
   await Promise.all(names.map((name) => deviceByName(name).ready()));
