@@ -224,6 +224,25 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     expectWithin('stable numerics against f64', 'output', await alone.data(), referenceForward(x, shape, layer).y, 'y');
   });
 
+  it('lets nothing flow back through a variance that eps has replaced', async () => {
+    const eps = 0.5;
+    const values = data.map((value, i) => (Math.floor(i / 4) % 2 === 0 ? value / 10 : 3 * value));
+    const x = tensor(values, shape, { requiresGrad: true });
+    const y = await spread(new SynchronizedBatchNorm1d(2, { eps, epsMode: 'clamp' })).forward(x);
+    await y.backward(tensor(gradient, shape));
+    const dx = (await x.grad?.data()) ?? new Float32Array();
+    // The exact gradient by central differences of Σ dy·y, whose y the reference computes in f64.
+    const layer = { weight: null, bias: null, runningMean: null, runningVar: null, eps, momentum: 0.1 };
+    const loss = (changed: Float64Array): number => {
+      const { y: exact } = referenceForward(changed, shape, { ...layer, batchStatistics: true, epsMode: 'clamp' });
+      return exact.reduce((sum, value, i) => sum + value * (gradient[i] ?? Number.NaN), 0);
+    };
+    const shifted = (i: number, by: number): Float64Array =>
+      Float64Array.from(values, (value, j) => (i === j ? value + by : value));
+    const expected = Float64Array.from(dx, (_, i) => (loss(shifted(i, 1e-5)) - loss(shifted(i, -1e-5))) / 2e-5);
+    expectWithin('stable numerics against f64', 'gradient', dx, expected, 'dx');
+  });
+
   it('warns once per layer of a plain DataParallel, and only in training on more than one device', async () => {
     const warn = vi.spyOn(console, 'warn').mockReturnValue(undefined);
     const bn = new SynchronizedBatchNorm1d(2);

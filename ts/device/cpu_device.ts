@@ -281,6 +281,7 @@ export class CpuDevice implements Device {
         this.#handle(args.statistics),
         this.#handle(args.weight),
         args.sums,
+        args.clampEps,
       ),
     );
   }

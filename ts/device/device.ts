@@ -128,6 +128,8 @@ export interface BackwardInputArguments {
   readonly weight: DeviceBuffer | null;
   /** Merged sums of the whole batch; `null` in evaluation, where the statistics are constants. */
   readonly sums: Uint8Array | null;
+  /** Eps, where the statistics were finalized with {@link EpsMode} `clamp`: nothing flows back through a variance it replaced. */
+  readonly clampEps?: number | null;
 }
 
 /**

@@ -24,6 +24,8 @@ export interface Shard {
   readonly statistics: Storage;
   /** The replica's copy. */
   readonly weight: Storage | null;
+  /** Eps, where the variance was max(var, eps); `null` where it was var + eps. */
+  readonly clampEps: number | null;
   /** Whether the replica's operations are recorded. */
   readonly isRecorded: boolean;
 }
@@ -171,6 +173,7 @@ function backwardInput({ shard, dy }: Part, dx: Storage | null, sums: Uint8Array
       statistics: shard.statistics.buffer,
       weight: shard.weight?.buffer ?? null,
       sums,
+      clampEps: shard.clampEps,
     });
   }
 }

@@ -96,6 +96,7 @@ async function reduce(reduction: Reduction): Promise<Outcome<Merged>> {
     firstSample: plan.firstSamples[place.index] ?? 0,
     statistics,
     weight: layer.weight?.storage ?? null,
+    clampEps: layer.epsMode === 'clamp' ? layer.eps : null,
     isRecorded: isGradEnabled(),
   };
   // Gradients of weight and bias go to the original's once, not through the copies of every replica.

@@ -11,7 +11,17 @@ use crate::kind::Kind;
 use crate::layout::Layout;
 use crate::partial::Merged;
 use crate::simd::{Lanes, Native};
-use crate::statistics::{STATISTICS_ROWS, Statistics};
+use crate::statistics::{Eps, EpsMode, STATISTICS_ROWS, Statistics};
+
+/// The merged sums of a whole batch, and how its variance was guarded.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchSums<'a> {
+    /// Merged [`Kind::Sums`].
+    pub merged: &'a Merged,
+    /// Eps where the variance was max(var, eps), `None` where it was var + eps. A variance that eps has replaced does not
+    /// depend on x, so nothing flows back through it.
+    pub clamp_eps: Option<f64>,
+}
 
 /// Σdy and Σdy·(x − hi) of n values for each channel.
 #[derive(Debug, Clone, Copy)]
@@ -19,12 +29,20 @@ pub(crate) struct Sums<'a> {
     pub(crate) count: u64,
     pub(crate) sum_dy: &'a [f64],
     pub(crate) sum_dy_xhi: &'a [f64],
+    /// The inverse deviation of channels whose variance eps has replaced; all others have a smaller one.
+    clamped_invstd: Option<f32>,
 }
 
 impl<'a> Sums<'a> {
     pub(crate) fn of(count: u64, values: &'a [f64]) -> Self {
         let (sum_dy, sum_dy_xhi) = values.split_at(values.len() / 2);
-        Self { count, sum_dy, sum_dy_xhi }
+        Self { count, sum_dy, sum_dy_xhi, clamped_invstd: None }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "compared with an inverse deviation rounded likewise")]
+    fn clamped(self, eps: Option<f64>) -> Self {
+        let invstd = |value| Eps { value, mode: EpsMode::Clamp }.invstd(0.0) as f32;
+        Self { clamped_invstd: eps.map(invstd), ..self }
     }
 
     fn of_merged(merged: &'a Merged, channels: usize) -> Result<Self, KernelError> {
@@ -94,14 +112,16 @@ pub fn backward_input(
     layout: &Layout,
     statistics: &[f32],
     weight: Option<&[f32]>,
-    sums: Option<&Merged>,
+    sums: Option<BatchSums<'_>>,
 ) -> Result<(), KernelError> {
     dy.map_or(Ok(()), |dy| layout.expect_tensor("dy", dy))?;
     layout.expect_tensor("x", x)?;
     layout.expect_tensor("dx", dx)?;
     layout.expect_vector("weight", weight)?;
     expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
-    let sums = sums.map(|sums| Sums::of_merged(sums, layout.channels())).transpose()?;
+    let sums = sums
+        .map(|BatchSums { merged, clamp_eps }| Ok(Sums::of_merged(merged, layout.channels())?.clamped(clamp_eps)))
+        .transpose()?;
     input_of_channels::<Native>(dy, x, dx, layout, 0..layout.channels(), statistics, weight, sums.as_ref());
     Ok(())
 }
@@ -172,7 +192,8 @@ impl Element<1, 1> for Scale {
 fn plane(i: usize, channel: usize, statistics: &Statistics<'_>, scale: f64, sums: &Sums<'_>) -> [f32; 4] {
     let (invstd, mean_lo) = (statistics.invstd(channel), statistics.mean_lo[channel]);
     let n = sums.count as f64;
-    let of_x = -(invstd * invstd) * (sums.sum_dy_xmu(i, mean_lo) / n) * scale;
+    let is_clamped = sums.clamped_invstd.is_some_and(|clamped| invstd as f32 >= clamped);
+    let of_x = if is_clamped { 0.0 } else { -(invstd * invstd) * (sums.sum_dy_xmu(i, mean_lo) / n) * scale };
     let offset = -(sums.sum_dy[i] / n) * scale - of_x * f64::from(mean_lo);
     [scale as f32, statistics.mean_hi[channel], of_x as f32, offset as f32]
 }

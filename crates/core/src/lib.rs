@@ -30,7 +30,7 @@ mod torch_sums;
 mod tree;
 
 pub use add::{add, add_in_place, double};
-pub use backward_input::{backward_input, backward_parameters};
+pub use backward_input::{BatchSums, backward_input, backward_parameters};
 pub use backward_reduce::backward_reduce;
 pub use batch_norm::{BatchNorm, batch_norm};
 pub use batch_norm_backward::{BatchNormBackward, Gradients, batch_norm_backward};

@@ -1,6 +1,6 @@
 //! The steps of a batch that is spread over several devices.
 
-use syncbn_core::{Affine, Eps, EpsMode, Merged, Partial, Running};
+use syncbn_core::{Affine, BatchSums, Eps, EpsMode, Merged, Partial, Running};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::error::CallError;
@@ -173,7 +173,8 @@ impl CpuKernels {
         })
     }
 
-    /// Input gradient of a shard; `dx` may be `dy`. Without `sums`: evaluation.
+    /// Input gradient of a shard; `dx` may be `dy`. Without `sums`: evaluation. With `clamp_eps`: the variance was
+    /// max(var, `clamp_eps`).
     #[allow(clippy::needless_pass_by_value, reason = "wasm-bindgen lends slices but not optional ones")]
     #[wasm_bindgen(js_name = backwardInput)]
     pub fn backward_input(
@@ -188,14 +189,16 @@ impl CpuKernels {
         statistics: u32,
         weight: u32,
         sums: Option<Vec<u8>>,
+        clamp_eps: Option<f64>,
     ) -> Result<(), CallError> {
         let layout = layout(samples, channels, length, channels_last)?;
-        let sums = sums.as_deref().map(finish).transpose()?;
+        let merged = sums.as_deref().map(finish).transpose()?;
+        let sums = merged.as_ref().map(|merged| BatchSums { merged, clamp_eps });
         self.arena.lend([dx], |arena, [gradient]| {
             let dy = if dy == dx { None } else { Some(arena.get(dy)?) };
             let (x, statistics, weight) = (arena.get(x)?, arena.get(statistics)?, arena.get_optional(weight)?);
             let gradient = gradient.unwrap_or_default();
-            Ok(syncbn_core::backward_input(dy, x, gradient, &layout, statistics, weight, sums.as_ref())?)
+            Ok(syncbn_core::backward_input(dy, x, gradient, &layout, statistics, weight, sums)?)
         })
     }
 }
