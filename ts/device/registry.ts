@@ -73,7 +73,11 @@ export const devices = {
 /**
  * Compiles the kernels and makes the named devices ready. Optional: the first operation does the same.
  * @param names - default `['cpu:0']`.
+ * @throws TypeError for anything but an array of names, UnknownDeviceError
  */
 export async function init(names: readonly string[] = ['cpu:0']): Promise<void> {
+  if (typeof names !== 'object' || !(Symbol.iterator in names)) {
+    throw new TypeError(`init(): expected an array of device names such as ['cpu:0'], got ${typeof names}`);
+  }
   await Promise.all(names.map((name) => deviceByName(name).ready()));
 }

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { devices, init, tensor, UnknownDeviceError } from '../../ts/index.ts';
+
+describe('device names', () => {
+  it('cpu is short for cpu:0', () => {
+    expect(devices.get('cpu')).toBe(devices.get('cpu:0'));
+  });
+
+  it('name the same device each time', () => {
+    expect(devices.get('cpu:63')).toBe(devices.get('cpu:63'));
+  });
+
+  it.each(['cpu:64', 'cpu:-1', 'cpu:01', 'cpu:', 'gpu', '', 'CPU'])(
+    '%j is refused, naming those that exist',
+    (name) => {
+      expect(() => devices.get(name)).toThrow(UnknownDeviceError);
+      expect(() => tensor([1], [1], { device: name })).toThrow(/unknown device .*expected one of cpu, cpu:0/);
+    },
+  );
+
+  it('must be strings', () => {
+    expect(() => devices.get(0 as unknown as string)).toThrow(
+      new TypeError("expected a device name such as 'cpu:0', got 0"),
+    );
+  });
+});
+
+describe('the list of devices', () => {
+  it('always has cpu:0 first, and those made so far in order of their numbers', () => {
+    ['cpu:10', 'cpu:9'].forEach((name) => devices.get(name));
+    const list = devices.list();
+    expect(list[0]).toBe('cpu:0');
+    expect(list.indexOf('cpu:9')).toBeLessThan(list.indexOf('cpu:10'));
+  });
+
+  it('is described with what each device holds', async () => {
+    await init(['cpu:11']);
+    const before = devices.get('cpu:11').memoryUsage().bytesInUse;
+    const held = tensor(new Float32Array(1024), [1024], { device: 'cpu:11' });
+    const description = devices.describe().find(({ name }) => name === 'cpu:11');
+    expect(description).toMatchObject({ kind: 'cpu', adapter: 'calling thread', isSoftware: false });
+    expect(description?.memory.bytesInUse).toBe(before + 4096);
+    held.dispose();
+  });
+});
+
+describe('init()', () => {
+  it('makes the named devices ready', async () => {
+    await init(['cpu:12']);
+    expect(devices.get('cpu:12').isReady).toBe(true);
+  });
+
+  it('refuses what is no array of names', async () => {
+    await expect(init('cpu:0' as unknown as string[])).rejects.toThrow('expected an array of device names');
+    await expect(init(['cpu:99'])).rejects.toThrow(UnknownDeviceError);
+  });
+});
