@@ -4,7 +4,7 @@ import { ReplicaError } from '../errors.ts';
 import type { Module } from '../nn/module.ts';
 import { layerPathOf } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
-import { whileReplicasRun } from '../tensor/grad_mode.ts';
+import { whileReplicasRun } from '../tensor/concurrent_replicas.ts';
 import { tensorsIn } from './structure.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function parallelApply(
   devices: readonly string[],
   meetingPoint: MeetingPoint | null,
 ): Promise<unknown[]> {
-  const results = await whileReplicasRun(() =>
+  const runAll = (): Promise<PromiseSettledResult<unknown>[]> =>
     Promise.allSettled(
       replicas.map(async (replica, r) => {
         try {
@@ -35,8 +35,8 @@ export async function parallelApply(
           throw failure;
         }
       }),
-    ),
-  );
+    );
+  const results = await (replicas.length > 1 ? whileReplicasRun(runAll) : runAll());
   const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as ReplicaError] : []));
   const outputs = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const [first] = failures;

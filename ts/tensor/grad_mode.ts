@@ -1,9 +1,9 @@
 /** Whether operations are recorded for the backward pass. */
 
+import { doReplicasRun } from './concurrent_replicas.ts';
 import { isThenable } from './thenable.ts';
 
 let disabledDepth = 0;
-let concurrentReplicas = 0;
 
 /** Whether operations are recorded now. */
 export function isGradEnabled(): boolean {
@@ -32,7 +32,7 @@ export function noGrad<T>(fn: () => T): T {
     disabledDepth -= 1;
     return result;
   }
-  if (concurrentReplicas > 0) {
+  if (doReplicasRun()) {
     disabledDepth -= 1;
     // The rejection of the abandoned promise must not become an unhandled one: the error below is what is reported.
     result.then(undefined, () => undefined);
@@ -44,14 +44,4 @@ export function noGrad<T>(fn: () => T): T {
   return Promise.resolve(result).finally(() => {
     disabledDepth -= 1;
   }) as T;
-}
-
-/** Marks the time during which replicas run concurrently in this thread. */
-export async function whileReplicasRun<T>(run: () => Promise<T>): Promise<T> {
-  concurrentReplicas += 1;
-  try {
-    return await run();
-  } finally {
-    concurrentReplicas -= 1;
-  }
 }

@@ -1,5 +1,6 @@
 /** Scopes: tensors made inside one are disposed at its end. */
 
+import { doReplicasRun } from './concurrent_replicas.ts';
 import { kindOf } from './kind_of.ts';
 import { isThenable } from './thenable.ts';
 
@@ -32,9 +33,11 @@ export function untrack(item: Scoped): void {
  * scope.
  *
  * Scopes nest. Two asynchronous scopes must not run side by side in one thread, for there is no telling whose a tensor
- * is; nest them, or await one before the other.
+ * is; nest them, or await one before the other. Replicas of a module run side by side, so inside the forward of one only a
+ * synchronous `fn` is taken.
  *
  * @returns what `fn` returns.
+ * @throws Error for an asynchronous `fn` while replicas run concurrently; use `dispose()` there.
  */
 export function scope<T>(fn: () => T): T {
   if (typeof fn !== 'function') {
@@ -52,6 +55,15 @@ export function scope<T>(fn: () => T): T {
   if (!isThenable(result)) {
     close(items, result);
     return result;
+  }
+  if (doReplicasRun()) {
+    close(items, undefined);
+    // The rejection of the abandoned promise must not become an unhandled one: the error below is what is reported.
+    result.then(undefined, () => undefined);
+    throw new Error(
+      'scope(): expected a synchronous function inside the forward of a replica, got an asynchronous one, whose end would ' +
+        'dispose tensors of the other replicas; dispose() of intermediate results instead, or put the scope around the step',
+    );
   }
   return result.then(
     (value: unknown) => {
