@@ -60,6 +60,23 @@ describe.each(deviceKinds)('outputs are gathered on %s', (kind) => {
     expect(y).toHaveProperty('b', undefined);
   });
 
+  it('and are disposed, unless they are older than the forward', async () => {
+    const held = tensor([1, 2], [2], { device: first });
+    const made: Tensor[] = [];
+    const respond = (): Tensor[] => {
+      const fresh = tensor([3], [1], { device: first });
+      made.push(fresh);
+      return [held, fresh];
+    };
+    await gathered(respond);
+    await expect(gathered(({ replica }) => (replica === 0 ? respond() : null))).rejects.toThrow(TypeError);
+    await expect(
+      gathered(({ replica }) => (replica === 0 ? respond() : Promise.reject(new Error('no')))),
+    ).rejects.toThrow();
+    expect(made.map(({ isDisposed }) => isDisposed)).toEqual([true, true, true, true]);
+    expect(held.isDisposed).toBe(false);
+  });
+
   it('and gradients flow back to every replica, also from one output of two', async () => {
     const x = tensor([1, 2, 3], [3, 1], { device: first, requiresGrad: true });
     const respond = async ({ inputs }: Call): Promise<unknown> => {

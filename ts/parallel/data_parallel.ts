@@ -5,13 +5,14 @@ import { deviceByName } from '../device/registry.ts';
 import { Module } from '../nn/module.ts';
 import { isModule } from '../nn/module_tree.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
+import { upcomingSerial } from '../tensor/serial.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { gather } from './gather.ts';
 import { parallelApply, replicaError } from './parallel_apply.ts';
 import { replicate } from './replicate.ts';
 import { scatter, type Scattered } from './scatter.ts';
 import { StateSnapshot } from './state_snapshot.ts';
-import { describeValue, tensorsIn } from './structure.ts';
+import { describeValue, madeSince, tensorsIn } from './structure.ts';
 
 export interface DataParallelOptions {
   /** Devices to run on, in this order; the first holds the module. Default: the device of the module alone. */
@@ -30,7 +31,7 @@ export interface DataParallelOptions {
  *
  * State changes when the forward of all replicas has succeeded, and is then replica 0's. One forward of a model at a time:
  * of two at once, the later to end determines the state. What a replica assigns to its own properties is gone afterwards;
- * what it returns is disposed once gathered. With one device the module itself is called, and `outputDevice` ignored.
+ * what it has computed and returned is disposed once gathered. With one device the module itself is called, and `outputDevice` ignored.
  */
 export class DataParallel<M extends Module = Module> extends Module {
   static readonly typeName: string = 'DataParallel';
@@ -103,10 +104,9 @@ export class DataParallel<M extends Module = Module> extends Module {
           throw replicaError(r, names[r] ?? 'unknown', error);
         });
       }
+      const start = upcomingSerial();
       const outputs = await parallelApply(replicas.roots, inputs, names, meetingPoint);
-      const finished = tensorsIn(outputs);
-      // A module may return what it was given, which is not its to give away.
-      tensorsIn(inputs).forEach((tensor) => finished.delete(tensor));
+      const finished = madeSince(start, outputs);
       try {
         await target.ready();
         const output = await gather(outputs, target, this.dim);

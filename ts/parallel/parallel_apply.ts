@@ -5,7 +5,8 @@ import type { Module } from '../nn/module.ts';
 import { layerPathOf } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { whileReplicasRun } from '../tensor/concurrent_replicas.ts';
-import { tensorsIn } from './structure.ts';
+import { upcomingSerial } from '../tensor/serial.ts';
+import { madeSince } from './structure.ts';
 
 /**
  * Runs replica r with the r-th inputs.
@@ -22,6 +23,7 @@ export async function parallelApply(
   devices: readonly string[],
   meetingPoint: MeetingPoint | null,
 ): Promise<unknown[]> {
+  const start = upcomingSerial();
   const runAll = (): Promise<PromiseSettledResult<unknown>[]> =>
     Promise.allSettled(
       replicas.map(async (replica, r) => {
@@ -43,7 +45,7 @@ export async function parallelApply(
   if (first === undefined) {
     return outputs;
   }
-  dispose(outputs, inputs);
+  madeSince(start, outputs).forEach((output) => output.dispose());
   throw failures.find((failure) => meetingPoint?.isConsequence(failure.cause) !== true) ?? first;
 }
 
@@ -55,12 +57,6 @@ export function replicaError(replica: number, device: string, cause: unknown): R
 /** A module's forward takes what its class says; here only the class of the user knows. */
 function call(module: Module, inputs: readonly unknown[]): unknown {
   return (module as unknown as { forward(...inputs: readonly unknown[]): unknown }).forward(...inputs);
-}
-
-/** Gives back the outputs of replicas that succeeded, but nothing that was an input. */
-function dispose(outputs: readonly unknown[], inputs: readonly (readonly unknown[])[]): void {
-  const given = tensorsIn(inputs);
-  tensorsIn(outputs).forEach((output) => (given.has(output) ? undefined : output.dispose()));
 }
 
 /** Texts of V8, SpiderMonkey and JavaScriptCore for an object that lacks the private fields of its class. */

@@ -94,34 +94,32 @@ export async function replicate(
     copies.set(original, replicas);
   }
   copies.forEach((replicas, original) =>
-    replicas.forEach((copy, r) =>
-      wire(
-        original,
-        copy,
-        (child) => copies.get(child)?.[r],
-        (own) => tensors.get(own)?.[r],
-      ),
+    wire(
+      original,
+      replicas,
+      (child) => copies.get(child),
+      (own) => tensors.get(own),
     ),
   );
   return new Replicas(module, copies, [...tensors.values()].flat());
 }
 
-/** Makes a copy refer to the children, parameters and buffers of its own replica. */
+/** Makes the copies of a module refer to the children, parameters and buffers of their own replicas. */
 function wire(
   original: Module,
-  copy: Module,
-  childOf: (child: Module) => Module | undefined,
-  tensorOf: (tensor: Tensor) => Tensor | undefined,
+  replicas: readonly Module[],
+  copiesOf: (child: Module) => readonly Module[] | undefined,
+  tensorsOf: (tensor: Tensor) => readonly Tensor[] | undefined,
 ): void {
   for (const [name, child] of childrenOf(original)) {
-    replaceProperty(copy, name, childOf(child));
+    replicas.forEach((copy, r) => replaceProperty(copy, name, copiesOf(child)?.[r]));
   }
   for (const [name, parameter] of parametersOf(original)) {
-    replaceProperty(copy, name, tensorOf(parameter));
+    replicas.forEach((copy, r) => replaceProperty(copy, name, tensorsOf(parameter)?.[r]));
   }
   for (const [name, buffer] of original[buffersKey]) {
     if (buffer instanceof Tensor) {
-      copy[buffersKey].set(name, tensorOf(buffer) ?? null);
+      replicas.forEach((copy, r) => copy[buffersKey].set(name, tensorsOf(buffer)?.[r] ?? null));
     }
   }
 }

@@ -27,6 +27,15 @@ export function tensorsIn(structure: unknown): Set<Tensor> {
   return tensors;
 }
 
+/**
+ * The tensors in a structure that are not older than a moment: a module may return what it was given, or what its user
+ * holds, which is not its to give away.
+ * @param start - the serial number of the next tensor at that moment.
+ */
+export function madeSince(start: number, structure: unknown): Set<Tensor> {
+  return new Set([...tensorsIn(structure)].filter(({ serial }) => serial >= start));
+}
+
 /** @throws TypeError when a structure contains itself: it could be neither taken apart nor put together. */
 export function checkFinite(structure: unknown, role: string): void {
   const ancestors = new Set<unknown>();

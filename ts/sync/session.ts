@@ -101,8 +101,11 @@ export class Session {
 
   /** Fails the present round, if anybody waits in it, when a replica that is not there has finished. */
   rejectIfAbandoned(): void {
+    if (this.waiters.size === 0 || this.finished.size === 0) {
+      return;
+    }
     const missing = this.missing().filter((replica) => this.finished.has(replica));
-    if (this.waiters.size > 0 && missing.length > 0) {
+    if (missing.length > 0) {
       this.reject(new SyncDeadlockError(this.path, this.call, missing, this.devicesOf(missing)));
     }
   }
