@@ -1,6 +1,6 @@
 /** Rust's standard library for WebAssembly: from rustup where it can, else built once from Debian's sources of it. */
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run, wasmEnvironment, wasmRustDirectory } from '../tools.mjs';
@@ -13,7 +13,7 @@ const target = 'wasm32-unknown-unknown';
 const debianPackages = ['rustc-web', 'cargo-web', 'rust-web-src', 'rust-web-llvm'];
 
 export function setUpWasmTarget() {
-  if (hasStandardLibrary()) {
+  if (canBuild()) {
     say('WebAssembly target', 'there');
     return;
   }
@@ -30,19 +30,22 @@ export function setUpWasmTarget() {
   say('WebAssembly target', taken);
 }
 
-/** Whether the compiler that builds for WebAssembly finds a standard library where it looks for one. */
-function hasStandardLibrary() {
-  const folder = targetFolder(wasmEnvironment());
-  return folder !== '' && existsSync(folder) && readdirSync(folder).some((name) => /^libstd-.*\.rlib$/.test(name));
-}
-
-function targetFolder(env) {
-  return run('rustc', ['--print', 'target-libdir', '--target', target], { quiet: true, env }).stdout;
+/** Whether a module can be compiled and linked: nothing less tells that the compiler finds std and its linker. */
+function canBuild() {
+  const scratch = mkdtempSync(join(tmpdir(), 'syncbn-target-'));
+  try {
+    const source = join(scratch, 'probe.rs');
+    writeFileSync(source, 'pub fn probe() -> String { String::new() }\n');
+    const parameters = ['--target', target, '--crate-type', 'cdylib', '-o', join(scratch, 'probe.wasm'), source];
+    return run('rustc', parameters, { quiet: true, env: wasmEnvironment() }).ok;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 function addByRustup() {
   const added = run('rustup', ['target', 'add', target], { quiet: true }).ok;
-  return added && hasStandardLibrary() ? 'added by rustup' : null;
+  return added && canBuild() ? 'added by rustup' : null;
 }
 
 /**
@@ -60,18 +63,19 @@ function buildFromDebian() {
   mkdirSync(wasmRustDirectory, { recursive: true });
   for (const program of ['rustc', 'cargo']) symlinkSync(`/usr/bin/${program}`, join(wasmRustDirectory, program));
   symlinkSync(`/usr/bin/wasm-ld-${llvm}`, join(wasmRustDirectory, 'rust-lld'));
-  if (hasStandardLibrary()) return 'there, in the Rust of Debian';
+  if (canBuild()) return 'there, in the Rust of Debian';
 
   const env = wasmEnvironment();
   const scratch = mkdtempSync(join(tmpdir(), 'syncbn-std-'));
   try {
     const libraries = buildStandardLibrary(scratch, env);
-    if (libraries === null || !runAsRoot(['mkdir', '-p', targetFolder(env)])) return null;
-    if (!runAsRoot(['cp', ...libraries, targetFolder(env)])) return null;
+    const folder = run('rustc', ['--print', 'target-libdir', '--target', target], { quiet: true, env }).stdout;
+    if (libraries === null || !runAsRoot(['mkdir', '-p', folder])) return null;
+    if (!runAsRoot(['cp', ...libraries, folder])) return null;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
-  return hasStandardLibrary() ? 'built from the sources that Debian ships' : null;
+  return canBuild() ? 'built from the sources that Debian ships' : null;
 }
 
 /**
