@@ -165,6 +165,16 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
     expect(net.module.log).toEqual([third, first, second]);
   });
 
+  it('may return what is theirs', async () => {
+    const module = new Around(new Scaled(3), async (layer) => Promise.resolve(layer.factor));
+    const net = new DataParallel(module, { deviceIds: names });
+    for (const samples of [1, 3]) {
+      const y = await net.forward(tensor(new Float32Array(samples), [samples], { device: first }));
+      expect([...(await y.data())]).toEqual(Array.from({ length: samples }, () => 3));
+    }
+    expect(await module.layer.factor.item()).toBe(3);
+  });
+
   it('need the module on the first device', async () => {
     const message = (found: string): string =>
       `module must have its parameters and buffers on device ${first} (deviceIds[0]) but found one of them on device: ${found}`;

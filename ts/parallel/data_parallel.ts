@@ -98,6 +98,7 @@ export class DataParallel<M extends Module = Module> extends Module {
     const names = used.map((device) => device.name);
     const meetingPoint = this.hasReplicationCallback ? new MeetingPoint(names) : null;
     const replicas = await replicate(this.module, 'module', used, meetingPoint);
+    let output: unknown = null;
     try {
       if (this.hasReplicationCallback) {
         await replicas.announce((error, r) => {
@@ -109,16 +110,15 @@ export class DataParallel<M extends Module = Module> extends Module {
       const finished = madeSince(start, outputs);
       try {
         await target.ready();
-        const output = await gather(outputs, target, this.dim);
+        output = await gather(outputs, target, this.dim);
         replicas.commit();
-        tensorsIn(output).forEach((tensor) => finished.delete(tensor));
-        return output;
       } finally {
-        finished.forEach((tensor) => tensor.dispose());
+        disposeAll(finished, tensorsIn(output));
       }
     } finally {
-      replicas.dispose();
+      replicas.dispose(tensorsIn(output));
     }
+    return output;
   }
 }
 
@@ -142,6 +142,10 @@ export function patchReplicationCallback<D extends DataParallel>(dataParallel: D
   }
   dataParallel.hasReplicationCallback = true;
   return dataParallel;
+}
+
+function disposeAll(tensors: ReadonlySet<Tensor>, except: ReadonlySet<Tensor>): void {
+  tensors.forEach((tensor) => (except.has(tensor) ? undefined : tensor.dispose()));
 }
 
 async function callDirectly(module: Module, { inputs }: Scattered): Promise<unknown> {

@@ -51,9 +51,12 @@ export class Replicas {
     }
   }
 
-  /** Gives back the copies of parameters and buffers; what the graph needs of them stays until it is done. */
-  dispose(): void {
-    this.tensors.forEach((tensor) => tensor.dispose());
+  /**
+   * Gives back the copies of parameters and buffers, but for those that are part of the output; what the graph needs of them
+   * stays until it is done.
+   */
+  dispose(except: ReadonlySet<Tensor>): void {
+    this.tensors.filter((tensor) => !except.has(tensor)).forEach((tensor) => tensor.dispose());
   }
 }
 
