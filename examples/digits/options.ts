@@ -39,7 +39,7 @@ export interface Output {
 export function parseOptions(args: readonly string[], output?: Output): Options {
   const command = new Command('npm start --')
     .description(
-      'Trains a small convolutional network on handwritten digits: on one device, split over devices with plain and with\n' +
+      'Trains a small convolutional network on handwritten digits, on one device and split over devices with plain and with ' +
         'synchronized batch norm, and compares what they learn.',
     )
     .option('--devices <n>', 'devices that the batch is split over', integer(2, MAX_DEVICES / 2), 8)
@@ -50,7 +50,7 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
       integer(1, 100_000),
     )
     .option('--seed <n>', 'of initial weights, test images and batches', integer(0, 2 ** 32 - 1), 1)
-    .option('--quick', 'a run of seconds, to see that everything works', false)
+    .option('--quick', 'a run of seconds, to see that everything works')
     .option('--report <file>', 'where to write the HTML report', 'reports/digits.html')
     .allowExcessArguments(false)
     .showHelpAfterError('(--help lists the options)')
@@ -61,15 +61,17 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
   if (output !== undefined) {
     command.configureOutput({ writeOut: output.write, writeErr: output.writeError });
   }
-  const given = command.parse(args, { from: 'user' }).opts<Omit<Options, 'steps'> & { readonly steps?: number }>();
-  const { devices, batch, quick } = given;
+  const given = command
+    .parse(args, { from: 'user' })
+    .opts<Omit<Options, 'steps' | 'quick'> & { readonly steps?: number; readonly quick?: boolean }>();
+  const { devices, batch, quick = false } = given;
   if (batch % devices !== 0 || batch < 2 * devices) {
     command.error(
       `error: --batch ${batch} with --devices ${devices}: expected a multiple of the number of devices that gives each at least ` +
         `2 samples, such as ${devices * Math.min(Math.max(2, Math.round(batch / devices)), Math.floor(MAX_DEVICES / devices))}`,
     );
   }
-  return { ...given, steps: given.steps ?? (quick ? QUICK_STEPS : DEFAULT_STEPS) };
+  return { ...given, quick, steps: given.steps ?? (quick ? QUICK_STEPS : DEFAULT_STEPS) };
 }
 
 function integer(min: number, max: number): (text: string) => number {

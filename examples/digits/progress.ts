@@ -33,7 +33,7 @@ class BarProgress implements Progress {
       {
         stream,
         format: '{name} {bar} {value}/{total} steps · loss {loss} · {rate} samples/s{note}',
-        barsize: 24,
+        barsize: 16,
         hideCursor: true,
       },
       Presets.shades_classic,

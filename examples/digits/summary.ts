@@ -28,9 +28,11 @@ export const COLUMNS = [
 ] as const;
 
 /** What the columns mean, for below the table. */
-export const LEGEND =
-  'Δ: largest absolute difference from the one-device run, of any weight after the first and after the last step, and of any ' +
-  'logit of the test images after the last step. All devices share one thread here, so samples/s shows what splitting costs, not gains.';
+export const LEGEND = [
+  'Δ: largest absolute difference from the one-device run, of any weight after the first and after the last step,',
+  'and of any logit of the test images after the last step. All devices share one thread here, so samples/s shows what',
+  'splitting costs, not gains.',
+].join('\n');
 
 /** Compares every run with the first one. */
 export function summarize(records: readonly RunRecord[]): SummaryRow[] {

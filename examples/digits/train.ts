@@ -53,7 +53,7 @@ export const STREAMS = { split: 0, weights: 1, batches: 2 } as const;
 const SGD_OPTIONS = { lr: 0.01, momentum: 0.9 } as const;
 
 /** How many times a run is looked at on its way, besides after its first step. */
-const CHECKPOINTS = 10;
+const CHECKPOINTS = 6;
 
 /** Trains a new network in the way of `run`. */
 export async function train(

@@ -37,7 +37,7 @@ batch norm could not train at all: its last layer would have a single value per 
 <div class="scroll">${table(rows)}</div>
 <p class="faint">${escapeHtml(LEGEND)}</p>
 <div class="charts">
-${figure('Training loss', `Mean over ${smoothingOf(options.steps)} steps.`, lossChart(rows, options.steps))}
+${figure('Training loss', `Mean over ${smoothingOf(options.steps)} steps. The broad line is the one-device run; lines that lie on it are equal to it.`, lossChart(rows, options.steps))}
 ${figure('Test accuracy', 'With running statistics.', accuracyChart(rows, options.steps))}
 ${figure('Distance from one-device training', distanceNote(rows), distanceChart(rows, options.steps))}
 ${settings(details)}
