@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAtLeast, root, run, versionOf } from '../tools.mjs';
-import { aptCommand, aptInstall } from './debian.mjs';
+import { aptCommand, aptInstall, runAsRoot } from './debian.mjs';
 import { firstWay, say, SetupError } from './step.mjs';
 
 /** The parts of Rust that Debian builds for its browsers: far newer than its plain `rustc`, with WebAssembly support. */
@@ -48,10 +48,12 @@ function rustOfRustup() {
   return version && `${version}, installed by rustup`;
 }
 
-/** Debian 13 and later have rustup itself as a package. */
+/** Debian 13 and later have rustup itself as a package. One that cannot bring a compiler would only keep out Debian's own. */
 function rustOfDebianRustup() {
   if (versionOf('rustup') !== null || !aptInstall(['rustup'])) return null;
-  return rustOfRustup();
+  const taken = rustOfRustup();
+  if (taken === null) runAsRoot(['apt-get', 'remove', '--yes', 'rustup']);
+  return taken;
 }
 
 function rustOfDebian() {
