@@ -37,6 +37,20 @@ struct Buffer {
     length: usize,
 }
 
+/// A buffer on loan; `None` where no buffer was named.
+type Lent = Option<Buffer>;
+
+impl Buffer {
+    /// Classes are never empty, so a buffer without values has been lent.
+    fn is_lent(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn values_mut(&mut self) -> Option<&mut [f32]> {
+        self.values.get_mut(..self.length)
+    }
+}
+
 /// All buffers of a device.
 #[derive(Debug)]
 pub(crate) struct Arena {
@@ -89,6 +103,7 @@ impl Arena {
     }
 
     /// A buffer of `length` values, contents undefined.
+    #[inline(never)]
     pub(crate) fn allocate(&mut self, length: usize) -> Result<u32, ArenaError> {
         let out_of_memory = ArenaError::OutOfMemory { bytes_wanted: bytes(length), bytes_in_use: self.bytes_in_use() };
         let class = size_class(length).ok_or(out_of_memory.clone())?;
@@ -132,6 +147,7 @@ impl Arena {
     }
 
     /// The values of a buffer.
+    #[inline(never)]
     pub(crate) fn get(&self, handle: u32) -> Result<&[f32], ArenaError> {
         let buffer = slot_of(handle).and_then(|slot| self.slots.get(slot)?.as_ref());
         let buffer = buffer.ok_or(ArenaError::UnknownBuffer { handle })?;
@@ -139,6 +155,7 @@ impl Arena {
     }
 
     /// The values of a buffer that may be absent.
+    #[inline(never)]
     pub(crate) fn get_optional(&self, handle: u32) -> Result<Option<&[f32]>, ArenaError> {
         if handle == 0 { Ok(None) } else { self.get(handle).map(Some) }
     }
@@ -150,32 +167,37 @@ impl Arena {
         handles: [u32; COUNT],
         call: impl FnOnce(&Self, [Option<&mut [f32]>; COUNT]) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut lent: [Option<Vec<f32>>; COUNT] = [const { None }; COUNT];
-        let mut lengths = [0; COUNT];
-        let mut outcome = Ok(());
-        for ((handle, lent), length) in handles.into_iter().zip(&mut lent).zip(&mut lengths) {
-            if handle == 0 || outcome.is_err() {
-                continue;
-            }
-            outcome = self.get(handle).map(|values| *length = values.len());
-            if outcome.is_ok() {
-                *lent = self.buffer_mut(handle).map(|buffer| core::mem::take(&mut buffer.values));
-            }
-        }
-        let result = outcome.map_err(E::from).and_then(|()| {
-            let mut lengths = lengths.into_iter();
-            let slices = lent.each_mut().map(|lent| {
-                let length = lengths.next().unwrap_or(0);
-                lent.as_mut().and_then(|values| values.get_mut(..length))
-            });
-            call(self, slices)
-        });
-        for (handle, lent) in handles.into_iter().zip(lent) {
-            if let (Some(values), Some(buffer)) = (lent, self.buffer_mut(handle)) {
-                buffer.values = values;
-            }
-        }
+        let mut lent: [Lent; COUNT] = [const { None }; COUNT];
+        let result = match self.take(&handles, &mut lent) {
+            Ok(()) => call(self, lent.each_mut().map(|lent| lent.as_mut().and_then(Buffer::values_mut))),
+            Err(error) => Err(error.into()),
+        };
+        self.put_back(&handles, &mut lent);
         result
+    }
+
+    /// Takes the buffers out of their slots, so that each can be written by one borrower.
+    #[inline(never)]
+    fn take(&mut self, handles: &[u32], lent: &mut [Lent]) -> Result<(), ArenaError> {
+        for (handle, lent) in handles.iter().copied().zip(lent) {
+            if handle != 0 {
+                let buffer = self.buffer_mut(handle).ok_or(ArenaError::UnknownBuffer { handle })?;
+                if buffer.is_lent() {
+                    return Err(ArenaError::UnknownBuffer { handle });
+                }
+                *lent = Some(Buffer { values: core::mem::take(&mut buffer.values), length: buffer.length });
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn put_back(&mut self, handles: &[u32], lent: &mut [Lent]) {
+        for (handle, lent) in handles.iter().copied().zip(lent) {
+            if let (Some(returned), Some(buffer)) = (lent.take(), self.buffer_mut(handle)) {
+                buffer.values = returned.values;
+            }
+        }
     }
 
     fn buffer_mut(&mut self, handle: u32) -> Option<&mut Buffer> {

@@ -28,6 +28,8 @@ impl From<KernelError> for CallError {
 }
 
 impl From<CallError> for JsValue {
+    #[cold]
+    #[inline(never)]
     fn from(error: CallError) -> Self {
         match error {
             CallError::Arena(ArenaError::OutOfMemory { bytes_wanted, bytes_in_use }) => {
@@ -52,6 +54,7 @@ impl From<CallError> for JsValue {
     }
 }
 
+#[inline(never)]
 fn to_js(kind: &str, message: &str, fields: &[(&str, f64)]) -> JsValue {
     let error = JsValue::from(Error::new(message));
     // Setting a property of a fresh Error cannot fail; if it did, the message would still arrive.

@@ -13,6 +13,7 @@ pub struct CpuKernels {
     pub(crate) arena: Arena,
 }
 
+#[inline(never)]
 pub(crate) fn layout(samples: u32, channels: u32, length: u32, channels_last: bool) -> Result<Layout, CallError> {
     let format = if channels_last { Format::ChannelsLast } else { Format::Contiguous };
     Ok(Layout::new(samples as usize, channels as usize, length as usize, format)?)

@@ -12,6 +12,7 @@ fn sample(number: f64) -> u64 {
     number as u64
 }
 
+#[inline(never)]
 fn finish(bytes: &[u8]) -> Result<Merged, CallError> {
     Ok(Partial::from_bytes(bytes)?.finish()?)
 }
