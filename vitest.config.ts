@@ -13,7 +13,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'unit',
-          include: ['ts/**/*.test.ts', 'tests/**/*.test.ts', 'examples/**/*.test.ts', 'bench/**/*.test.ts'],
+          include: ['{ts,tests,examples,bench}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['tests/packaging/**', '**/node_modules/**'],
         },
       },
