@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use crate::elementwise::{Arithmetic, Element, Tensors, map_channels};
+use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
@@ -144,11 +144,11 @@ pub(crate) fn input_of_channels<V: Lanes>(
         let numbered = channels.clone().enumerate();
         let planes: Vec<_> =
             numbered.map(|(i, channel)| plane(i, channel, &statistics, scale(channel), sums)).collect();
-        map_channels::<V, Plane, 2, 4>(Tensors::new(dy, [&[], x], dx), layout, channels, &planes);
+        map_channels::<V, Plane>(Tensors { first: dy, x, out: dx }, layout, channels, &planes);
     } else {
         #[allow(clippy::cast_possible_truncation, reason = "the scale is rounded once")]
-        let scales: Vec<_> = channels.clone().map(|channel| [scale(channel) as f32]).collect();
-        map_channels::<V, Scale, 1, 1>(Tensors::new(dy, [&[]], dx), layout, channels, &scales);
+        let scales: Vec<_> = channels.clone().map(|channel| [scale(channel) as f32, 0.0, 0.0, 0.0]).collect();
+        map_channels::<V, Scale>(Tensors { first: dy, x: &[], out: dx }, layout, channels, &scales);
     }
 }
 
@@ -156,40 +156,44 @@ pub(crate) fn input_of_channels<V: Lanes>(
 struct Plane;
 
 impl Plane {
-    fn at<T: Arithmetic>([dy, x]: [T; 2], [a, centre, b, c]: [T; 4]) -> T {
+    fn at<T: Arithmetic>(dy: T, x: T, [a, centre, b, c]: Parameters<T>) -> T {
         dy * a + ((x - centre) * b + c)
     }
 }
 
-impl Element<2, 4> for Plane {
+impl Element for Plane {
+    const USES_X: bool = true;
+
     #[inline(always)]
-    fn of_vectors<V: Lanes>(inputs: [V; 2], plane: [V; 4]) -> V {
-        Self::at(inputs, plane)
+    fn of_vectors<V: Lanes>(dy: V, x: V, plane: Parameters<V>) -> V {
+        Self::at(dy, x, plane)
     }
 
     #[inline(always)]
-    fn of_scalars(inputs: [f32; 2], plane: [f32; 4]) -> f32 {
-        Self::at(inputs, plane)
+    fn of_scalars(dy: f32, x: f32, plane: Parameters) -> f32 {
+        Self::at(dy, x, plane)
     }
 }
 
 /// dy·a: x does not take part, so that one that is not finite does no harm.
 struct Scale;
 
-impl Element<1, 1> for Scale {
+impl Element for Scale {
+    const USES_X: bool = false;
+
     #[inline(always)]
-    fn of_vectors<V: Lanes>([dy]: [V; 1], [a]: [V; 1]) -> V {
+    fn of_vectors<V: Lanes>(dy: V, _: V, [a, ..]: Parameters<V>) -> V {
         dy * a
     }
 
     #[inline(always)]
-    fn of_scalars([dy]: [f32; 1], [a]: [f32; 1]) -> f32 {
+    fn of_scalars(dy: f32, _: f32, [a, ..]: Parameters) -> f32 {
         dy * a
     }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each constant is rounded once")]
-fn plane(i: usize, channel: usize, statistics: &Statistics<'_>, scale: f64, sums: &Sums<'_>) -> [f32; 4] {
+fn plane(i: usize, channel: usize, statistics: &Statistics<'_>, scale: f64, sums: &Sums<'_>) -> Parameters {
     let (invstd, mean_lo) = (statistics.invstd(channel), statistics.mean_lo[channel]);
     let n = sums.count as f64;
     let is_clamped = sums.clamped_invstd.is_some_and(|clamped| invstd as f32 >= clamped);

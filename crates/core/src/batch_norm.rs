@@ -6,15 +6,13 @@ use core::ops::Range;
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
-use crate::moments::Moments;
 use crate::normalize::{Affine, normalize_channels};
-use crate::reduce::whole;
+use crate::reduce::{Inputs, Reduction};
 use crate::running::{Observed, Running};
 use crate::simd::Native;
 use crate::statistics::{Eps, EpsMode, Numerics, STATISTICS_ROWS, from_deviations, from_moments};
 use crate::tile::channel_groups;
-use crate::torch_sums::{Deviations, Total, centre};
-use crate::tree::Forest;
+use crate::torch_sums::centre;
 
 /// What a forward pass is given besides its tensors.
 #[derive(Debug)]
@@ -61,9 +59,8 @@ pub fn batch_norm(
 fn stable_statistics(args: &mut BatchNorm<'_>, x: &[f32], group: Range<usize>, statistics: &mut [f32]) {
     let count = args.layout.values_per_channel();
     let eps = Eps { value: args.eps, mode: EpsMode::Plus };
-    let mut forest = Forest::new(Kind::Moments, group.len(), args.layout.length());
-    let (means, m2s) =
-        whole(&Moments::<Native>::new(), &args.layout, [x], group.clone(), &mut forest).split_at(group.len());
+    let moments = Reduction::<Native>::new(Kind::Moments, &[]).whole(&args.layout, Inputs::of(x), group.clone());
+    let (means, m2s) = moments.split_at(group.len());
     for ((channel, mean), m2) in group.zip(means).zip(m2s) {
         from_moments(*mean, *m2, count, eps).store(statistics, channel);
         if let Some(running) = &mut args.running {
@@ -75,16 +72,14 @@ fn stable_statistics(args: &mut BatchNorm<'_>, x: &[f32], group: Range<usize>, s
 fn torch_statistics(args: &mut BatchNorm<'_>, x: &[f32], group: Range<usize>, statistics: &mut [f32]) {
     let count = args.layout.values_per_channel();
     let eps = Eps { value: args.eps, mode: EpsMode::Plus };
-    let mut forest = Forest::new(Kind::Total, group.len(), args.layout.length());
-    let totals = whole(&Total::<Native>::new(), &args.layout, [x], group.clone(), &mut forest);
-    for (channel, total) in group.clone().zip(totals) {
-        let mean_hi = centre(*total, count);
-        statistics[channel] = mean_hi;
+    let totals = Reduction::<Native>::new(Kind::Total, &[]).whole(&args.layout, Inputs::of(x), group.clone());
+    for (channel, total) in group.clone().zip(&totals) {
+        statistics[channel] = centre(*total, count);
     }
-    let mut forest = Forest::new(Kind::Deviations, group.len(), args.layout.length());
-    let reduction = Deviations::<Native>::from(&statistics[..args.layout.channels()]);
-    let deviations = whole(&reduction, &args.layout, [x], group.clone(), &mut forest);
-    for (channel, m2) in group.zip(deviations) {
+    let centre = &statistics[..args.layout.channels()];
+    let deviations =
+        Reduction::<Native>::new(Kind::Deviations, centre).whole(&args.layout, Inputs::of(x), group.clone());
+    for (channel, m2) in group.zip(&deviations) {
         let of_channel = from_deviations(statistics[channel], *m2, count, eps);
         of_channel.store(statistics, channel);
         if let Some(running) = &mut args.running {

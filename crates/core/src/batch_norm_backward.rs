@@ -2,15 +2,13 @@
 //! channels by group. The bits are those of the steps.
 
 use crate::backward_input::{Sums, input_of_channels, parameters_of_channels};
-use crate::backward_reduce::BackwardReduce;
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
-use crate::reduce::whole;
+use crate::reduce::{Inputs, Reduction};
 use crate::simd::Native;
 use crate::statistics::{STATISTICS_ROWS, Statistics};
 use crate::tile::channel_groups;
-use crate::tree::Forest;
 
 /// What a backward pass is given besides its tensors.
 #[derive(Debug, Clone, Copy)]
@@ -48,17 +46,16 @@ pub fn batch_norm_backward(
 ) -> Result<(), KernelError> {
     check(args, dy, x, &gradients)?;
     let layout = &args.layout;
-    let mean = Statistics::of(args.statistics).mean_hi;
+    let reduction = Reduction::<Native>::new(Kind::Sums, Statistics::of(args.statistics).mean_hi);
     let sums_wanted = args.batch_statistics || gradients.dweight.is_some() || gradients.dbias.is_some();
     for group in channel_groups(layout) {
-        let mut forest = Forest::new(Kind::Sums, group.len(), layout.length());
-        let incoming = dy.or(gradients.dx.as_deref()).unwrap_or_default();
+        let dy_now = dy.or(gradients.dx.as_deref());
         let values = if sums_wanted {
-            whole(&BackwardReduce::<Native>::from(mean), layout, [incoming, x], group.clone(), &mut forest)
+            reduction.whole(layout, Inputs { dy: dy_now, x }, group.clone())
         } else {
-            forest.root().1
+            vec![0.0; 2 * group.len()]
         };
-        let sums = Sums::of(layout.values_per_channel(), values);
+        let sums = Sums::of(layout.values_per_channel(), &values);
         let (dweight, dbias) = (gradients.dweight.as_deref_mut(), gradients.dbias.as_deref_mut());
         parameters_of_channels(&sums, group.clone(), args.statistics, dweight, dbias);
         if let Some(dx) = gradients.dx.as_deref_mut() {

@@ -1,5 +1,8 @@
 //! The four quantities that are reduced over a batch, and how two neighbours of each become one.
 
+use crate::elementwise::Arithmetic;
+use crate::simd::{Doubles, Lanes, Native};
+
 /// What a partial holds for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -42,12 +45,21 @@ impl Kind {
     pub(crate) fn merge_nodes(self, left: &mut [f64], right: &[f64], left_count: f64, right_count: f64) {
         match self {
             Self::Moments => merge_moments(left, right, left_count, right_count),
-            Self::Total | Self::Deviations | Self::Sums => {
-                for (left, right) in left.iter_mut().zip(right) {
-                    *left += right;
-                }
-            }
+            Self::Total | Self::Deviations | Self::Sums => add_to(left, right),
         }
+    }
+}
+
+type Pair = <Native as Lanes>::Doubles;
+
+/// `left += right`.
+pub(crate) fn add_to(left: &mut [f64], right: &[f64]) {
+    let ((left, left_rest), (right, right_rest)) = (left.as_chunks_mut(), right.as_chunks());
+    for (left, right) in left.iter_mut().zip(right) {
+        (Pair::load(left) + Pair::load(right)).store(left);
+    }
+    for (left, right) in left_rest.iter_mut().zip(right_rest) {
+        *left += right;
     }
 }
 
@@ -60,10 +72,38 @@ pub(crate) fn merge_moments(left: &mut [f64], right: &[f64], left_count: f64, ri
     let width = left.len() / 2;
     let (left_mean, left_m2) = left.split_at_mut(width);
     let (right_mean, right_m2) = right.split_at(width);
+    let chan = Chan { mean_factor, m2_factor };
+    let ((left_means, left_mean), (left_m2s, left_m2)) = (left_mean.as_chunks_mut(), left_m2.as_chunks_mut());
+    let ((right_means, right_mean), (right_m2s, right_m2)) = (right_mean.as_chunks(), right_m2.as_chunks());
+    let pairs = chan.map(Pair::splat);
+    let right = right_means.iter().zip(right_m2s);
+    for ((mean, m2), (right_mean, right_m2)) in left_means.iter_mut().zip(left_m2s).zip(right) {
+        let left = (Pair::load(mean), Pair::load(m2));
+        let merged = pairs.merge(left, (Pair::load(right_mean), Pair::load(right_m2)));
+        merged.0.store(mean);
+        merged.1.store(m2);
+    }
     let right = right_mean.iter().zip(right_m2);
     for ((mean, m2), (right_mean, right_m2)) in left_mean.iter_mut().zip(left_m2).zip(right) {
-        let delta = right_mean - *mean;
-        *mean += delta * mean_factor;
-        *m2 += right_m2 + delta * delta * m2_factor;
+        (*mean, *m2) = chan.merge((*mean, *m2), (*right_mean, *right_m2));
+    }
+}
+
+/// The factors of Chan's formula.
+#[derive(Clone, Copy)]
+struct Chan<T> {
+    mean_factor: T,
+    m2_factor: T,
+}
+
+impl<T: Arithmetic> Chan<T> {
+    fn map<U>(self, convert: impl Fn(T) -> U) -> Chan<U> {
+        Chan { mean_factor: convert(self.mean_factor), m2_factor: convert(self.m2_factor) }
+    }
+
+    #[inline(always)]
+    fn merge(self, (mean, m2): (T, T), (right_mean, right_m2): (T, T)) -> (T, T) {
+        let delta = right_mean - mean;
+        (mean + delta * self.mean_factor, m2 + (right_m2 + delta * delta * self.m2_factor))
     }
 }

@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use crate::elementwise::{Arithmetic, Element, Tensors, map_channels};
+use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};
 use crate::error::{KernelError, expect_length};
 use crate::fma::{fma, fma_vectors, is_addend_of_vectors};
 use crate::layout::Layout;
@@ -68,15 +68,15 @@ pub(crate) fn normalize_channels<V: Lanes>(
     affine: &Affine<'_>,
 ) {
     let statistics = Statistics::of(statistics);
-    let tensors = Tensors::new(x, [&[]], y);
+    let tensors = Tensors { first: x, x: &[], out: y };
     match numerics {
         Numerics::Stable => {
             let lines: Vec<_> = channels.clone().map(|channel| stable_line(channel, &statistics, affine)).collect();
-            map_channels::<V, Stable, 1, 3>(tensors, layout, channels, &lines);
+            map_channels::<V, Stable>(tensors, layout, channels, &lines);
         }
         Numerics::Torch => {
             let lines: Vec<_> = channels.clone().map(|channel| torch_line(channel, &statistics, affine)).collect();
-            map_channels::<V, Torch, 1, 2>(tensors, layout, channels, &lines);
+            map_channels::<V, Torch>(tensors, layout, channels, &lines);
         }
     }
 }
@@ -85,19 +85,21 @@ pub(crate) fn normalize_channels<V: Lanes>(
 struct Stable;
 
 impl Stable {
-    fn line<T: Arithmetic>(x: T, [centre, slope, offset]: [T; 3]) -> T {
+    fn line<T: Arithmetic>(x: T, [centre, slope, offset, _]: Parameters<T>) -> T {
         (x - centre) * slope + offset
     }
 }
 
-impl Element<1, 3> for Stable {
+impl Element for Stable {
+    const USES_X: bool = false;
+
     #[inline(always)]
-    fn of_vectors<V: Lanes>([x]: [V; 1], line: [V; 3]) -> V {
+    fn of_vectors<V: Lanes>(x: V, _: V, line: Parameters<V>) -> V {
         Self::line(x, line)
     }
 
     #[inline(always)]
-    fn of_scalars([x]: [f32; 1], line: [f32; 3]) -> f32 {
+    fn of_scalars(x: f32, _: f32, line: Parameters) -> f32 {
         Self::line(x, line)
     }
 }
@@ -106,7 +108,7 @@ impl Element<1, 3> for Stable {
 /// x − centre is then exact for most x, and what is left of the mean is so small that the offset, which takes it up, is not
 /// the worse for it.
 #[allow(clippy::cast_possible_truncation, reason = "slope and offset are rounded once")]
-fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> [f32; 3] {
+fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> Parameters {
     let (mean, invstd) = (statistics.mean(channel), statistics.invstd(channel));
     let slope = (invstd * f64::from(affine.weight_of(channel))) as f32;
     let step = power_of_two_below(1.0 / invstd) / 16.0;
@@ -114,7 +116,7 @@ fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>)
     let centre = if coarse.is_finite() { coarse as f32 } else { statistics.mean_hi[channel] };
     let rest = mean - f64::from(centre);
     let offset = f64::from(affine.bias_of(channel)) - if rest.is_finite() { rest * f64::from(slope) } else { 0.0 };
-    [centre, slope, offset as f32]
+    [centre, slope, offset as f32, 0.0]
 }
 
 /// The exponent of a positive number as a number; 0 below the normal range.
@@ -125,25 +127,27 @@ fn power_of_two_below(value: f64) -> f64 {
 /// fma(x, alpha, beta).
 struct Torch;
 
-impl Element<1, 2> for Torch {
+impl Element for Torch {
+    const USES_X: bool = false;
+
     #[inline(always)]
-    fn of_vectors<V: Lanes>([x]: [V; 1], [alpha, beta]: [V; 2]) -> V {
+    fn of_vectors<V: Lanes>(x: V, _: V, [alpha, beta, ..]: Parameters<V>) -> V {
         fma_vectors(x, alpha, beta)
     }
 
     #[inline(always)]
-    fn of_scalars([x]: [f32; 1], [alpha, beta]: [f32; 2]) -> f32 {
+    fn of_scalars(x: f32, _: f32, [alpha, beta, ..]: Parameters) -> f32 {
         fma(x, alpha, beta)
     }
 
-    fn fits_vectors([_, beta]: &[f32; 2]) -> bool {
+    fn fits_vectors([_, beta, ..]: &Parameters) -> bool {
         is_addend_of_vectors(*beta)
     }
 }
 
 /// alpha and beta of a channel.
 #[allow(clippy::cast_possible_truncation, reason = "the product of two f32 is exact before it is rounded")]
-fn torch_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> [f32; 2] {
+fn torch_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> Parameters {
     let alpha = (statistics.invstd(channel) * f64::from(affine.weight_of(channel))) as f32;
-    [alpha, fma(-statistics.mean_hi[channel], alpha, affine.bias_of(channel))]
+    [alpha, fma(-statistics.mean_hi[channel], alpha, affine.bias_of(channel)), 0.0, 0.0]
 }

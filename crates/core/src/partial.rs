@@ -8,7 +8,8 @@
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;
-use crate::reduce::{Edges, reduce_edges};
+use crate::reduce::Reduction;
+use crate::simd::Native;
 use crate::tree::{Forest, Node};
 
 /// A reduction of a range of samples; see the module.
@@ -150,8 +151,7 @@ impl Partial {
         }
         let leaf = self.leaf();
         self.close_leaf(self.end() / leaf, self.end() % leaf);
-        let (samples, values) = self.nodes.root();
-        let values = values.to_vec();
+        let (samples, values) = self.nodes.into_root();
         Ok(Merged { kind: self.kind, count: samples * self.length as u64, values, centre: self.centre })
     }
 
@@ -160,8 +160,9 @@ impl Partial {
         if self.tail.is_empty() {
             return;
         }
-        let edges = Edges { kind: self.kind, channels: self.channels, values: &self.tail };
-        self.nodes.push(Node { level: 0, index, samples }, |slot| reduce_edges(&edges, slot));
+        let (kind, channels, tail) = (self.kind, self.channels, &self.tail);
+        let node = Node { level: 0, index, samples };
+        self.nodes.push(node, |slot| Reduction::<Native>::reduce_edges(kind, channels, tail, slot));
         self.tail.clear();
     }
 

@@ -1,145 +1,172 @@
 //! Walks over a batch leaf by leaf and hands the leaves to the canonical tree.
 //!
-//! What is computed of a leaf is a [`Reduction`]; where its values lie is decided here. Leaves of channels-last memory
+//! What is computed of a leaf depends on the [`Kind`]; where its values lie is decided here. Leaves of channels-last memory
 //! are rows; leaves of contiguous memory are planes when a plane fills a leaf (L ≥ 32), and are copied into rows when
-//! several samples share one. So each reduction has two kernels, for rows and for planes, and a leaf that had been cut
-//! goes through the same one as a leaf that had not.
+//! several samples share one. So each kind has two kernels, for rows and for planes, and a leaf that had been cut goes
+//! through the same one as a leaf that had not.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::backward_reduce::BackwardReduce;
+use crate::backward_reduce;
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::{Format, Layout, leaf_samples};
-use crate::moments::Moments;
+use crate::moments;
 use crate::partial::{Partial, cuts};
-use crate::simd::Native;
-use crate::torch_sums::{Deviations, Total};
+use crate::rows::{Rows, gather_rows};
+use crate::simd::Lanes;
+use crate::torch_sums;
 use crate::tree::{Forest, Node};
 
-/// Rows of `width` values, each `stride` after the one before.
+/// The tensors that go into a reduction: x, and dy for the backward sums.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) stride: usize,
-    pub(crate) count: usize,
-    pub(crate) width: usize,
-    /// C of the batch, whether or not all are in these rows.
-    pub(crate) channels: usize,
+pub(crate) struct Inputs<T> {
+    pub(crate) dy: Option<T>,
+    pub(crate) x: T,
 }
 
-impl<'a> Rows<'a> {
-    pub(crate) fn row(&self, index: usize) -> &'a [f32] {
-        &self.data[index * self.stride..][..self.width]
+impl<T: Copy> Inputs<T> {
+    pub(crate) fn of(x: T) -> Self {
+        Self { dy: None, x }
+    }
+
+    fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Inputs<U> {
+        Inputs { dy: self.dy.map(&mut convert), x: convert(self.x) }
+    }
+
+    /// dy, if there is one, then x: the order in which edges keep them.
+    fn iter(self) -> impl Iterator<Item = T> {
+        self.dy.into_iter().chain([self.x])
     }
 }
 
-/// A quantity per channel and leaf. `INPUTS` tensors of one shape go in, `kind().values()` rows of f64 come out.
-pub(crate) trait Reduction<const INPUTS: usize> {
-    fn kind(&self) -> Kind;
-
-    /// What is subtracted from the last input before anything else; one value per channel of the batch.
-    fn centre(&self) -> Option<&[f32]>;
-
-    /// Planes of `out.len() / values` adjacent channels, of which `first_channel` is the first. Each has `length` values.
-    fn planes(&self, inputs: [&[f32]; INPUTS], length: usize, first_channel: usize, out: &mut [f64]);
-
-    /// Rows whose columns are the channels from `first_channel`. `centred`: the centre is already subtracted.
-    fn rows(&self, inputs: [Rows<'_>; INPUTS], first_channel: usize, centred: bool, out: &mut [f64]);
-}
-
-/// The raw rows of one leaf: row after row, in each row the values of all inputs.
-pub(crate) struct Edges<'a> {
+/// What is reduced, relative to which centre, and with which vectors.
+pub(crate) struct Reduction<'a, V> {
     pub(crate) kind: Kind,
-    pub(crate) channels: usize,
-    pub(crate) values: &'a [f32],
+    /// Subtracted from x before anything else, one value per channel of the batch; empty where nothing is subtracted.
+    pub(crate) centre: &'a [f32],
+    pub(crate) lanes: PhantomData<V>,
 }
 
-/// Computes the leaf that raw rows make.
-pub(crate) fn reduce_edges(edges: &Edges<'_>, out: &mut [f64]) {
-    let width = edges.channels;
-    let inputs = edges.kind.inputs();
-    let count = edges.values.len() / (width * inputs);
-    // Super-rows want the rows of each input adjacent.
-    let rows = edges.values.chunks_exact(width);
-    let separated: Vec<f32> =
-        (0..inputs).flat_map(|i| rows.clone().skip(i).step_by(inputs).flatten()).copied().collect();
-    let input = |i: usize| Rows { data: &separated[i * count * width..], stride: width, count, width, channels: width };
-    match edges.kind {
-        Kind::Moments => Moments::<Native>::new().rows([input(0)], 0, true, out),
-        Kind::Total => Total::<Native>::new().rows([input(0)], 0, true, out),
-        Kind::Deviations => Deviations::<Native>::from(&[]).rows([input(0)], 0, true, out),
-        Kind::Sums => BackwardReduce::<Native>::from(&[]).rows([input(0), input(1)], 0, true, out),
+impl<'a, V: Lanes> Reduction<'a, V> {
+    pub(crate) fn new(kind: Kind, centre: &'a [f32]) -> Self {
+        Self { kind, centre, lanes: PhantomData }
     }
-}
 
-/// Reduces all samples of a batch to the partial that begins with the global sample `first`.
-pub(crate) fn partial<const INPUTS: usize, R: Reduction<INPUTS>>(
-    reduction: &R,
-    layout: &Layout,
-    inputs: [&[f32]; INPUTS],
-    first: u64,
-) -> Result<Partial, KernelError> {
-    let (channels, length) = (layout.channels(), layout.length());
-    let kind = reduction.kind();
-    let centre = if kind.has_centre() { reduction.centre().unwrap_or_default() } else { &[] };
-    let mut partial = Partial::empty(kind, channels, length, first, centre);
-    partial.samples = layout.samples() as u64;
-    let Some(end) = first.checked_add(partial.samples) else {
-        return Err(KernelError::Shape { samples: layout.samples(), channels, length });
-    };
-    let leaf = leaf_samples(length);
-    let cuts = cuts(first, end, leaf as u64);
-    let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);
-    edge_rows(reduction, layout, inputs, 0..local(cuts.head_end), &mut partial.head);
-    edge_rows(reduction, layout, inputs, local(cuts.tail_begin)..layout.samples(), &mut partial.tail);
-    let mut walk = Walk::new(layout, inputs, 0..channels);
-    for index in cuts.head_end / leaf as u64..cuts.tail_begin / leaf as u64 {
-        let begin = local(index * leaf as u64);
-        walk.push_leaf(reduction, begin..begin + leaf, index, &mut partial.nodes);
+    /// The leaf whose planes, of `length` values each, belong to the channels from `first`: a row of `out` per value.
+    fn reduce_planes(&self, inputs: Inputs<&[f32]>, length: usize, first: usize, out: &mut [f64]) {
+        let centre = self.centre.get(first..).unwrap_or_default();
+        match self.kind {
+            Kind::Moments => moments::reduce_planes::<V>(inputs.x, length, out),
+            Kind::Total => torch_sums::total_of_planes::<V>(inputs.x, length, out),
+            Kind::Deviations => torch_sums::deviations_of_planes::<V>(inputs.x, centre, length, out),
+            Kind::Sums => backward_reduce::reduce_planes::<V>(inputs, centre, length, out),
+        }
     }
-    Ok(partial)
-}
 
-/// Reduces some channels of a whole batch; `forest` is scratch memory. Returns the values of the root.
-pub(crate) fn whole<'a, const INPUTS: usize, R: Reduction<INPUTS>>(
-    reduction: &R,
-    layout: &Layout,
-    inputs: [&[f32]; INPUTS],
-    channels: Range<usize>,
-    forest: &'a mut Forest,
-) -> &'a [f64] {
-    forest.restart(channels.len());
-    let leaf = leaf_samples(layout.length());
-    let mut walk = Walk::new(layout, inputs, channels);
-    for (index, begin) in (0..layout.samples()).step_by(leaf).enumerate() {
-        let samples = begin..(begin + leaf).min(layout.samples());
-        walk.push_leaf(reduction, samples, index as u64, forest);
+    /// The leaf whose rows have the channels from `first` as columns.
+    fn reduce_rows(&self, inputs: Inputs<Rows<'_>>, first: usize, out: &mut [f64]) {
+        let centre = self.centre.get(first..first + inputs.x.width);
+        match self.kind {
+            Kind::Moments => moments::reduce_rows::<V>(inputs.x, out),
+            Kind::Total => torch_sums::total_of_rows::<V>(inputs.x, out),
+            Kind::Deviations => torch_sums::deviations_of_rows::<V>(inputs.x, centre, out),
+            Kind::Sums => backward_reduce::reduce_rows::<V>(inputs, centre, out),
+        }
     }
-    forest.root().1
+
+    /// Computes the leaf that raw rows make. Their centre has been subtracted.
+    pub(crate) fn reduce_edges(kind: Kind, channels: usize, edges: &[f32], out: &mut [f64]) {
+        let inputs = kind.inputs();
+        let count = edges.len() / (channels * inputs);
+        // Super-rows want the rows of each input adjacent.
+        let mut separated = Vec::with_capacity(edges.len());
+        for input in 0..inputs {
+            for row in edges.chunks_exact(channels).skip(input).step_by(inputs) {
+                separated.extend_from_slice(row);
+            }
+        }
+        let (dy, x) = separated.split_at((inputs - 1) * count * channels);
+        let rows = |data| Rows { data, stride: channels, count, width: channels, channels };
+        let inputs = Inputs { dy: (!dy.is_empty()).then(|| rows(dy)), x: rows(x) };
+        Self::new(kind, &[]).reduce_rows(inputs, 0, out);
+    }
+
+    /// Reduces all samples of a batch to the partial that begins with the global sample `first`.
+    pub(crate) fn partial(&self, layout: &Layout, inputs: Inputs<&[f32]>, first: u64) -> Result<Partial, KernelError> {
+        let (channels, length) = (layout.channels(), layout.length());
+        let centre = if self.kind.has_centre() { self.centre } else { &[] };
+        let mut partial = Partial::empty(self.kind, channels, length, first, centre);
+        partial.samples = layout.samples() as u64;
+        let Some(end) = first.checked_add(partial.samples) else {
+            return Err(KernelError::Shape { samples: layout.samples(), channels, length });
+        };
+        let leaf = leaf_samples(length);
+        let cuts = cuts(first, end, leaf as u64);
+        let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);
+        self.push_edges(layout, inputs, 0..local(cuts.head_end), &mut partial.head);
+        self.push_edges(layout, inputs, local(cuts.tail_begin)..layout.samples(), &mut partial.tail);
+        let mut walk = Walk::new(self, layout, inputs, 0..channels);
+        for index in cuts.head_end / leaf as u64..cuts.tail_begin / leaf as u64 {
+            let begin = local(index * leaf as u64);
+            walk.push_leaf(begin..begin + leaf, index, &mut partial.nodes);
+        }
+        Ok(partial)
+    }
+
+    /// Reduces some channels of a whole batch. Returns the values of the root.
+    pub(crate) fn whole(&self, layout: &Layout, inputs: Inputs<&[f32]>, channels: Range<usize>) -> Vec<f64> {
+        let mut forest = Forest::new(self.kind, channels.len(), layout.length());
+        let leaf = leaf_samples(layout.length());
+        let mut walk = Walk::new(self, layout, inputs, channels);
+        for (index, begin) in (0..layout.samples()).step_by(leaf).enumerate() {
+            walk.push_leaf(begin..(begin + leaf).min(layout.samples()), index as u64, &mut forest);
+        }
+        forest.into_root().1
+    }
+
+    /// Appends the raw rows of some samples, the centre subtracted from x.
+    fn push_edges(&self, layout: &Layout, inputs: Inputs<&[f32]>, samples: Range<usize>, edges: &mut Vec<f32>) {
+        let (channels, length) = (layout.channels(), layout.length());
+        if samples.is_empty() {
+            return;
+        }
+        let rows: Vec<Vec<f32>> =
+            inputs.iter().map(|data| gather_rows(data, layout, samples.clone(), 0..channels)).collect();
+        for row in 0..samples.len() * length {
+            for (input, rows) in rows.iter().enumerate() {
+                let begin = edges.len();
+                edges.extend_from_slice(&rows[row * channels..][..channels]);
+                if input + 1 == self.kind.inputs() {
+                    for (x, centre) in edges[begin..].iter_mut().zip(self.centre) {
+                        *x -= centre;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A walk over the leaves of some channels.
-struct Walk<'a, const INPUTS: usize> {
+struct Walk<'a, V> {
+    reduction: &'a Reduction<'a, V>,
     layout: &'a Layout,
-    inputs: [&'a [f32]; INPUTS],
+    inputs: Inputs<&'a [f32]>,
     channels: Range<usize>,
-    /// Rows of a leaf that is gathered from several contiguous samples.
-    gathered: [Vec<f32>; INPUTS],
 }
 
-impl<'a, const INPUTS: usize> Walk<'a, INPUTS> {
-    fn new(layout: &'a Layout, inputs: [&'a [f32]; INPUTS], channels: Range<usize>) -> Self {
-        Self { layout, inputs, channels, gathered: [const { Vec::new() }; INPUTS] }
+impl<'a, V: Lanes> Walk<'a, V> {
+    fn new(
+        reduction: &'a Reduction<'a, V>,
+        layout: &'a Layout,
+        inputs: Inputs<&'a [f32]>,
+        channels: Range<usize>,
+    ) -> Self {
+        Self { reduction, layout, inputs, channels }
     }
 
-    fn push_leaf(
-        &mut self,
-        reduction: &impl Reduction<INPUTS>,
-        samples: Range<usize>,
-        index: u64,
-        forest: &mut Forest,
-    ) {
+    fn push_leaf(&mut self, samples: Range<usize>, index: u64, forest: &mut Forest) {
         let node = Node { level: 0, index, samples: samples.len() as u64 };
         let (all, length) = (self.layout.channels(), self.layout.length());
         let (first, width) = (self.channels.start, self.channels.len());
@@ -147,67 +174,21 @@ impl<'a, const INPUTS: usize> Walk<'a, INPUTS> {
         match self.layout.format() {
             Format::ChannelsLast => {
                 let begin = samples.start * length * all + first;
-                let rows =
-                    self.inputs.map(|data| Rows { data: &data[begin..], stride: all, count, width, channels: all });
-                forest.push(node, |slot| reduction.rows(rows, first, false, slot));
+                let rows = |data: &'a [f32]| Rows { data: &data[begin..], stride: all, count, width, channels: all };
+                let rows = self.inputs.map(rows);
+                forest.push(node, |slot| self.reduction.reduce_rows(rows, first, slot));
             }
             Format::Contiguous if leaf_samples(length) == 1 => {
                 let begin = (samples.start * all + first) * length;
                 let planes = self.inputs.map(|data| &data[begin..][..width * length]);
-                forest.push(node, |slot| reduction.planes(planes, length, first, slot));
+                forest.push(node, |slot| self.reduction.reduce_planes(planes, length, first, slot));
             }
             Format::Contiguous => {
-                for (rows, data) in self.gathered.iter_mut().zip(self.inputs) {
-                    rows.resize(count * width, 0.0);
-                    gather_rows(data, self.layout, samples.clone(), self.channels.clone(), rows);
-                }
-                let rows = core::array::from_fn(|i| Rows {
-                    data: &self.gathered[i],
-                    stride: width,
-                    count,
-                    width,
-                    channels: all,
-                });
-                forest.push(node, |slot| reduction.rows(rows, first, false, slot));
-            }
-        }
-    }
-}
-
-/// Copies planes of contiguous samples into rows: the transpose of each sample's (C, L).
-fn gather_rows(data: &[f32], layout: &Layout, samples: Range<usize>, channels: Range<usize>, rows: &mut [f32]) {
-    let (all, length) = (layout.channels(), layout.length());
-    let width = channels.len();
-    for (sample, rows) in samples.zip(rows.chunks_exact_mut(length * width)) {
-        let planes = &data[(sample * all + channels.start) * length..][..width * length];
-        for (channel, plane) in planes.chunks_exact(length).enumerate() {
-            for (row, value) in rows.chunks_exact_mut(width).zip(plane) {
-                row[channel] = *value;
-            }
-        }
-    }
-}
-
-/// Appends the raw rows of some samples, the centre subtracted from the last input.
-fn edge_rows<const INPUTS: usize>(
-    reduction: &impl Reduction<INPUTS>,
-    layout: &Layout,
-    inputs: [&[f32]; INPUTS],
-    samples: Range<usize>,
-    edges: &mut Vec<f32>,
-) {
-    let (channels, length) = (layout.channels(), layout.length());
-    let at = |sample: usize, channel: usize, position: usize| match layout.format() {
-        Format::Contiguous => (sample * channels + channel) * length + position,
-        Format::ChannelsLast => (sample * length + position) * channels + channel,
-    };
-    for sample in samples {
-        for position in 0..length {
-            for (i, input) in inputs.iter().enumerate() {
-                let centre = if i + 1 == INPUTS { reduction.centre() } else { None };
-                edges.extend((0..channels).map(|channel| {
-                    input[at(sample, channel, position)] - centre.map_or(0.0, |centre| centre[channel])
-                }));
+                let gather = |data| gather_rows(data, self.layout, samples.clone(), self.channels.clone());
+                let gathered = self.inputs.map(gather);
+                let rows = |data| Rows { data, stride: width, count, width, channels: all };
+                let rows = Inputs { dy: gathered.dy.as_deref().map(rows), x: rows(&gathered.x) };
+                forest.push(node, |slot| self.reduction.reduce_rows(rows, first, slot));
             }
         }
     }

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::layout::{Format, Layout, leaf_samples};
-use crate::super_rows::WIDE;
+use crate::rows::WIDE;
 
 /// Values that should stay cached between the passes: half of a usual second-level cache.
 const TILE_VALUES: usize = 128 * 1024 / 4 * 2;

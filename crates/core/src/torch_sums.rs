@@ -1,35 +1,13 @@
 //! Σx and Σ(x − m)² in f64 as PyTorch's CPU kernel forms them: the two rounds of `torch` numerics.
 
-use core::marker::PhantomData;
-
-use crate::column_sums::{Terms, pairwise_wide, sums_of_rows};
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
 use crate::partial::{Merged, Partial};
-use crate::reduce::{self, Reduction, Rows};
-use crate::simd::{Doubles, Lanes, Native};
-
-/// The reduction to Σx.
-pub(crate) struct Total<V>(PhantomData<V>);
-
-impl<V> Total<V> {
-    pub(crate) fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-/// The reduction to Σ f32(f32(x − m)²). Both roundings matter for equality with PyTorch.
-pub(crate) struct Deviations<'a, V> {
-    centre: &'a [f32],
-    lanes: PhantomData<V>,
-}
-
-impl<'a, V> Deviations<'a, V> {
-    pub(crate) fn from(centre: &'a [f32]) -> Self {
-        Self { centre, lanes: PhantomData }
-    }
-}
+use crate::reduce::{Inputs, Reduction};
+use crate::rows::Rows;
+use crate::simd::{Lanes, Native};
+use crate::sums::{Terms, sums_of_plane, sums_of_rows};
 
 /// Partial Σx of a shard whose first sample has the global number `first_sample`.
 ///
@@ -37,7 +15,7 @@ impl<'a, V> Deviations<'a, V> {
 /// If `x` is not as long as the layout says.
 pub fn total(x: &[f32], layout: &Layout, first_sample: u64) -> Result<Partial, KernelError> {
     layout.expect_tensor("x", x)?;
-    reduce::partial(&Total::<Native>::new(), layout, [x], first_sample)
+    Reduction::<Native>::new(Kind::Total, &[]).partial(layout, Inputs::of(x), first_sample)
 }
 
 /// Partial Σ(x − m)² of a shard; `centre` is m, from [`centre_of`] the merged totals of the whole batch.
@@ -47,7 +25,7 @@ pub fn total(x: &[f32], layout: &Layout, first_sample: u64) -> Result<Partial, K
 pub fn deviations(x: &[f32], centre: &[f32], layout: &Layout, first_sample: u64) -> Result<Partial, KernelError> {
     layout.expect_tensor("x", x)?;
     expect_length("centre", centre.len(), layout.channels())?;
-    reduce::partial(&Deviations::<Native>::from(centre), layout, [x], first_sample)
+    Reduction::<Native>::new(Kind::Deviations, centre).partial(layout, Inputs::of(x), first_sample)
 }
 
 /// m = f32(Σx / n) per channel; 0 for an empty batch.
@@ -101,61 +79,26 @@ impl Terms<1, 1> for Deviation {
     }
 }
 
-impl<V: Lanes> Reduction<1> for Total<V> {
-    fn kind(&self) -> Kind {
-        Kind::Total
-    }
-
-    fn centre(&self) -> Option<&[f32]> {
-        None
-    }
-
-    fn planes(&self, [x]: [&[f32]; 1], length: usize, _first_channel: usize, out: &mut [f64]) {
-        for (plane, sum) in x.chunks_exact(length).zip(out) {
-            *sum = sum_of_plane::<V, Value>(plane, 0.0);
-        }
-    }
-
-    fn rows(&self, x: [Rows<'_>; 1], _first_channel: usize, _centred: bool, out: &mut [f64]) {
-        sums_of_rows::<V, Value, 1, 1>(x, None, out);
+/// Σx of planes of `length` values.
+pub(crate) fn total_of_planes<V: Lanes>(x: &[f32], length: usize, out: &mut [f64]) {
+    for (plane, sum) in x.chunks_exact(length).zip(out) {
+        [*sum] = sums_of_plane::<V, Value, 1, 1>([plane], 0.0);
     }
 }
 
-impl<V: Lanes> Reduction<1> for Deviations<'_, V> {
-    fn kind(&self) -> Kind {
-        Kind::Deviations
-    }
+/// Σx of each column of rows.
+pub(crate) fn total_of_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
+    sums_of_rows::<V, Value, 1, 1>([x], None, out);
+}
 
-    fn centre(&self) -> Option<&[f32]> {
-        Some(self.centre)
-    }
-
-    fn planes(&self, [x]: [&[f32]; 1], length: usize, first_channel: usize, out: &mut [f64]) {
-        for ((plane, m), sum) in x.chunks_exact(length).zip(&self.centre[first_channel..]).zip(out) {
-            *sum = sum_of_plane::<V, Deviation>(plane, *m);
-        }
-    }
-
-    fn rows(&self, x: [Rows<'_>; 1], first_channel: usize, centred: bool, out: &mut [f64]) {
-        let centre = if centred { None } else { Some(&self.centre[first_channel..][..x[0].width]) };
-        sums_of_rows::<V, Deviation, 1, 1>(x, centre, out);
+/// Σ(x − m)² of planes of `length` values; `centre` begins with the m of the first.
+pub(crate) fn deviations_of_planes<V: Lanes>(x: &[f32], centre: &[f32], length: usize, out: &mut [f64]) {
+    for ((plane, m), sum) in x.chunks_exact(length).zip(centre).zip(out) {
+        [*sum] = sums_of_plane::<V, Deviation, 1, 1>([plane], *m);
     }
 }
 
-/// The sum of the terms of a plane in f64, 32 at a time.
-#[inline(always)]
-fn sum_of_plane<V: Lanes, T: Terms<1, 1>>(plane: &[f32], centre: f32) -> f64 {
-    let (vectors, tail) = plane.as_chunks::<4>();
-    let (groups, rest) = vectors.as_chunks::<8>();
-    let m = V::splat(centre);
-    let [mut low, mut high] = [V::Doubles::zero(); 2];
-    for group in groups {
-        let sums = pairwise_wide(group.each_ref().map(|x| T::of_vectors([V::load(x)], m)[0]));
-        (low, high) = (low + sums[0], high + sums[1]);
-    }
-    for x in rest {
-        let terms = T::of_vectors([V::load(x)], m)[0].widen();
-        (low, high) = (low + terms[0], high + terms[1]);
-    }
-    tail.iter().fold((low + high).sum(), |sum, x| sum + f64::from(T::of_scalars([*x], centre)[0]))
+/// Σ(x − m)² of each column of rows.
+pub(crate) fn deviations_of_rows<V: Lanes>(x: Rows<'_>, centre: Option<&[f32]>, out: &mut [f64]) {
+    sums_of_rows::<V, Deviation, 1, 1>([x], centre, out);
 }

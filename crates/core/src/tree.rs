@@ -32,13 +32,6 @@ impl Forest {
         Self { kind, width, length, nodes: Vec::new(), values: Vec::new() }
     }
 
-    /// Forgets all nodes but keeps the memory.
-    pub(crate) fn restart(&mut self, width: usize) {
-        self.width = width;
-        self.nodes.clear();
-        self.values.clear();
-    }
-
     pub(crate) fn values(&self) -> &[f64] {
         &self.values
     }
@@ -71,14 +64,12 @@ impl Forest {
 
     /// Merges everything, from the right: a node without a right sibling is lifted unchanged to the level of its left
     /// neighbour. Returns the number of samples and the values of the root, all 0 for an empty forest.
-    pub(crate) fn root(&mut self) -> (u64, &[f64]) {
+    pub(crate) fn into_root(mut self) -> (u64, Vec<f64>) {
         while self.nodes.len() > 1 {
             self.merge_last_two();
         }
-        if self.nodes.is_empty() {
-            self.values.resize(self.stride(), 0.0);
-        }
-        (self.nodes.first().map_or(0, |node| node.samples), &self.values)
+        self.values.resize(self.stride(), 0.0);
+        (self.nodes.first().map_or(0, |node| node.samples), self.values)
     }
 
     fn merge_last_two(&mut self) {

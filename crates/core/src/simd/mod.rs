@@ -48,12 +48,6 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
         self.store(&mut values);
         values
     }
-
-    /// (lane 0 + lane 1) + (lane 2 + lane 3).
-    fn sum(self) -> f32 {
-        let [a, b, c, d] = self.to_array();
-        (a + b) + (c + d)
-    }
 }
 
 /// Two f64, with the same promise.
@@ -61,6 +55,8 @@ pub(crate) trait Doubles: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<O
     fn splat(value: f64) -> Self;
     fn load(values: &[f64; 2]) -> Self;
     fn store(self, values: &mut [f64; 2]);
+    /// Whether both are at most what stands beside them; not where one is NaN.
+    fn all_at_most(self, other: Self) -> bool;
     /// Whether one of four values is half-way between two f32 of normal size, so that rounding it to f32 may round what
     /// had been rounded before (see `fma.rs`).
     fn any_half_way(low: Self, high: Self) -> bool;
@@ -89,11 +85,15 @@ mod tests {
         let [products, sums] = [[wide[0][0] * wide[1][0], wide[0][1] * wide[1][1]], [wide[0][0] + wide[1][0]; 2]];
         let narrowed = V::narrow(products[0], products[1] - sums[0]).to_array();
         let doubles = [products[0].sum(), products[1].sum(), sums[0].sum(), V::Doubles::splat(2.0).sum()];
-        let half_way = V::Doubles::any_half_way(products[0], products[1]);
-        let singles = singles.into_iter().flatten().chain(narrowed).chain([x.sum()]);
+        let truths = [
+            V::Doubles::any_half_way(products[0], products[1]),
+            products[0].all_at_most(products[1]),
+            products[0].all_at_most(products[0]),
+        ];
+        let singles = singles.into_iter().flatten().chain(narrowed);
         let bits = |value: f32| if value.is_nan() { 0 } else { u64::from(value.to_bits()) };
         let doubles = doubles.map(|value| if value.is_nan() { 0 } else { value.to_bits() });
-        singles.map(bits).chain(doubles).chain([u64::from(half_way)]).collect()
+        singles.map(bits).chain(doubles).chain(truths.map(u64::from)).collect()
     }
 
     proptest! {

@@ -67,6 +67,10 @@ impl Doubles for ScalarDoubles {
         *values = self.0;
     }
 
+    fn all_at_most(self, other: Self) -> bool {
+        self.0[0] <= other.0[0] && self.0[1] <= other.0[1]
+    }
+
     fn any_half_way(low: Self, high: Self) -> bool {
         low.0.into_iter().chain(high.0).any(is_half_way)
     }

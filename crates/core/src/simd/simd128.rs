@@ -3,9 +3,9 @@
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_demote_f64x2_zero, f32x4_mul, f32x4_splat, f32x4_sub, f64x2_add, f64x2_mul,
-    f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_eq, i32x4_shuffle, i64x2_shuffle, u32x4_splat, v128,
-    v128_and, v128_any_true, v128_load, v128_store,
+    f32x4_add, f32x4_demote_f64x2_zero, f32x4_mul, f32x4_splat, f32x4_sub, f64x2_add, f64x2_le, f64x2_mul,
+    f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_eq, i32x4_shuffle, i64x2_all_true, i64x2_shuffle,
+    u32x4_splat, v128, v128_and, v128_any_true, v128_load, v128_store,
 };
 use core::ops::{Add, Mul, Sub};
 
@@ -83,6 +83,11 @@ impl Doubles for Simd128Doubles {
     fn store(self, values: &mut [f64; 2]) {
         // SAFETY: as above.
         unsafe { v128_store(values.as_mut_ptr().cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn all_at_most(self, other: Self) -> bool {
+        i64x2_all_true(f64x2_le(self.0, other.0))
     }
 
     #[inline(always)]

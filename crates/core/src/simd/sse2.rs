@@ -4,9 +4,9 @@
 
 use core::arch::x86_64::{
     __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_si128, _mm_castpd_ps, _mm_castps_si128, _mm_cmpeq_epi32,
-    _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps, _mm_movemask_epi8,
-    _mm_mul_pd, _mm_mul_ps, _mm_set1_epi32, _mm_set1_pd, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps,
-    _mm_sub_pd, _mm_sub_ps,
+    _mm_cmple_pd, _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps,
+    _mm_movemask_epi8, _mm_movemask_pd, _mm_mul_pd, _mm_mul_ps, _mm_set1_epi32, _mm_set1_pd, _mm_set1_ps,
+    _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
 };
 use core::ops::{Add, Mul, Sub};
 
@@ -82,6 +82,11 @@ impl Doubles for Sse2Doubles {
     #[inline(always)]
     fn store(self, values: &mut [f64; 2]) {
         unsafe { _mm_storeu_pd(values.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn all_at_most(self, other: Self) -> bool {
+        unsafe { _mm_movemask_pd(_mm_cmple_pd(self.0, other.0)) == 0b11 }
     }
 
     #[inline(always)]

@@ -1,0 +1,79 @@
+//! Rows of any width as rows of whole vectors.
+//!
+//! A row whose width is not a multiple of four is laid together with the rows that follow until it is: with 3 channels
+//! four rows make one super-row of 12 columns, of which the columns 1, 4, 7, 10 belong to channel 1. What is reduced per
+//! column is then folded to channels, and the few rows that do not fill a super-row are reduced by themselves.
+
+use core::ops::Range;
+
+use crate::layout::{Format, Layout};
+
+/// Columns from which a row is long enough for a loop over its vectors.
+pub(crate) const WIDE: usize = 64;
+
+/// Rows of `width` values, each `stride` after the one before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+    pub(crate) width: usize,
+    /// C of the batch, whether or not all are in these rows.
+    pub(crate) channels: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn row(&self, index: usize) -> &'a [f32] {
+        &self.data[index * self.stride..][..self.width]
+    }
+
+    /// The vectors of row `index` in the columns from `first` of a strip of `width`.
+    #[inline(always)]
+    pub(crate) fn vectors(&self, index: usize, first: usize, width: usize) -> &'a [[f32; 4]] {
+        self.data[index * self.stride + first..][..width].as_chunks().0
+    }
+
+    /// The super-rows, whose width is a multiple of four, and the rows left over. Rows of some of the channels must be wide
+    /// enough by themselves.
+    pub(crate) fn super_rows(&self) -> (Self, Self) {
+        let factor = rows_per_super_row(self.channels, self.count);
+        if factor == 1 {
+            return (*self, Self { count: 0, ..*self });
+        }
+        let count = self.count / factor;
+        let width = self.width * factor;
+        let rest = Self { data: &self.data[count * width..], count: self.count % factor, ..*self };
+        (Self { data: self.data, stride: width, count, width, channels: self.channels }, rest)
+    }
+}
+
+/// Of how many rows a super-row consists, of `count` rows that have all channels. A function of these two numbers alone,
+/// since the order of the arithmetic follows from it.
+pub(crate) fn rows_per_super_row(channels: usize, count: usize) -> usize {
+    let mut rows = 4 >> channels.trailing_zeros().min(2);
+    while 2 * rows * channels <= WIDE && rows * WIDE <= count {
+        rows *= 2;
+    }
+    rows
+}
+
+/// Copies some samples and channels into adjacent rows.
+pub(crate) fn gather_rows(data: &[f32], layout: &Layout, samples: Range<usize>, channels: Range<usize>) -> Vec<f32> {
+    let (all, length, width) = (layout.channels(), layout.length(), channels.len());
+    let mut rows = vec![0.0; samples.len() * length * width];
+    for (sample, rows) in samples.zip(rows.chunks_exact_mut(length * width)) {
+        let sample = &data[sample * all * length..][..all * length];
+        for (position, row) in rows.chunks_exact_mut(width).enumerate() {
+            match layout.format() {
+                Format::ChannelsLast => row.copy_from_slice(&sample[position * all..][channels.clone()]),
+                Format::Contiguous => {
+                    let planes = sample[channels.start * length..].chunks_exact(length);
+                    for (value, plane) in row.iter_mut().zip(planes) {
+                        *value = plane[position];
+                    }
+                }
+            }
+        }
+    }
+    rows
+}

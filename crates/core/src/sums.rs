@@ -1,0 +1,255 @@
+//! Sums of planes and of rows: the loops below all statistics.
+//!
+//! Terms are f32. Those of a plane are added in pairs, eight at a time, before they go to an accumulator, so that little is
+//! lost beside a large value. f32 accumulators take at most 64 sums and are then added to f64; for `torch` numerics all is
+//! added in f64.
+
+use core::ops::Range;
+
+use crate::elementwise::Arithmetic;
+use crate::rows::Rows;
+use crate::simd::{Doubles, Lanes};
+
+/// What is summed: `SUMS` functions of the `INPUTS` elements at one place and their centre.
+pub(crate) trait Terms<const INPUTS: usize, const SUMS: usize> {
+    /// Whether the f32 terms are added in f64.
+    const IN_F64: bool = false;
+
+    fn of_vectors<V: Lanes>(inputs: [V; INPUTS], centre: V) -> [V; SUMS];
+
+    fn of_scalars(inputs: [f32; INPUTS], centre: f32) -> [f32; SUMS];
+}
+
+/// Vectors of a plane that go to the same f32 accumulators, of which there are two.
+const PLANE_BLOCK: usize = 256;
+/// Rows that go to the same f32 accumulators.
+const ROWS_BLOCK: usize = 64;
+/// Rows that are added before they go to an accumulator, if they are narrow.
+const NARROW_GROUP: usize = 4;
+/// Columns up to which rows are narrow. Wider ones are read one after the other: hardware does not fetch ahead for rows that
+/// are read by turns and lie 512 bytes or more apart, and from main memory that takes three times as long.
+const NARROW: usize = 64;
+/// Columns that are reduced together: their accumulators stay in the first-level cache.
+const STRIP: usize = 2048;
+
+/// Sums over a plane.
+pub(crate) fn sums_of_plane<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const SUMS: usize>(
+    inputs: [&[f32]; INPUTS],
+    centre: f32,
+) -> [f64; SUMS] {
+    let length = inputs[0].len();
+    let vectors = inputs.map(|input| &input.as_chunks::<4>().0[..length / 4]);
+    let mut sums = [[V::Doubles::zero(); 2]; SUMS];
+    for begin in (0..length / 4).step_by(PLANE_BLOCK) {
+        let block = vectors.map(|vectors| &vectors[begin..(begin + PLANE_BLOCK).min(length / 4)]);
+        add_block::<V, T, INPUTS, SUMS>(block, V::splat(centre), &mut sums);
+    }
+    let mut sums = sums.map(|[low, high]| (low + high).sum());
+    for i in length / 4 * 4..length {
+        add_scalars(&mut sums, T::of_scalars(inputs.map(|input| input[i]), centre));
+    }
+    sums
+}
+
+#[inline(always)]
+fn add_block<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const SUMS: usize>(
+    inputs: [&[[f32; 4]]; INPUTS],
+    centre: V,
+    sums: &mut [[V::Doubles; 2]; SUMS],
+) {
+    let parts = inputs.map(|input| input.as_chunks::<8>());
+    let [mut even, mut odd] = [[V::zero(); SUMS]; 2];
+    for i in 0..parts[0].0.len() {
+        let groups = parts.map(|(groups, _)| &groups[i]);
+        let terms: [[V; SUMS]; 8] =
+            core::array::from_fn(|j| T::of_vectors(groups.map(|group| V::load(&group[j])), centre));
+        if T::IN_F64 {
+            *sums = core::array::from_fn(|sum| add_wide::<V>(sums[sum], pairwise_wide(terms.map(|terms| terms[sum]))));
+        } else {
+            (even, odd) = (odd, core::array::from_fn(|sum| even[sum] + pairwise(terms.map(|terms| terms[sum]))));
+        }
+    }
+    for i in 0..parts[0].1.len() {
+        let terms = T::of_vectors(parts.map(|(_, rest)| V::load(&rest[i])), centre);
+        if T::IN_F64 {
+            *sums = core::array::from_fn(|sum| add_wide::<V>(sums[sum], terms[sum].widen()));
+        } else {
+            even = core::array::from_fn(|sum| even[sum] + terms[sum]);
+        }
+    }
+    if !T::IN_F64 {
+        *sums = core::array::from_fn(|sum| add_wide::<V>(sums[sum], (even[sum] + odd[sum]).widen()));
+    }
+}
+
+/// Sums over rows of equal shape, per channel: one row of `out` per sum. `centre` has a value per channel of the rows; absent
+/// it is 0.
+pub(crate) fn sums_of_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const SUMS: usize>(
+    inputs: [Rows<'_>; INPUTS],
+    centre: Option<&[f32]>,
+    out: &mut [f64],
+) {
+    let width = inputs[0].width;
+    let parts = inputs.map(|rows| rows.super_rows());
+    let super_rows = parts.map(|(super_rows, _)| super_rows);
+    let columns = super_rows[0].width;
+    if columns == width {
+        sums_of_columns::<V, T, INPUTS, SUMS>(super_rows, centre, out);
+        return;
+    }
+    let repeated = centre.map(|centre| centre.repeat(columns / width));
+    let mut of_columns = vec![0.0; SUMS * columns];
+    sums_of_columns::<V, T, INPUTS, SUMS>(super_rows, repeated.as_deref(), &mut of_columns);
+    out.fill(0.0);
+    for (sums, of_columns) in out.chunks_exact_mut(width).zip(of_columns.chunks_exact(columns)) {
+        for part in of_columns.chunks_exact(width) {
+            for (sum, of_column) in sums.iter_mut().zip(part) {
+                *sum += of_column;
+            }
+        }
+    }
+    let rest = parts.map(|(_, rest)| rest);
+    for row in 0..rest[0].count {
+        for channel in 0..width {
+            let values = rest.map(|rows| rows.row(row)[channel]);
+            let terms = T::of_scalars(values, centre.map_or(0.0, |centre| centre[channel]));
+            for (sum, term) in terms.into_iter().enumerate() {
+                out[sum * width + channel] += f64::from(term);
+            }
+        }
+    }
+}
+
+fn sums_of_columns<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const SUMS: usize>(
+    inputs: [Rows<'_>; INPUTS],
+    centre: Option<&[f32]>,
+    out: &mut [f64],
+) {
+    let all = inputs[0].width;
+    let mut scratch = vec![0.0; (SUMS + 1) * STRIP.min(all)];
+    let (zeros, in_f32) = scratch.split_at_mut(STRIP.min(all));
+    out.fill(0.0);
+    for first in (0..all).step_by(STRIP) {
+        let width = STRIP.min(all - first);
+        let centre = centre.map_or(&zeros[..width], |centre| &centre[first..first + width]);
+        let strip = Strip { inputs, first, width, zeros, centre };
+        for begin in (0..inputs[0].count).step_by(ROWS_BLOCK) {
+            in_f32.fill(0.0);
+            let mut in_f32 = in_f32.chunks_exact_mut(STRIP.min(all));
+            let mut out = out.chunks_exact_mut(all);
+            let accumulators = core::array::from_fn(|_| {
+                let sums = out.next().unwrap_or_default();
+                let in_f32 = in_f32.next().unwrap_or_default();
+                Accumulators { sums: sums[first..][..width].as_chunks_mut().0, in_f32: in_f32.as_chunks_mut().0 }
+            });
+            let rows = begin..(begin + ROWS_BLOCK).min(inputs[0].count);
+            if all <= NARROW {
+                strip.add_rows::<V, T, SUMS, NARROW_GROUP>(rows, accumulators);
+            } else {
+                strip.add_rows::<V, T, SUMS, 1>(rows, accumulators);
+            }
+        }
+    }
+}
+
+/// Where the terms of one sum go, column by column.
+struct Accumulators<'a> {
+    sums: &'a mut [[f64; 4]],
+    /// Begins with zeros, and is added to `sums` in the end.
+    in_f32: &'a mut [[f32; 4]],
+}
+
+/// Some columns of all rows.
+struct Strip<'a, const INPUTS: usize> {
+    inputs: [Rows<'a>; INPUTS],
+    first: usize,
+    width: usize,
+    zeros: &'a [f32],
+    centre: &'a [f32],
+}
+
+impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
+    /// A row of each input; after the last row, values whose terms are 0.
+    #[inline(always)]
+    fn row(&self, row: usize, end: usize) -> [&'a [[f32; 4]]; INPUTS] {
+        core::array::from_fn(|k| match (row < end, k + 1 == INPUTS) {
+            (true, _) => self.inputs[k].vectors(row, self.first, self.width),
+            (false, true) => self.centre.as_chunks().0,
+            (false, false) => self.zeros.as_chunks().0,
+        })
+    }
+
+    #[inline(always)]
+    fn add_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize, const GROUP: usize>(
+        &self,
+        rows: Range<usize>,
+        accumulators: [Accumulators<'_>; SUMS],
+    ) {
+        let count = self.width / 4;
+        let centre = &self.centre.as_chunks().0[..count];
+        let mut accumulators =
+            accumulators.map(|Accumulators { sums, in_f32 }| (&mut sums[..count], &mut in_f32[..count]));
+        for row in rows.clone().step_by(GROUP) {
+            let group: [_; GROUP] = core::array::from_fn(|i| self.row(row + i, rows.end).map(|input| &input[..count]));
+            for i in 0..count {
+                let centre = V::load(&centre[i]);
+                let terms = group.map(|inputs| T::of_vectors(inputs.map(|input| V::load(&input[i])), centre));
+                for (sum, (sums, in_f32)) in accumulators.iter_mut().enumerate() {
+                    let terms = terms.map(|terms| terms[sum]);
+                    if T::IN_F64 {
+                        let terms = terms.map(V::widen);
+                        add_to::<V>(&mut sums[i], core::array::from_fn(|half| of_rows(terms.map(|term| term[half]))));
+                    } else {
+                        (V::load(&in_f32[i]) + of_rows(terms)).store(&mut in_f32[i]);
+                    }
+                }
+            }
+        }
+        if !T::IN_F64 {
+            for (sums, in_f32) in accumulators {
+                for (sum, in_f32) in sums.iter_mut().zip(in_f32) {
+                    add_to::<V>(sum, V::load(in_f32).widen());
+                }
+            }
+        }
+    }
+}
+
+/// The sum of a group of rows, in pairs where there are four.
+#[inline(always)]
+fn of_rows<T: Arithmetic, const GROUP: usize>(terms: [T; GROUP]) -> T {
+    if let [a, b, c, d] = terms[..] { (a + b) + (c + d) } else { terms[0] }
+}
+
+/// The sum of eight vectors, in pairs.
+#[inline(always)]
+fn pairwise<V: Lanes>([a, b, c, d, e, f, g, h]: [V; 8]) -> V {
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+/// The same in f64.
+#[inline(always)]
+fn pairwise_wide<V: Lanes>(terms: [V; 8]) -> [V::Doubles; 2] {
+    let [a, b, c, d, e, f, g, h] = terms.map(V::widen);
+    core::array::from_fn(|i| ((a[i] + b[i]) + (c[i] + d[i])) + ((e[i] + f[i]) + (g[i] + h[i])))
+}
+
+#[inline(always)]
+fn add_wide<V: Lanes>(sum: [V::Doubles; 2], terms: [V::Doubles; 2]) -> [V::Doubles; 2] {
+    [sum[0] + terms[0], sum[1] + terms[1]]
+}
+
+#[inline(always)]
+fn add_to<V: Lanes>(sums: &mut [f64; 4], [low, high]: [V::Doubles; 2]) {
+    if let ([first, second], []) = sums.as_chunks_mut() {
+        (V::Doubles::load(first) + low).store(first);
+        (V::Doubles::load(second) + high).store(second);
+    }
+}
+
+#[inline(always)]
+fn add_scalars<const SUMS: usize>(sums: &mut [f64; SUMS], terms: [f32; SUMS]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += f64::from(term);
+    }
+}
