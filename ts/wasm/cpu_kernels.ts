@@ -5,7 +5,8 @@
 
 import { NotInitializedError, OutOfMemoryError, PartialError } from '../errors.ts';
 import { createGlue, type bindings } from './generated/cpu_glue.js';
-import { deflatedWasmBase64 } from './generated/cpu_module.js';
+import { wasmLzmaBase64 } from './generated/cpu_module.js';
+import { decompressLzma } from './lzma.ts';
 
 /** The kernels by name; see `crates/wasm-cpu`. */
 export type CpuKernels = bindings.CpuKernels;
@@ -21,17 +22,15 @@ let compiled: WebAssembly.Module | null = null;
 
 /** Compiles the module; idempotent. A failure is not remembered, so that the next call tries again. */
 export function compileCpuKernels(): Promise<void> {
-  compiling ??= inflate(decodeBase64(deflatedWasmBase64))
-    .then((bytes) => WebAssembly.compile(bytes))
-    .then(
-      (module) => {
-        compiled = module;
-      },
-      (error: unknown) => {
-        compiling = null;
-        throw error;
-      },
-    );
+  compiling ??= WebAssembly.compile(decompressLzma(decodeBase64(wasmLzmaBase64))).then(
+    (module) => {
+      compiled = module;
+    },
+    (error: unknown) => {
+      compiling = null;
+      throw error;
+    },
+  );
   return compiling;
 }
 
@@ -86,13 +85,4 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
     bytes[i] = binary.charCodeAt(i);
   }
   return bytes;
-}
-
-/**
- * `DecompressionStream` asks for Node 18, Chrome 103, Firefox 113 or Safari 16.4; Safari got the SIMD of the kernels in that same
- * release.
- */
-function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> {
-  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
-  return new Response(inflated).arrayBuffer();
 }
