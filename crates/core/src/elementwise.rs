@@ -4,11 +4,14 @@
 //! parameters repeated, so that the inner loop is long and whole vectors are used. Unlike in reductions nothing that is
 //! done here can change a result.
 
+use core::marker::PhantomData;
 use core::ops::{Add, Mul, Range, Sub};
 
 use crate::layout::{Format, Layout};
-use crate::rows::WIDE;
 use crate::simd::Lanes;
+
+/// Columns that make a loop long beside the call that it needs.
+const COLUMNS_AT_ONCE: usize = 256;
 
 /// What vectors and single values have in common.
 pub(crate) trait Arithmetic: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
@@ -51,8 +54,9 @@ struct Run<'a> {
 /// The loops of one function, made for vectors of one type, in place or not.
 struct Loops {
     plane: fn(Run<'_>, &Parameters),
-    /// Each parameter has a value per column, and then begins again.
-    row: fn(Run<'_>, Parameters<&[f32]>, bool),
+    /// Two rows at a time, so that their parameters are read once. Each has a value per column.
+    rows: fn([Run<'_>; 2], Parameters<&[f32]>),
+    scalars: fn(&mut Run<'_>, usize, Parameters<&[f32]>),
     fits_vectors: fn(&Parameters) -> bool,
 }
 
@@ -63,19 +67,36 @@ pub(crate) fn map_channels<V: Lanes, E: Element>(
     channels: Range<usize>,
     parameters: &[Parameters],
 ) {
-    let fits_vectors = E::fits_vectors;
-    let loops = if tensors.first.is_none() {
-        Loops { plane: plane::<V, E, true>, row: row::<V, E, true>, fits_vectors }
-    } else {
-        Loops { plane: plane::<V, E, false>, row: row::<V, E, false>, fits_vectors }
-    };
+    let loops = if tensors.first.is_none() { Loops::of::<V, E, true>() } else { Loops::of::<V, E, false>() };
     match layout.format() {
         Format::Contiguous => walk_planes(&loops, tensors, layout, channels, parameters),
         Format::ChannelsLast => walk_rows(&loops, tensors, layout, channels, parameters),
     }
 }
 
-impl Tensors<'_> {
+impl Loops {
+    fn of<V: Lanes, E: Element, const IN_PLACE: bool>() -> Self {
+        Self {
+            plane: plane::<V, E, IN_PLACE>,
+            rows: rows::<V, E, IN_PLACE>,
+            scalars: scalars::<E, IN_PLACE>,
+            fits_vectors: E::fits_vectors,
+        }
+    }
+}
+
+impl<'a> Tensors<'a> {
+    /// The elements before and from `middle` on.
+    fn split(self, middle: usize) -> [Self; 2] {
+        let (out, later_out) = self.out.split_at_mut(middle);
+        let (x, later_x) = self.x.split_at(middle.min(self.x.len()));
+        let halves = self.first.map(|first| first.split_at(middle));
+        [
+            Tensors { first: halves.map(|halves| halves.0), x, out },
+            Tensors { first: halves.map(|halves| halves.1), x: later_x, out: later_out },
+        ]
+    }
+
     fn run(&mut self, range: Range<usize>) -> Run<'_> {
         Run {
             first: self.first.map_or(&[], |first| &first[range.clone()]),
@@ -102,74 +123,104 @@ fn walk_planes(
     }
 }
 
-fn walk_rows(
-    loops: &Loops,
-    mut tensors: Tensors<'_>,
-    layout: &Layout,
-    channels: Range<usize>,
-    parameters: &[Parameters],
-) {
+fn walk_rows(loops: &Loops, tensors: Tensors<'_>, layout: &Layout, channels: Range<usize>, parameters: &[Parameters]) {
     let (all, width) = (layout.channels(), channels.len());
-    let rows = if width == all { rows_at_once(all) } else { 1 };
+    let at_once = if width == all { rows_at_once(all) } else { 1 };
     let columns: Parameters<Vec<f32>> = core::array::from_fn(|p| {
-        let mut columns = Vec::with_capacity(rows * width);
-        for _ in 0..rows {
+        let mut columns = Vec::with_capacity(at_once * width);
+        for _ in 0..at_once {
             columns.extend(parameters.iter().map(|of_channel| of_channel[p]));
         }
         columns
     });
-    let fits_vectors = parameters.iter().all(loops.fits_vectors);
+    let columns = columns.each_ref().map(Vec::as_slice);
     let count = layout.samples() * layout.length();
-    for row in (0..count).step_by(rows) {
+    let fits_vectors = parameters.iter().all(loops.fits_vectors) && (at_once * width).is_multiple_of(4);
+    let in_pairs = if fits_vectors { count / at_once / 2 * at_once } else { 0 };
+    // A pair is a row of the first half and one of the second: hardware fetches ahead along each.
+    let [first_half, rest] = tensors.split(in_pairs * all);
+    let [second_half, mut rest] = rest.split(in_pairs * all);
+    let mut halves = [first_half, second_half];
+    for row in (0..in_pairs).step_by(at_once) {
         let begin = row * all + channels.start;
-        let run = tensors.run(begin..begin + width * rows.min(count - row));
-        (loops.row)(run, columns.each_ref().map(Vec::as_slice), fits_vectors);
+        (loops.rows)(halves.each_mut().map(|half| half.run(begin..begin + at_once * width)), columns);
+    }
+    for row in 0..count - 2 * in_pairs {
+        let begin = row * all + channels.start;
+        (loops.scalars)(&mut rest.run(begin..begin + width), 0, columns);
     }
 }
 
 /// Rows of `width` that make whole vectors and a loop of some length.
 fn rows_at_once(width: usize) -> usize {
     let whole_vectors = 4 >> width.trailing_zeros().min(2);
-    whole_vectors * WIDE.div_ceil(width * whole_vectors)
+    whole_vectors * (COLUMNS_AT_ONCE / (width * whole_vectors)).max(1)
 }
 
 fn plane<V: Lanes, E: Element, const IN_PLACE: bool>(mut run: Run<'_>, parameters: &Parameters) {
-    let count = if E::fits_vectors(parameters) { run.out.len() / 4 } else { 0 };
+    if run.out.len() < 4 || !E::fits_vectors(parameters) {
+        return scalars::<E, IN_PLACE>(&mut run, 0, parameters.each_ref().map(core::slice::from_ref));
+    }
     let splat = parameters.map(V::splat);
-    vectors::<V, E, IN_PLACE>(&mut run, count, |_| splat);
-    if 4 * count < run.out.len() {
-        scalars::<E, IN_PLACE>(run, 4 * count, parameters.each_ref().map(core::slice::from_ref));
-    }
-}
-
-fn row<V: Lanes, E: Element, const IN_PLACE: bool>(mut run: Run<'_>, columns: Parameters<&[f32]>, fits_vectors: bool) {
-    let count = if fits_vectors { run.out.len() / 4 } else { 0 };
-    let of_vectors = columns.map(|column| &column.as_chunks().0[..count]);
-    vectors::<V, E, IN_PLACE>(&mut run, count, |i| of_vectors.map(|column| V::load(&column[i])));
-    if 4 * count < run.out.len() {
-        scalars::<E, IN_PLACE>(run, 4 * count, columns);
-    }
-}
-
-#[inline(always)]
-fn vectors<V: Lanes, E: Element, const IN_PLACE: bool>(
-    run: &mut Run<'_>,
-    count: usize,
-    parameters: impl Fn(usize) -> Parameters<V>,
-) {
-    let out = &mut run.out.as_chunks_mut::<4>().0[..count];
-    let first = if IN_PLACE { &[] } else { &run.first.as_chunks::<4>().0[..count] };
-    let x = if E::USES_X { &run.x.as_chunks::<4>().0[..count] } else { &[] };
+    // The last four values first: what of them does not fill a vector of its own is then there after the loop, also in place.
+    let first = V::load(last_four(if IN_PLACE { run.out } else { run.first }));
+    let x = if E::USES_X { V::load(last_four(run.x)) } else { V::zero() };
+    let last = E::of_vectors(first, x, splat);
+    let count = run.out.len() / 4;
+    let mut vectors = Vectors::<E, IN_PLACE>::of(&mut run, count);
     for i in 0..count {
-        let first = V::load(if IN_PLACE { &out[i] } else { &first[i] });
-        let x = if E::USES_X { V::load(&x[i]) } else { V::zero() };
-        E::of_vectors(first, x, parameters(i)).store(&mut out[i]);
+        vectors.apply(i, splat);
+    }
+    if let Some(values) = run.out.last_chunk_mut() {
+        last.store(values);
+    }
+}
+
+fn last_four(values: &[f32]) -> &[f32; 4] {
+    values.last_chunk().unwrap_or(&[0.0; 4])
+}
+
+fn rows<V: Lanes, E: Element, const IN_PLACE: bool>(mut runs: [Run<'_>; 2], columns: Parameters<&[f32]>) {
+    let count = runs[0].out.len() / 4;
+    let columns = columns.map(|column| &column.as_chunks().0[..count]);
+    let [mut a, mut b] = runs.each_mut().map(|run| Vectors::<E, IN_PLACE>::of(run, count));
+    for i in 0..count {
+        let parameters = columns.map(|column| V::load(&column[i]));
+        a.apply::<V>(i, parameters);
+        b.apply::<V>(i, parameters);
+    }
+}
+
+/// A run cut into vectors.
+struct Vectors<'a, E, const IN_PLACE: bool> {
+    first: &'a [[f32; 4]],
+    x: &'a [[f32; 4]],
+    out: &'a mut [[f32; 4]],
+    element: PhantomData<E>,
+}
+
+impl<'a, E: Element, const IN_PLACE: bool> Vectors<'a, E, IN_PLACE> {
+    #[inline(always)]
+    fn of(run: &'a mut Run<'_>, count: usize) -> Self {
+        Self {
+            first: if IN_PLACE { &[] } else { &run.first.as_chunks().0[..count] },
+            x: if E::USES_X { &run.x.as_chunks().0[..count] } else { &[] },
+            out: &mut run.out.as_chunks_mut().0[..count],
+            element: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    fn apply<V: Lanes>(&mut self, i: usize, parameters: Parameters<V>) {
+        let first = V::load(if IN_PLACE { &self.out[i] } else { &self.first[i] });
+        let x = if E::USES_X { V::load(&self.x[i]) } else { V::zero() };
+        E::of_vectors(first, x, parameters).store(&mut self.out[i]);
     }
 }
 
 /// What does not fill a vector, and channels that do not fit vectors.
 #[inline(never)]
-fn scalars<E: Element, const IN_PLACE: bool>(run: Run<'_>, begin: usize, parameters: Parameters<&[f32]>) {
+fn scalars<E: Element, const IN_PLACE: bool>(run: &mut Run<'_>, begin: usize, parameters: Parameters<&[f32]>) {
     for i in begin..run.out.len() {
         let first = if IN_PLACE { run.out[i] } else { run.first[i] };
         let x = if E::USES_X { run.x[i] } else { 0.0 };

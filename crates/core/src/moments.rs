@@ -63,111 +63,119 @@ impl Terms<1, 2> for ShiftedPowers {
 
 /// Mean and M2 of planes of `length` values.
 pub(crate) fn reduce_planes<V: Lanes>(x: &[f32], length: usize, out: &mut [f64]) {
-    let inverse_count = inverse(length);
+    let count = Count::of(length);
     let (means, m2s) = out.split_at_mut(out.len() / 2);
     for ((plane, mean), m2) in x.chunks_exact(length).zip(means).zip(m2s) {
         let [sum, sum_of_squares] = sums_of_plane::<V, Powers, 1, 2>([plane], 0.0);
-        let moments = Unshifted::of(sum, sum_of_squares, inverse_count);
-        [*mean, *m2] = if moments.is_exact() {
-            [moments.mean, moments.m2]
-        } else {
-            moments_of_shifted_plane::<V>(plane, moments.mean, inverse_count)
-        };
+        let moments = count.moments(sum, sum_of_squares);
+        [*mean, *m2] =
+            if count.is_exact(moments) { moments } else { moments_of_shifted_plane::<V>(plane, moments[0], count) };
     }
 }
 
 /// Mean and M2 of each column of rows.
 pub(crate) fn reduce_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
-    let inverse_count = inverse(x.count);
+    let count = Count::of(x.count);
     sums_of_rows::<V, Powers, 1, 2>([x], None, out);
     let (means, m2s) = out.split_at_mut(x.width);
-    let ((means, mean), (m2s, m2)) = (means.as_chunks_mut(), m2s.as_chunks_mut());
+    let ((mean_pairs, mean_rest), (m2_pairs, m2_rest)) = (means.as_chunks_mut(), m2s.as_chunks_mut());
+    let pair_count = count.map(V::Doubles::splat);
     let mut all_exact = true;
-    for (sum, sum_of_squares) in means.iter_mut().zip(m2s) {
-        let pair =
-            Unshifted::of(V::Doubles::load(sum), V::Doubles::load(sum_of_squares), V::Doubles::splat(inverse_count));
-        all_exact &= pair.squared_sum.all_at_most(pair.m2) & pair.m2.all_at_most(V::Doubles::splat(f64::MAX));
-        pair.mean.store(sum);
-        pair.m2.store(sum_of_squares);
+    for (mean, m2) in mean_pairs.iter_mut().zip(m2_pairs) {
+        let moments = pair_count.moments(V::Doubles::load(mean), V::Doubles::load(m2));
+        let squared_mean = moments[0] * moments[0] * pair_count.values;
+        all_exact &= squared_mean.all_at_most(moments[1]) & moments[1].all_at_most(V::Doubles::splat(f64::MAX));
+        moments[0].store(mean);
+        moments[1].store(m2);
     }
-    for (sum, sum_of_squares) in mean.iter_mut().zip(m2) {
-        let single = Unshifted::of(*sum, *sum_of_squares, inverse_count);
-        all_exact &= single.is_exact();
-        (*sum, *sum_of_squares) = (single.mean, single.m2);
+    for (mean, m2) in mean_rest.iter_mut().zip(m2_rest) {
+        let moments = count.moments(*mean, *m2);
+        all_exact &= count.is_exact(moments);
+        [*mean, *m2] = moments;
     }
     if !all_exact {
-        moments_of_some_shifted_rows::<V>(x, out);
+        shift_inexact_columns::<V>(x, means, m2s);
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a leaf has fewer than 2^53 values")]
-fn inverse(count: usize) -> f64 {
-    1.0 / count as f64
+/// How many values there are.
+#[derive(Debug, Clone, Copy)]
+struct Count<T> {
+    values: T,
+    inverse: T,
 }
 
-/// Mean and M2 from Σx and Σx².
-struct Unshifted<T> {
-    mean: T,
-    m2: T,
-    /// n·mean².
-    squared_sum: T,
-}
+impl<T: Arithmetic> Count<T> {
+    fn map<U>(self, convert: impl Fn(T) -> U) -> Count<U> {
+        Count { values: convert(self.values), inverse: convert(self.inverse) }
+    }
 
-impl<T: Arithmetic> Unshifted<T> {
+    /// Mean and M2 from Σx and Σx².
     #[inline(always)]
-    fn of(sum: T, sum_of_squares: T, inverse_count: T) -> Self {
-        let mean = sum * inverse_count;
-        let squared_sum = sum * mean;
-        Self { mean, m2: sum_of_squares - squared_sum, squared_sum }
+    fn moments(self, sum: T, sum_of_squares: T) -> [T; 2] {
+        let mean = sum * self.inverse;
+        [mean, sum_of_squares - sum * mean]
     }
 }
 
-impl Unshifted<f64> {
+impl Count<f64> {
+    #[allow(clippy::cast_precision_loss, reason = "a leaf has fewer than 2^53 values")]
+    fn of(values: usize) -> Self {
+        Self { values: values as f64, inverse: 1.0 / values as f64 }
+    }
+
     /// Whether M2 is as exact as it can be: not where the mean is larger than the deviation, or something has overflowed.
-    fn is_exact(&self) -> bool {
-        self.squared_sum <= self.m2 && self.m2 <= f64::MAX
+    fn is_exact(self, [mean, m2]: [f64; 2]) -> bool {
+        mean * mean * self.values <= m2 && m2 <= f64::MAX
+    }
+
+    /// Mean and M2 from k, r and q; none where a f32 sum has overflowed or a value is not finite.
+    fn shifted_moments(self, k: f32, [r, q]: [f64; 2]) -> Option<[f64; 2]> {
+        let shift = r * self.inverse;
+        q.is_finite().then_some([f64::from(k) + shift, q - r * shift])
+    }
+
+    /// Of values whose f32 sums overflow, and of values that are not finite: the mean is then what it is in PyTorch.
+    fn moments_in_f64(self, values: impl Iterator<Item = f32> + Clone) -> [f64; 2] {
+        let mean = values.clone().map(f64::from).sum::<f64>() * self.inverse;
+        let m2 = values.map(|x| (f64::from(x) - mean) * (f64::from(x) - mean)).sum();
+        [mean, m2]
     }
 }
 
-/// Mean and M2 from k, r and q; none where a f32 sum has overflowed or a value is not finite.
-fn shifted(k: f32, [r, q]: [f64; 2], inverse_count: f64) -> Option<[f64; 2]> {
-    let shift = r * inverse_count;
-    q.is_finite().then_some([f64::from(k) + shift, q - r * shift])
-}
-
 #[cold]
 #[inline(never)]
 #[allow(clippy::cast_possible_truncation, reason = "k is rounded on purpose")]
-fn moments_of_shifted_plane<V: Lanes>(plane: &[f32], mean: f64, inverse_count: f64) -> [f64; 2] {
+fn moments_of_shifted_plane<V: Lanes>(plane: &[f32], mean: f64, count: Count<f64>) -> [f64; 2] {
     let k = mean as f32;
-    shifted(k, sums_of_plane::<V, ShiftedPowers, 1, 2>([plane], k), inverse_count)
-        .unwrap_or_else(|| moments_in_f64(plane.iter().copied(), inverse_count))
+    let sums = sums_of_plane::<V, ShiftedPowers, 1, 2>([plane], k);
+    count.shifted_moments(k, sums).unwrap_or_else(|| count.moments_in_f64(plane.iter().copied()))
 }
 
-/// `out` holds what was computed of the rows as they are, right for some channels.
+/// Computes the moments of inexact columns anew. Columns that share a line of cache are read together, so that one column
+/// among many does not cost as much as all; super-rows cannot be cut.
 #[cold]
 #[inline(never)]
 #[allow(clippy::cast_possible_truncation, reason = "k is rounded on purpose")]
-fn moments_of_some_shifted_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
-    let inverse_count = inverse(x.count);
-    let mut sums = vec![0.0; out.len()];
-    sums_of_rows::<V, Powers, 1, 2>([x], None, &mut sums);
-    let centre: Vec<f32> = out[..x.width].iter().map(|mean| *mean as f32).collect();
-    let mut shifted_sums = vec![0.0; out.len()];
-    sums_of_rows::<V, ShiftedPowers, 1, 2>([x], Some(&centre), &mut shifted_sums);
-    for (channel, k) in centre.iter().enumerate() {
-        let row = x.width + channel;
-        if !Unshifted::of(sums[channel], sums[row], inverse_count).is_exact() {
-            let column = || (0..x.count).map(|i| x.row(i)[channel]);
-            [out[channel], out[row]] = shifted(*k, [shifted_sums[channel], shifted_sums[row]], inverse_count)
-                .unwrap_or_else(|| moments_in_f64(column(), inverse_count));
+fn shift_inexact_columns<V: Lanes>(x: Rows<'_>, means: &mut [f64], m2s: &mut [f64]) {
+    let count = Count::of(x.count);
+    let width = if x.can_be_cut() { 16.min(x.width) } else { x.width };
+    let mut sums = vec![0.0; 2 * width];
+    for (first, (means, m2s)) in (0..).step_by(width).zip(means.chunks_mut(width).zip(m2s.chunks_mut(width))) {
+        if means.iter().zip(&*m2s).all(|(mean, m2)| count.is_exact([*mean, *m2])) {
+            continue;
+        }
+        let columns = x.columns(first, means.len());
+        let centre: Vec<f32> = means.iter().map(|mean| *mean as f32).collect();
+        let sums = &mut sums[..2 * columns.width];
+        sums_of_rows::<V, ShiftedPowers, 1, 2>([columns], Some(&centre), sums);
+        for (i, k) in centre.iter().enumerate() {
+            if !count.is_exact([means[i], m2s[i]]) {
+                let values = (0..columns.count).map(|row| columns.row(row)[i]);
+                [means[i], m2s[i]] = count
+                    .shifted_moments(*k, [sums[i], sums[columns.width + i]])
+                    .unwrap_or_else(|| count.moments_in_f64(values));
+            }
         }
     }
-}
-
-/// Of values whose f32 sums overflow, and of values that are not finite: the mean is then what it is in PyTorch.
-fn moments_in_f64(values: impl Iterator<Item = f32> + Clone, inverse_count: f64) -> [f64; 2] {
-    let mean = values.clone().map(f64::from).sum::<f64>() * inverse_count;
-    let m2 = values.map(|x| (f64::from(x) - mean) * (f64::from(x) - mean)).sum();
-    [mean, m2]
 }

@@ -111,8 +111,8 @@ impl Element for Stable {
 fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> Parameters {
     let (mean, invstd) = (statistics.mean(channel), statistics.invstd(channel));
     let slope = (invstd * f64::from(affine.weight_of(channel))) as f32;
-    let step = power_of_two_below(1.0 / invstd) / 16.0;
-    let coarse = (mean / step).round_ties_even() * step;
+    let inverse_step = 32.0 * power_of_two_below(invstd);
+    let coarse = (mean * inverse_step).round_ties_even() * inverse_of_power(inverse_step);
     let centre = if coarse.is_finite() { coarse as f32 } else { statistics.mean_hi[channel] };
     let rest = mean - f64::from(centre);
     let offset = f64::from(affine.bias_of(channel)) - if rest.is_finite() { rest * f64::from(slope) } else { 0.0 };
@@ -122,6 +122,11 @@ fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>)
 /// The exponent of a positive number as a number; 0 below the normal range.
 fn power_of_two_below(value: f64) -> f64 {
     f64::from_bits(value.to_bits() & f64::INFINITY.to_bits())
+}
+
+/// 1 / a power of two, by its exponent; whatever for 0, infinity and beyond.
+fn inverse_of_power(power: f64) -> f64 {
+    f64::from_bits((2 * 1.0_f64.to_bits()).wrapping_sub(power.to_bits()))
 }
 
 /// fma(x, alpha, beta).

@@ -27,6 +27,16 @@ impl<'a> Rows<'a> {
         &self.data[index * self.stride..][..self.width]
     }
 
+    /// Whether some of the columns can be reduced without the others.
+    pub(crate) fn can_be_cut(&self) -> bool {
+        self.channels >= WIDE && self.channels.is_multiple_of(4)
+    }
+
+    /// Some of the columns.
+    pub(crate) fn columns(&self, first: usize, width: usize) -> Self {
+        Self { data: &self.data[first..], width, ..*self }
+    }
+
     /// The vectors of row `index` in the columns from `first` of a strip of `width`.
     #[inline(always)]
     pub(crate) fn vectors(&self, index: usize, first: usize, width: usize) -> &'a [[f32; 4]] {

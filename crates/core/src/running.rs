@@ -56,7 +56,7 @@ impl Running<'_> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each result is rounded once")]
 fn stable(mean: f32, variance: f32, observed: Observed, momentum: f64) -> (f32, f32) {
     let blend = |old: f32, new: f64| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
-    let var_unbiased = observed.m2 / (observed.count as f64 - 1.0);
+    let var_unbiased = observed.m2 * (1.0 / (observed.count as f64 - 1.0));
     (blend(mean, observed.mean), blend(variance, var_unbiased))
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn from_moments(mean: f64, m2: f64, count: u64, eps: Eps) -> ChannelS
     if count == 0 {
         return ChannelStatistics::EMPTY;
     }
-    ChannelStatistics { mean: split(mean), invstd: split(eps.invstd(m2 / count as f64)) }
+    ChannelStatistics { mean: split(mean), invstd: split(eps.invstd(m2 * (1.0 / count as f64))) }
 }
 
 /// From PyTorch's m and Σ(x − m)², `torch` numerics.

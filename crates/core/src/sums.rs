@@ -22,12 +22,13 @@ pub(crate) trait Terms<const INPUTS: usize, const SUMS: usize> {
 
 /// Vectors of a plane that go to the same f32 accumulators, of which there are two.
 const PLANE_BLOCK: usize = 256;
-/// Rows that go to the same f32 accumulators.
-const ROWS_BLOCK: usize = 64;
-/// Rows that are added before they go to an accumulator, if they are narrow.
-const NARROW_GROUP: usize = 4;
-/// Columns up to which rows are narrow. Wider ones are read one after the other: hardware does not fetch ahead for rows that
-/// are read by turns and lie 512 bytes or more apart, and from main memory that takes three times as long.
+/// Rows that go to the same f32 accumulators, four at a time.
+const ROWS_BLOCK: usize = 256;
+/// Rows that are added before they go to an accumulator.
+const GROUP: usize = 4;
+/// Columns up to which rows are narrow, and those of a group are adjacent. Four wide ones are taken from the four quarters of
+/// a block: hardware fetches ahead along each quarter, but not along rows that lie 512 bytes apart and are read by turns, and
+/// from main memory that takes three times as long.
 const NARROW: usize = 64;
 /// Columns that are reduced together: their accumulators stay in the first-level cache.
 const STRIP: usize = 2048;
@@ -132,7 +133,7 @@ fn sums_of_columns<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const 
     for first in (0..all).step_by(STRIP) {
         let width = STRIP.min(all - first);
         let centre = centre.map_or(&zeros[..width], |centre| &centre[first..first + width]);
-        let strip = Strip { inputs, first, width, zeros, centre };
+        let strip = Strip { inputs, all: all.max(inputs[0].channels), first, width, zeros, centre };
         for begin in (0..inputs[0].count).step_by(ROWS_BLOCK) {
             in_f32.fill(0.0);
             let mut in_f32 = in_f32.chunks_exact_mut(STRIP.min(all));
@@ -143,11 +144,7 @@ fn sums_of_columns<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const 
                 Accumulators { sums: sums[first..][..width].as_chunks_mut().0, in_f32: in_f32.as_chunks_mut().0 }
             });
             let rows = begin..(begin + ROWS_BLOCK).min(inputs[0].count);
-            if all <= NARROW {
-                strip.add_rows::<V, T, SUMS, NARROW_GROUP>(rows, accumulators);
-            } else {
-                strip.add_rows::<V, T, SUMS, 1>(rows, accumulators);
-            }
+            strip.add_rows::<V, T, SUMS>(rows, accumulators);
         }
     }
 }
@@ -162,6 +159,8 @@ struct Accumulators<'a> {
 /// Some columns of all rows.
 struct Strip<'a, const INPUTS: usize> {
     inputs: [Rows<'a>; INPUTS],
+    /// Columns of all strips, or of the whole batch where these are only some of its channels.
+    all: usize,
     first: usize,
     width: usize,
     zeros: &'a [f32],
@@ -180,7 +179,7 @@ impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
     }
 
     #[inline(always)]
-    fn add_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize, const GROUP: usize>(
+    fn add_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
         &self,
         rows: Range<usize>,
         accumulators: [Accumulators<'_>; SUMS],
@@ -189,8 +188,12 @@ impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
         let centre = &self.centre.as_chunks().0[..count];
         let mut accumulators =
             accumulators.map(|Accumulators { sums, in_f32 }| (&mut sums[..count], &mut in_f32[..count]));
-        for row in rows.clone().step_by(GROUP) {
-            let group: [_; GROUP] = core::array::from_fn(|i| self.row(row + i, rows.end).map(|input| &input[..count]));
+        let groups = rows.len().div_ceil(GROUP);
+        let (between_groups, within_group) = if self.all <= NARROW { (GROUP, 1) } else { (1, groups) };
+        for group in 0..groups {
+            let first = rows.start + group * between_groups;
+            let row = |i: usize| self.row(first + i * within_group, rows.end).map(|input| &input[..count]);
+            let group: [_; GROUP] = core::array::from_fn(row);
             for i in 0..count {
                 let centre = V::load(&centre[i]);
                 let terms = group.map(|inputs| T::of_vectors(inputs.map(|input| V::load(&input[i])), centre));
@@ -215,10 +218,10 @@ impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
     }
 }
 
-/// The sum of a group of rows, in pairs where there are four.
+/// The sum of a group of rows, in pairs.
 #[inline(always)]
-fn of_rows<T: Arithmetic, const GROUP: usize>(terms: [T; GROUP]) -> T {
-    if let [a, b, c, d] = terms[..] { (a + b) + (c + d) } else { terms[0] }
+fn of_rows<T: Arithmetic>([a, b, c, d]: [T; GROUP]) -> T {
+    (a + b) + (c + d)
 }
 
 /// The sum of eight vectors, in pairs.

@@ -5,10 +5,12 @@ use core::ops::Range;
 use crate::layout::{Format, Layout, leaf_samples};
 use crate::rows::WIDE;
 
-/// Values that should stay cached between the passes: half of a usual second-level cache.
-const TILE_VALUES: usize = 128 * 1024 / 4 * 2;
-/// Adjacent values below which a pass over memory is slowed by its jumps.
-const RUN_VALUES: usize = 1024;
+/// Values of a group that stay in the second-level cache between the passes: 256 KiB.
+const TILE_VALUES: usize = 64 * 1024;
+/// Adjacent values of a sample below which a pass is slowed by its jumps from sample to sample: hardware fetches ahead only
+/// within a run. 256 KiB, although a group then may be larger than a second-level cache: runs of 4 KiB take up to twice as
+/// long, the whole batch in one group takes a tenth longer where it does not fit into the last cache.
+const RUN_VALUES: usize = 64 * 1024;
 
 /// Channels in groups: adjacent values first, cache second.
 pub(crate) fn channel_groups(layout: &Layout) -> impl Iterator<Item = Range<usize>> {
