@@ -53,7 +53,8 @@ struct Run<'a> {
 
 /// The loops of one function, made for vectors of one type, in place or not.
 struct Loops {
-    plane: fn(Run<'_>, &Parameters),
+    /// Adjacent planes of a length, each with its parameters.
+    planes: fn(Run<'_>, usize, &[Parameters]),
     /// Two rows at a time, so that their parameters are read once. Each has a value per column.
     rows: fn([Run<'_>; 2], Parameters<&[f32]>),
     scalars: fn(&mut Run<'_>, usize, Parameters<&[f32]>),
@@ -77,7 +78,7 @@ pub(crate) fn map_channels<V: Lanes, E: Element>(
 impl Loops {
     fn of<V: Lanes, E: Element, const IN_PLACE: bool>() -> Self {
         Self {
-            plane: plane::<V, E, IN_PLACE>,
+            planes: planes::<V, E, IN_PLACE>,
             rows: rows::<V, E, IN_PLACE>,
             scalars: scalars::<E, IN_PLACE>,
             fits_vectors: E::fits_vectors,
@@ -116,10 +117,7 @@ fn walk_planes(
     let length = layout.length();
     for sample in 0..layout.samples() {
         let begin = (sample * layout.channels() + channels.start) * length;
-        for (plane, parameters) in parameters.iter().enumerate() {
-            let begin = begin + plane * length;
-            (loops.plane)(tensors.run(begin..begin + length), parameters);
-        }
+        (loops.planes)(tensors.run(begin..begin + parameters.len() * length), length, parameters);
     }
 }
 
@@ -157,22 +155,28 @@ fn rows_at_once(width: usize) -> usize {
     whole_vectors * (COLUMNS_AT_ONCE / (width * whole_vectors)).max(1)
 }
 
-fn plane<V: Lanes, E: Element, const IN_PLACE: bool>(mut run: Run<'_>, parameters: &Parameters) {
-    if run.out.len() < 4 || !E::fits_vectors(parameters) {
-        return scalars::<E, IN_PLACE>(&mut run, 0, parameters.each_ref().map(core::slice::from_ref));
-    }
-    let splat = parameters.map(V::splat);
-    // The last four values first: what of them does not fill a vector of its own is then there after the loop, also in place.
-    let first = V::load(last_four(if IN_PLACE { run.out } else { run.first }));
-    let x = if E::USES_X { V::load(last_four(run.x)) } else { V::zero() };
-    let last = E::of_vectors(first, x, splat);
-    let count = run.out.len() / 4;
-    let mut vectors = Vectors::<E, IN_PLACE>::of(&mut run, count);
-    for i in 0..count {
-        vectors.apply(i, splat);
-    }
-    if let Some(values) = run.out.last_chunk_mut() {
-        last.store(values);
+fn planes<V: Lanes, E: Element, const IN_PLACE: bool>(run: Run<'_>, length: usize, parameters: &[Parameters]) {
+    for (number, (out, parameters)) in run.out.chunks_exact_mut(length).zip(parameters).enumerate() {
+        let range = number * length..(number + 1) * length;
+        let first = if IN_PLACE { &[] } else { &run.first[range.clone()] };
+        let x = if E::USES_X { &run.x[range] } else { &[] };
+        let mut plane = Run { first, x, out };
+        if length < 4 || !E::fits_vectors(parameters) {
+            scalars::<E, IN_PLACE>(&mut plane, 0, parameters.each_ref().map(core::slice::from_ref));
+            continue;
+        }
+        let splat = parameters.map(V::splat);
+        // The last four values first: what of them does not fill a vector is then there after the loop, also in place.
+        let first = V::load(last_four(if IN_PLACE { plane.out } else { plane.first }));
+        let x = if E::USES_X { V::load(last_four(plane.x)) } else { V::zero() };
+        let last = E::of_vectors(first, x, splat);
+        let mut vectors = Vectors::<E, IN_PLACE>::of(&mut plane, length / 4);
+        for i in 0..length / 4 {
+            vectors.apply(i, splat);
+        }
+        if let Some(values) = plane.out.last_chunk_mut() {
+            last.store(values);
+        }
     }
 }
 
