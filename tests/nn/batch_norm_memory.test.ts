@@ -133,8 +133,9 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
       await y.backward(donates ? dy.donate() : dy);
       return devices.get(fresh).memoryUsage().bytesPeak;
     };
-    const bytes = 4 * 4 * 16 * 32 * 32;
-    expect(await peakOf(false)).toBeLessThan(4 * bytes + 16 * 1024);
-    expect(await peakOf(true)).toBeLessThan(3 * bytes + 16 * 1024);
+    // Large tensors have up to 5 KiB of room each, so that they need not lie at equal distances.
+    const bytes = 4 * 4 * 16 * 32 * 32 + 5 * 1024;
+    expect(await peakOf(false)).toBeLessThan(4 * bytes + 12 * 1024);
+    expect(await peakOf(true)).toBeLessThan(3 * bytes + 12 * 1024);
   });
 });

@@ -263,9 +263,9 @@ fn bytes(values: usize) -> f64 {
 /// The length that a buffer of `length` values really gets.
 fn size_class(length: usize) -> Option<usize> {
     let room = if length < STAGGERED_VALUES { 0 } else { STAGGERS * STAGGER_VALUES };
-    let length = length.max(SMALLEST_VALUES).checked_add(room)?;
+    let length = length.max(SMALLEST_VALUES);
     let step = if length >= LARGE_VALUES { PAGE_VALUES } else { (1 << length.ilog2()) / 8 };
-    length.checked_next_multiple_of(step.max(SMALLEST_VALUES))
+    length.checked_next_multiple_of(step.max(SMALLEST_VALUES))?.checked_add(room)
 }
 
 #[cfg(test)]
