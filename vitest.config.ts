@@ -15,6 +15,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{ts,tests,examples,bench}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['tests/packaging/**', '**/node_modules/**'],
+          // Wide of what any test takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
+          testTimeout: 60_000,
         },
       },
       {
