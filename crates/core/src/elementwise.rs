@@ -156,10 +156,11 @@ fn rows_at_once(width: usize) -> usize {
 }
 
 fn planes<V: Lanes, E: Element, const IN_PLACE: bool>(run: Run<'_>, length: usize, parameters: &[Parameters]) {
-    for (number, (out, parameters)) in run.out.chunks_exact_mut(length).zip(parameters).enumerate() {
+    let Run { first, x, out } = run;
+    for (number, (out, parameters)) in out.chunks_exact_mut(length).zip(parameters).enumerate() {
         let range = number * length..(number + 1) * length;
-        let first = if IN_PLACE { &[] } else { &run.first[range.clone()] };
-        let x = if E::USES_X { &run.x[range] } else { &[] };
+        let first = if IN_PLACE { &[] } else { &first[range.clone()] };
+        let x = if E::USES_X { &x[range] } else { &[] };
         let mut plane = Run { first, x, out };
         if length < 4 || !E::fits_vectors(parameters) {
             scalars::<E, IN_PLACE>(&mut plane, 0, parameters.each_ref().map(core::slice::from_ref));

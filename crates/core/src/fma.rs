@@ -66,3 +66,68 @@ fn fma_exact(x: f32, a: f32, b: f32) -> f32 {
     };
     odd as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simd::Native;
+
+    /// Both ways against the instruction of the machine, or what Rust has in its place.
+    fn check(x: f32, a: f32, b: f32) -> Result<(), TestCaseError> {
+        let expected = x.mul_add(a, b);
+        let same = |got: f32| got.to_bits() == expected.to_bits() || (got.is_nan() && expected.is_nan());
+        prop_assert!(same(fma(x, a, b)), "{x:e} · {a:e} + {b:e}: {:e}, expected {expected:e}", fma(x, a, b));
+        prop_assert!(same(fma_exact(x, a, b)), "{x:e} · {a:e} + {b:e} the exact way");
+        if is_addend_of_vectors(b) {
+            let splat = <Native as Lanes>::splat;
+            prop_assert!(
+                same(fma_vectors(splat(x), splat(a), splat(b)).to_array()[3]),
+                "{x:e} · {a:e} + {b:e} as vectors"
+            );
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn any_three_numbers(x in any::<u32>(), a in any::<u32>(), b in any::<u32>()) {
+            check(f32::from_bits(x), f32::from_bits(a), f32::from_bits(b))?;
+        }
+
+        #[test]
+        fn numbers_of_few_digits_whose_sums_are_half_way(x in -4096_i16..4096, a in -4096_i16..4096, b: i32, scale in -40_i32..1) {
+            let scale = 2.0_f32.powi(scale);
+            #[allow(clippy::cast_precision_loss, reason = "rounded on purpose")]
+            check(f32::from(x), f32::from(a) * scale, b as f32)?;
+        }
+
+        #[test]
+        fn products_that_nearly_cancel(x in 1_u32 << 23..1 << 25, a in 1_u32 << 23..1 << 25, exponent in -150_i32..80, ulps in -2_i32..3) {
+            let scale = 2.0_f32.powi(exponent.max(-126)) * 2.0_f32.powi(exponent.min(-126) + 126);
+            #[allow(clippy::cast_precision_loss, reason = "rounded on purpose")]
+            let (x, a) = (x as f32, a as f32 * scale);
+            let b = f32::from_bits((-(x * a)).to_bits().wrapping_add_signed(ulps));
+            check(x, a, b)?;
+        }
+
+        #[test]
+        fn results_near_the_subnormal_range(x in any::<u32>(), a in any::<u32>(), b in 0_u32..1 << 25, negative in any::<bool>()) {
+            let small = |bits: u32| f32::from_bits((bits & 0x807F_FFFF) | 0x2000_0000);
+            check(small(x), small(a), f32::from_bits(b | u32::from(negative) << 31))?;
+        }
+    }
+
+    #[test]
+    #[allow(clippy::cast_possible_truncation, reason = "the second of two roundings")]
+    fn a_sum_that_two_roundings_get_wrong() {
+        // b + 2^-24 − 2^-70: the f64 sum drops the last term, and what is left is half-way and goes to even, upwards.
+        let (x, a, b) = (1.0 + f32::EPSILON, (1.0 - f32::EPSILON) * 2.0_f32.powi(-24), 1.0 + f32::EPSILON);
+        let rounded_twice = (f64::from(x) * f64::from(a) + f64::from(b)) as f32;
+        assert_eq!((fma(x, a, b), x.mul_add(a, b)), (b, b));
+        assert_ne!(rounded_twice.to_bits(), b.to_bits());
+    }
+}

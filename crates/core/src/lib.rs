@@ -27,6 +27,8 @@ mod sums;
 mod tile;
 mod torch_sums;
 mod tree;
+#[cfg(test)]
+mod twins;
 
 pub use add::{add, add_in_place, double};
 pub use backward_input::{BatchSums, backward_input, backward_parameters};

@@ -1,0 +1,11 @@
+//! The laws that the kernels keep, on batches that nobody chose.
+
+mod batch;
+mod bytes;
+mod exactness;
+mod gradients;
+mod isolation;
+mod merging;
+mod refusals;
+mod splits;
+mod steps;
