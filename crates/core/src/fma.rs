@@ -73,6 +73,7 @@ mod tests {
 
     use super::*;
     use crate::simd::Native;
+    use crate::twins::config;
 
     /// Both ways against the instruction of the machine, or what Rust has in its place.
     fn check(x: f32, a: f32, b: f32) -> Result<(), TestCaseError> {
@@ -91,7 +92,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(config(20_000))]
 
         #[test]
         fn any_three_numbers(x in any::<u32>(), a in any::<u32>(), b in any::<u32>()) {

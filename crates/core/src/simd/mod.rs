@@ -77,6 +77,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    use crate::twins::config;
+
     /// The bits of everything that lanes can do with eight values.
     fn everything<V: Lanes>(a: &[f32; 4], b: &[f32; 4]) -> Vec<u64> {
         let (x, y) = (V::load(a), V::load(b));
@@ -97,6 +99,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(config(1000))]
+
         #[test]
         fn native_lanes_do_what_scalar_lanes_do(a: [u32; 4], b: [u32; 4]) {
             let (a, b) = (a.map(f32::from_bits), b.map(f32::from_bits));

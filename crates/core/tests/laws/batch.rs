@@ -3,6 +3,7 @@
 use std::fmt::{Debug, Formatter};
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use syncbn_core::{Format, Layout, STATISTICS_ROWS};
 
 /// Both sides of every boundary: vectors, leaves of one and of several samples, blocks of f32 sums.
@@ -13,6 +14,11 @@ const CHANNELS: [usize; 11] = [1, 2, 3, 4, 5, 12, 17, 64, 66, 68, 2052];
 const ELEMENTS: usize = 60_000;
 /// Samples of the longest batch: several leaves even where 32 samples share one.
 const SAMPLES: usize = 300;
+
+/// As many cases as a law is worth, the same ones in every run.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x5B9), failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// A batch with everything that a training step needs.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use syncbn_core::{Format, KernelError, Partial, backward_reduce, deviations, moments, total};
 
-use crate::batch::{Batch, batches, layout};
+use crate::batch::{Batch, batches, config, layout};
 
 /// A partial of each kind, from a place in the middle of a batch.
 fn partials(batch: &Batch, first: u64) -> [Partial; 4] {
@@ -22,6 +22,8 @@ fn is_refused(bytes: &[u8]) -> bool {
 }
 
 proptest! {
+    #![proptest_config(config(256))]
+
     #[test]
     fn a_partial_survives_the_journey(batch in batches(), first in 0_u64..1 << 50) {
         for partial in partials(&batch, first) {

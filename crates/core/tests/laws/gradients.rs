@@ -6,7 +6,7 @@ use syncbn_core::{
     batch_norm_backward, normalize,
 };
 
-use crate::batch::{Batch, batches, bits, channel_of};
+use crate::batch::{Batch, batches, bits, channel_of, config};
 
 /// Training forward; returns y and the statistics.
 pub(crate) fn forward(layout: Layout, x: &[f32], eps: f64, affine: Affine<'_>) -> (Vec<f32>, Vec<f32>) {
@@ -28,7 +28,7 @@ fn sums(layout: &Layout, values: impl Iterator<Item = f64>) -> Vec<[f64; 2]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(config(128))]
 
     #[test]
     fn the_input_gradient_is_orthogonal_to_ones_and_to_the_normalized_input(batch in batches()) {

@@ -5,7 +5,7 @@ use syncbn_core::{
     Affine, BatchNorm, BatchNormBackward, Gradients, Numerics, STATISTICS_ROWS, batch_norm, batch_norm_backward,
 };
 
-use crate::batch::{Batch, batches, channel_of};
+use crate::batch::{Batch, batches, channel_of, config};
 
 /// y, dx, statistics, dweight and dbias.
 fn train(batch: &Batch, numerics: Numerics) -> [Vec<f32>; 5] {
@@ -22,7 +22,7 @@ fn train(batch: &Batch, numerics: Numerics) -> [Vec<f32>; 5] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(config(128))]
 
     #[test]
     fn other_channels_keep_their_bits(

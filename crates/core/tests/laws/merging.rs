@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use syncbn_core::{Format, KernelError, Kind, Partial, moments, total};
 
-use crate::batch::{Batch, batches, layout};
+use crate::batch::{Batch, batches, config, layout};
 
 fn partial(batch: &Batch, begin: usize, end: usize) -> Partial {
     let shard = batch.shard(begin..end);
@@ -16,7 +16,7 @@ fn merge(mut left: Partial, right: &Partial) -> Partial {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(config(192))]
 
     #[test]
     fn merging_is_associative(batch in batches(), one in 0.0..1.0, other in 0.0..1.0) {

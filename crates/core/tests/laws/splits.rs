@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use syncbn_core::{KernelError, Partial, backward_reduce, centre_of, deviations, moments, total};
 
-use crate::batch::{Batch, batches};
+use crate::batch::{Batch, batches, config};
 
 /// Reduces a shard whose first sample has a global number.
 type Reduce = fn(&Batch, u64) -> Result<Partial, KernelError>;
@@ -40,7 +40,7 @@ fn check(batch: &Batch, cuts: &[f64], reduce: Reduce) -> Result<(), TestCaseErro
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(config(192))]
 
     #[test]
     fn moments_of_any_split_are_those_of_the_whole(batch in batches(), cuts in cuts()) {

@@ -7,7 +7,7 @@ use syncbn_core::{
     centre_of, deviations, finalize, moments, normalize, total, update_running,
 };
 
-use crate::batch::{Batch, batches, bits};
+use crate::batch::{Batch, batches, bits, config};
 
 const EPS: f64 = 1e-5;
 
@@ -104,7 +104,7 @@ fn single_steps(batch: &Batch, numerics: Numerics) -> Results {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(config(192))]
 
     #[test]
     fn whole_passes_give_the_bits_of_the_steps(batch in batches(), numerics in numerics()) {
