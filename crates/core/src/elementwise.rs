@@ -13,6 +13,9 @@ use crate::simd::Lanes;
 /// Columns that make a loop long beside the call that it needs.
 const COLUMNS_AT_ONCE: usize = 256;
 
+/// Length from which planes are worth a loop each.
+const SHORT: usize = 16;
+
 /// What vectors and single values have in common.
 pub(crate) trait Arithmetic: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
 
@@ -70,8 +73,10 @@ pub(crate) fn map_channels<V: Lanes, E: Element>(
 ) {
     let loops = if tensors.first.is_none() { Loops::of::<V, E, true>() } else { Loops::of::<V, E, false>() };
     match layout.format() {
-        Format::Contiguous => walk_planes(&loops, tensors, layout, channels, parameters),
-        Format::ChannelsLast => walk_rows(&loops, tensors, layout, channels, parameters),
+        Format::Contiguous if layout.length() >= SHORT => walk_planes(&loops, tensors, layout, channels, parameters),
+        // A sample of short planes is one row, in which each channel has several columns.
+        Format::Contiguous => walk_rows(&loops, tensors, layout, channels, layout.length(), parameters),
+        Format::ChannelsLast => walk_rows(&loops, tensors, layout, channels, 1, parameters),
     }
 }
 
@@ -121,18 +126,28 @@ fn walk_planes(
     }
 }
 
-fn walk_rows(loops: &Loops, tensors: Tensors<'_>, layout: &Layout, channels: Range<usize>, parameters: &[Parameters]) {
-    let (all, width) = (layout.channels(), channels.len());
+/// Walks over rows in which each channel has `repeat` adjacent columns.
+fn walk_rows(
+    loops: &Loops,
+    tensors: Tensors<'_>,
+    layout: &Layout,
+    channels: Range<usize>,
+    repeat: usize,
+    parameters: &[Parameters],
+) {
+    let (all, first, width) = (layout.channels() * repeat, channels.start * repeat, channels.len() * repeat);
     let at_once = if width == all { rows_at_once(all) } else { 1 };
     let columns: Parameters<Vec<f32>> = core::array::from_fn(|p| {
         let mut columns = Vec::with_capacity(at_once * width);
         for _ in 0..at_once {
-            columns.extend(parameters.iter().map(|of_channel| of_channel[p]));
+            for of_channel in parameters {
+                columns.resize(columns.len() + repeat, of_channel[p]);
+            }
         }
         columns
     });
     let columns = columns.each_ref().map(Vec::as_slice);
-    let count = layout.samples() * layout.length();
+    let count = layout.samples() * layout.length() / repeat;
     let fits_vectors = parameters.iter().all(loops.fits_vectors) && (at_once * width).is_multiple_of(4);
     let in_pairs = if fits_vectors { count / at_once / 2 * at_once } else { 0 };
     // A pair is a row of the first half and one of the second: hardware fetches ahead along each.
@@ -140,11 +155,11 @@ fn walk_rows(loops: &Loops, tensors: Tensors<'_>, layout: &Layout, channels: Ran
     let [second_half, mut rest] = rest.split(in_pairs * all);
     let mut halves = [first_half, second_half];
     for row in (0..in_pairs).step_by(at_once) {
-        let begin = row * all + channels.start;
+        let begin = row * all + first;
         (loops.rows)(halves.each_mut().map(|half| half.run(begin..begin + at_once * width)), columns);
     }
     for row in 0..count - 2 * in_pairs {
-        let begin = row * all + channels.start;
+        let begin = row * all + first;
         (loops.scalars)(&mut rest.run(begin..begin + width), 0, columns);
     }
 }

@@ -37,3 +37,26 @@ fn transpose(source: &[f32], target: &mut [f32], rows: usize, columns: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_format_has_each_value_at_its_place_and_back() {
+        for (samples, channels, length) in [(2, 3, 5), (1, 16, 16), (3, 17, 33), (0, 4, 7), (2, 40, 1)] {
+            let contiguous = Layout::new(samples, channels, length, Format::Contiguous).expect("a moderate shape");
+            let last = Layout::new(samples, channels, length, Format::ChannelsLast).expect("a moderate shape");
+            let source: Vec<f32> = (0_u16..).map(f32::from).take(contiguous.elements()).collect();
+            let [mut rows, mut back] = [(); 2].map(|()| vec![f32::NAN; source.len()]);
+            permute(&source, &mut rows, &contiguous).expect("lengths fit");
+            for (place, value) in source.iter().enumerate() {
+                let (sample, channel, position) =
+                    (place / (channels * length), place / length % channels, place % length);
+                assert_eq!(rows[(sample * length + position) * channels + channel].to_bits(), value.to_bits());
+            }
+            permute(&rows, &mut back, &last).expect("lengths fit");
+            assert_eq!(back, source);
+        }
+    }
+}

@@ -111,3 +111,54 @@ pub(crate) fn subtrees(first: u64, end: u64) -> impl Iterator<Item = (u32, u64)>
         Some((level, index))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subtrees_cover_every_leaf_once_and_are_maximal() {
+        for first in 0..40 {
+            for end in first..40 {
+                let trees: Vec<_> = subtrees(first, end).collect();
+                let leaves: Vec<_> =
+                    trees.iter().flat_map(|(level, index)| (index << level)..((index + 1) << level)).collect();
+                assert_eq!(leaves, (first..end).collect::<Vec<_>>());
+                let siblings = |pair: &[(u32, u64)]| pair[0].0 == pair[1].0 && pair[0].1 ^ pair[1].1 == 1;
+                assert!(!trees.windows(2).any(siblings), "[{first}, {end}) is {trees:?}");
+            }
+        }
+    }
+
+    /// A forest of leaves that hold their own numbers: another order of merging gives other bits.
+    fn forest(first: u64, end: u64) -> Forest {
+        let mut forest = Forest::new(Kind::Total, 1, 32);
+        for index in first..end {
+            // Sums of these are rounded.
+            let exponent = i32::try_from(index % 60).expect("small");
+            forest.push(Node { level: 0, index, samples: 1 }, |slot| slot[0] = 1.1_f64.powi(exponent));
+        }
+        forest
+    }
+
+    #[test]
+    fn a_forest_holds_the_maximal_subtrees() {
+        for (first, end) in [(0, 1), (0, 13), (3, 4), (5, 27), (8, 16)] {
+            let nodes: Vec<_> = forest(first, end).nodes.iter().map(|node| (node.level, node.index)).collect();
+            assert_eq!(nodes, subtrees(first, end).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_forest_in_two_parts_has_the_root_of_the_whole() {
+        for end in 0..70 {
+            let (samples, root) = forest(0, end).into_root();
+            assert_eq!(samples, end);
+            for cut in 0..=end {
+                let mut joined = forest(0, cut);
+                joined.append(&forest(cut, end));
+                assert_eq!(joined.into_root().1[0].to_bits(), root[0].to_bits(), "[0, {cut}) and [{cut}, {end})");
+            }
+        }
+    }
+}
