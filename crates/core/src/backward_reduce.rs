@@ -5,12 +5,14 @@
 
 use crate::elementwise::Arithmetic;
 use crate::error::{KernelError, expect_length};
-use crate::kind::Kind;
+use crate::kind::{Chan, Kind};
 use crate::layout::Layout;
+use crate::leaves::{Leaf, reduce_leaves};
+use crate::moments::Count;
 use crate::partial::Partial;
 use crate::reduce::{Inputs, Reduction};
 use crate::rows::Rows;
-use crate::simd::{Lanes, Native};
+use crate::simd::{Doubles, Lanes, Native};
 use crate::statistics::{STATISTICS_ROWS, Statistics};
 use crate::sums::{Terms, sums_of_plane, sums_of_rows};
 
@@ -53,6 +55,26 @@ impl Terms<2, 2> for Products {
     }
 }
 
+impl Leaf<2> for Products {
+    fn centre<V: Lanes>(_inputs: [Rows<'_>; 2], given: Option<&[f32]>, centre: &mut [f32]) {
+        if let Some(given) = given {
+            centre.copy_from_slice(given);
+        }
+    }
+
+    #[inline(always)]
+    fn of_sums<D: Doubles>(_centre: D, sums: [D; 2], _count: Count<D>) -> ([D; 2], D::Mask) {
+        (sums, D::zero().at_most(D::zero()))
+    }
+
+    #[inline(always)]
+    fn merge<D: Doubles>(left: [D; 2], right: [D; 2], _chan: Chan<D>) -> [D; 2] {
+        [left[0] + right[0], left[1] + right[1]]
+    }
+
+    fn reduce_inexact<V: Lanes>(_inputs: [Rows<'_>; 2], _sum_dy: &mut [f64], _sum_dy_xmu: &mut [f64]) {}
+}
+
 /// Both sums of planes of `length` values; `mean` begins with the mean of the first.
 pub(crate) fn reduce_planes<V: Lanes>(inputs: Inputs<&[f32]>, mean: &[f32], length: usize, out: &mut [f64]) {
     let dy = inputs.dy.unwrap_or_default();
@@ -67,5 +89,12 @@ pub(crate) fn reduce_planes<V: Lanes>(inputs: Inputs<&[f32]>, mean: &[f32], leng
 pub(crate) fn reduce_rows<V: Lanes>(inputs: Inputs<Rows<'_>>, mean: Option<&[f32]>, out: &mut [f64]) {
     if let Some(dy) = inputs.dy {
         sums_of_rows::<V, Products, 2, 2>([dy, inputs.x], mean, out);
+    }
+}
+
+/// Both sums of each column of rows that make [`LEAVES`](crate::leaves::LEAVES) leaves.
+pub(crate) fn reduce_leaf_rows<V: Lanes>(inputs: Inputs<Rows<'_>>, mean: Option<&[f32]>, out: &mut [f64]) {
+    if let Some(dy) = inputs.dy {
+        reduce_leaves::<V, Products, 2>([dy, inputs.x], mean, out);
     }
 }

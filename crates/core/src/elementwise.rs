@@ -13,6 +13,9 @@ use crate::simd::Lanes;
 /// Columns that make a loop long beside the call that it needs.
 const COLUMNS_AT_ONCE: usize = 256;
 
+/// Values of a block of rows that is walked in order, 256 KiB.
+const REVERSED_VALUES: usize = 64 * 1024;
+
 /// Length from which planes are worth a loop each.
 const SHORT: usize = 16;
 
@@ -154,9 +157,14 @@ fn walk_rows(
     let [first_half, rest] = tensors.split(in_pairs * all);
     let [second_half, mut rest] = rest.split(in_pairs * all);
     let mut halves = [first_half, second_half];
-    for row in (0..in_pairs).step_by(at_once) {
-        let begin = row * all + first;
-        (loops.rows)(halves.each_mut().map(|half| half.run(begin..begin + at_once * width)), columns);
+    // The last rows first, for they have been read last and are still cached; within a block in order, for that is how
+    // hardware fetches ahead.
+    let block = (REVERSED_VALUES / all).max(1).next_multiple_of(at_once);
+    for block in (0..in_pairs).step_by(block).rev().map(|begin| begin..(begin + block).min(in_pairs)) {
+        for row in block.step_by(at_once) {
+            let begin = row * all + first;
+            (loops.rows)(halves.each_mut().map(|half| half.run(begin..begin + at_once * width)), columns);
+        }
     }
     for row in 0..count - 2 * in_pairs {
         let begin = row * all + first;

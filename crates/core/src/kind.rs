@@ -66,44 +66,48 @@ pub(crate) fn add_to(left: &mut [f64], right: &[f64]) {
 /// Chan, Golub, LeVeque: *Updating formulae and a pairwise algorithm for computing sample variances* (1979). The factors
 /// depend on the counts alone and are shared by all channels.
 pub(crate) fn merge_moments(left: &mut [f64], right: &[f64], left_count: f64, right_count: f64) {
-    let total = left_count + right_count;
-    let mean_factor = right_count / total;
-    let m2_factor = left_count * mean_factor;
     let width = left.len() / 2;
     let (left_mean, left_m2) = left.split_at_mut(width);
     let (right_mean, right_m2) = right.split_at(width);
-    let chan = Chan { mean_factor, m2_factor };
+    let chan = Chan::of(left_count, right_count);
     let ((left_means, left_mean), (left_m2s, left_m2)) = (left_mean.as_chunks_mut(), left_m2.as_chunks_mut());
     let ((right_means, right_mean), (right_m2s, right_m2)) = (right_mean.as_chunks(), right_m2.as_chunks());
     let pairs = chan.map(Pair::splat);
     let right = right_means.iter().zip(right_m2s);
     for ((mean, m2), (right_mean, right_m2)) in left_means.iter_mut().zip(left_m2s).zip(right) {
-        let left = (Pair::load(mean), Pair::load(m2));
-        let merged = pairs.merge(left, (Pair::load(right_mean), Pair::load(right_m2)));
-        merged.0.store(mean);
-        merged.1.store(m2);
+        let left = [Pair::load(mean), Pair::load(m2)];
+        let merged = pairs.merge(left, [Pair::load(right_mean), Pair::load(right_m2)]);
+        merged[0].store(mean);
+        merged[1].store(m2);
     }
     let right = right_mean.iter().zip(right_m2);
     for ((mean, m2), (right_mean, right_m2)) in left_mean.iter_mut().zip(left_m2).zip(right) {
-        (*mean, *m2) = chan.merge((*mean, *m2), (*right_mean, *right_m2));
+        [*mean, *m2] = chan.merge([*mean, *m2], [*right_mean, *right_m2]);
     }
 }
 
 /// The factors of Chan's formula.
 #[derive(Clone, Copy)]
-struct Chan<T> {
+pub(crate) struct Chan<T> {
     mean_factor: T,
     m2_factor: T,
 }
 
+impl Chan<f64> {
+    pub(crate) fn of(left_count: f64, right_count: f64) -> Self {
+        let mean_factor = right_count / (left_count + right_count);
+        Self { mean_factor, m2_factor: left_count * mean_factor }
+    }
+}
+
 impl<T: Arithmetic> Chan<T> {
-    fn map<U>(self, convert: impl Fn(T) -> U) -> Chan<U> {
+    pub(crate) fn map<U>(self, convert: impl Fn(T) -> U) -> Chan<U> {
         Chan { mean_factor: convert(self.mean_factor), m2_factor: convert(self.m2_factor) }
     }
 
     #[inline(always)]
-    fn merge(self, (mean, m2): (T, T), (right_mean, right_m2): (T, T)) -> (T, T) {
+    pub(crate) fn merge(self, [mean, m2]: [T; 2], [right_mean, right_m2]: [T; 2]) -> [T; 2] {
         let delta = right_mean - mean;
-        (mean + delta * self.mean_factor, m2 + (right_m2 + delta * delta * self.m2_factor))
+        [mean + delta * self.mean_factor, m2 + (right_m2 + delta * delta * self.m2_factor)]
     }
 }

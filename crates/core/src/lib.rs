@@ -13,6 +13,7 @@ mod error;
 mod fma;
 mod kind;
 mod layout;
+mod leaves;
 mod moments;
 mod normalize;
 mod partial;

@@ -12,6 +12,7 @@ use crate::backward_reduce;
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::{Format, Layout, leaf_samples};
+use crate::leaves::{self, LEAVES, LEVELS};
 use crate::moments;
 use crate::partial::{Partial, cuts};
 use crate::rows::{Rows, gather_rows};
@@ -76,6 +77,16 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         }
     }
 
+    /// The node above [`LEAVES`] leaves, whose rows have the channels from `first` as columns.
+    fn reduce_leaves(&self, inputs: Inputs<Rows<'_>>, first: usize, out: &mut [f64]) {
+        let centre = self.centre.get(first..first + inputs.x.width);
+        match self.kind {
+            Kind::Moments => moments::reduce_leaf_rows::<V>(inputs.x, out),
+            Kind::Sums => backward_reduce::reduce_leaf_rows::<V>(inputs, centre, out),
+            Kind::Total | Kind::Deviations => {}
+        }
+    }
+
     /// Computes the leaf that raw rows make. Their centre has been subtracted.
     pub(crate) fn reduce_edges(kind: Kind, channels: usize, edges: &[f32], out: &mut [f64]) {
         let inputs = kind.inputs();
@@ -107,22 +118,16 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);
         self.push_edges(layout, inputs, 0..local(cuts.head_end), &mut partial.head);
         self.push_edges(layout, inputs, local(cuts.tail_begin)..layout.samples(), &mut partial.tail);
-        let mut walk = Walk::new(self, layout, inputs, 0..channels);
-        for index in cuts.head_end / leaf as u64..cuts.tail_begin / leaf as u64 {
-            let begin = local(index * leaf as u64);
-            walk.push_leaf(begin..begin + leaf, index, &mut partial.nodes);
-        }
+        let walk = Walk::new(self, layout, inputs, 0..channels);
+        let first_leaf = cuts.head_end / leaf as u64;
+        walk.push_leaves(local(cuts.head_end)..local(cuts.tail_begin), first_leaf, &mut partial.nodes);
         Ok(partial)
     }
 
     /// Reduces some channels of a whole batch. Returns the values of the root.
     pub(crate) fn whole(&self, layout: &Layout, inputs: Inputs<&[f32]>, channels: Range<usize>) -> Vec<f64> {
         let mut forest = Forest::new(self.kind, channels.len(), layout.length());
-        let leaf = leaf_samples(layout.length());
-        let mut walk = Walk::new(self, layout, inputs, channels);
-        for (index, begin) in (0..layout.samples()).step_by(leaf).enumerate() {
-            walk.push_leaf(begin..(begin + leaf).min(layout.samples()), index as u64, &mut forest);
-        }
+        Walk::new(self, layout, inputs, channels).push_leaves(0..layout.samples(), 0, &mut forest);
         forest.into_root().1
     }
 
@@ -166,16 +171,47 @@ impl<'a, V: Lanes> Walk<'a, V> {
         Self { reduction, layout, inputs, channels }
     }
 
-    fn push_leaf(&mut self, samples: Range<usize>, index: u64, forest: &mut Forest) {
+    /// Pushes the leaves of some samples, which begin with the leaf of number `index`; the last may be incomplete.
+    fn push_leaves(&self, samples: Range<usize>, mut index: u64, forest: &mut Forest) {
+        let leaf = leaf_samples(self.layout.length());
+        let at_once = LEAVES * leaf;
+        let fits = self.layout.format() == Format::ChannelsLast
+            && matches!(self.reduction.kind, Kind::Moments | Kind::Sums)
+            && leaves::fits(self.layout.channels(), leaf * self.layout.length());
+        let mut begin = samples.start;
+        while begin < samples.end {
+            if fits && index.is_multiple_of(LEAVES as u64) && samples.end - begin >= at_once {
+                self.push_node(begin..begin + at_once, index, forest);
+                (begin, index) = (begin + at_once, index + LEAVES as u64);
+            } else {
+                self.push_leaf(begin..(begin + leaf).min(samples.end), index, forest);
+                (begin, index) = (begin + leaf, index + 1);
+            }
+        }
+    }
+
+    /// Pushes the node above [`LEAVES`] leaves of rows, the first of which has the number `index`.
+    fn push_node(&self, samples: Range<usize>, index: u64, forest: &mut Forest) {
+        let node = Node { level: LEVELS, index: index >> LEVELS, samples: samples.len() as u64 };
+        forest.push(node, |slot| self.reduction.reduce_leaves(self.rows(samples), self.channels.start, slot));
+    }
+
+    /// The rows of some samples, in channels-last memory.
+    fn rows(&self, samples: Range<usize>) -> Inputs<Rows<'a>> {
+        let (stride, count) = (self.layout.channels(), samples.len() * self.layout.length());
+        let begin = samples.start * self.layout.length() * stride + self.channels.start;
+        let width = self.channels.len();
+        self.inputs.map(|data| Rows { data: &data[begin..], stride, count, width, channels: stride })
+    }
+
+    fn push_leaf(&self, samples: Range<usize>, index: u64, forest: &mut Forest) {
         let node = Node { level: 0, index, samples: samples.len() as u64 };
         let (all, length) = (self.layout.channels(), self.layout.length());
         let (first, width) = (self.channels.start, self.channels.len());
         let count = samples.len() * length;
         match self.layout.format() {
             Format::ChannelsLast => {
-                let begin = samples.start * length * all + first;
-                let rows = |data: &'a [f32]| Rows { data: &data[begin..], stride: all, count, width, channels: all };
-                let rows = self.inputs.map(rows);
+                let rows = self.rows(samples);
                 forest.push(node, |slot| self.reduction.reduce_rows(rows, first, slot));
             }
             Format::Contiguous if leaf_samples(length) == 1 => {

@@ -37,10 +37,9 @@ impl<'a> Rows<'a> {
         Self { data: &self.data[first..], width, ..*self }
     }
 
-    /// The vectors of row `index` in the columns from `first` of a strip of `width`.
-    #[inline(always)]
-    pub(crate) fn vectors(&self, index: usize, first: usize, width: usize) -> &'a [[f32; 4]] {
-        self.data[index * self.stride + first..][..width].as_chunks().0
+    /// Some of the rows.
+    pub(crate) fn rows(&self, first: usize, count: usize) -> Self {
+        Self { data: &self.data[first * self.stride..], count, ..*self }
     }
 
     /// The super-rows, whose width is a multiple of four, and the rows left over. Rows of some of the channels must be wide

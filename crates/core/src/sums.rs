@@ -23,7 +23,7 @@ pub(crate) trait Terms<const INPUTS: usize, const SUMS: usize> {
 /// Vectors of a plane that go to the same f32 accumulators, of which there are two.
 const PLANE_BLOCK: usize = 256;
 /// Rows that go to the same f32 accumulators, four at a time.
-const ROWS_BLOCK: usize = 256;
+pub(crate) const ROWS_BLOCK: usize = 256;
 /// Rows that are added before they go to an accumulator.
 const GROUP: usize = 4;
 /// Columns up to which rows are narrow, and those of a group are adjacent. Four wide ones are taken from the four quarters of
@@ -127,94 +127,104 @@ fn sums_of_columns<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const 
     out: &mut [f64],
 ) {
     let all = inputs[0].width;
-    let mut scratch = vec![0.0; (SUMS + 1) * STRIP.min(all)];
-    let (zeros, in_f32) = scratch.split_at_mut(STRIP.min(all));
     out.fill(0.0);
-    for first in (0..all).step_by(STRIP) {
-        let width = STRIP.min(all - first);
-        let centre = centre.map_or(&zeros[..width], |centre| &centre[first..first + width]);
-        let strip = Strip { inputs, all: all.max(inputs[0].channels), first, width, zeros, centre };
+    for (first, width) in strips(all) {
+        let zeros = vec![0.0; width];
+        let centre = centre.map_or(&zeros[..], |centre| &centre[first..first + width]);
+        let strip = Strip { inputs: inputs.map(|rows| rows.columns(first, width)), centre, zeros: &zeros };
         for begin in (0..inputs[0].count).step_by(ROWS_BLOCK) {
-            in_f32.fill(0.0);
-            let mut in_f32 = in_f32.chunks_exact_mut(STRIP.min(all));
-            let mut out = out.chunks_exact_mut(all);
-            let accumulators = core::array::from_fn(|_| {
-                let sums = out.next().unwrap_or_default();
-                let in_f32 = in_f32.next().unwrap_or_default();
-                Accumulators { sums: sums[first..][..width].as_chunks_mut().0, in_f32: in_f32.as_chunks_mut().0 }
-            });
             let rows = begin..(begin + ROWS_BLOCK).min(inputs[0].count);
-            strip.add_rows::<V, T, SUMS>(rows, accumulators);
+            let mut out = out.chunks_exact_mut(all);
+            let sums = core::array::from_fn(|_| out.next().map_or(&mut [][..], |sums| &mut sums[first..][..width]));
+            strip.add_rows::<V, T, SUMS>(rows, sums);
         }
     }
 }
 
-/// Where the terms of one sum go, column by column.
-struct Accumulators<'a> {
-    sums: &'a mut [[f64; 4]],
-    /// Begins with zeros, and is added to `sums` in the end.
-    in_f32: &'a mut [[f32; 4]],
+/// The first column and the width of each strip of columns.
+pub(crate) fn strips(columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..columns).step_by(STRIP).map(move |first| (first, STRIP.min(columns - first)))
 }
 
 /// Some columns of all rows.
-struct Strip<'a, const INPUTS: usize> {
-    inputs: [Rows<'a>; INPUTS],
-    /// Columns of all strips, or of the whole batch where these are only some of its channels.
-    all: usize,
-    first: usize,
-    width: usize,
-    zeros: &'a [f32],
-    centre: &'a [f32],
+pub(crate) struct Strip<'a, const INPUTS: usize> {
+    pub(crate) inputs: [Rows<'a>; INPUTS],
+    pub(crate) centre: &'a [f32],
+    pub(crate) zeros: &'a [f32],
 }
 
 impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
+    /// Adds the sums of some rows, at most [`ROWS_BLOCK`], to `sums`.
+    fn add_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
+        &self,
+        rows: Range<usize>,
+        sums: [&mut [f64]; SUMS],
+    ) {
+        let sums = sums.map(|sums| sums.as_chunks_mut().0);
+        if T::IN_F64 {
+            self.add_groups::<V, T, _, SUMS>(rows, sums, |sum, terms| {
+                let terms = terms.map(V::widen);
+                add_to::<V>(sum, core::array::from_fn(|half| of_rows(terms.map(|term| term[half]))));
+            });
+            return;
+        }
+        let mut in_f32 = vec![0.0; SUMS * self.centre.len()];
+        self.add_rows_in_f32::<V, T, SUMS>(rows, &mut in_f32);
+        for (sums, in_f32) in sums.into_iter().zip(in_f32.chunks_exact(self.centre.len())) {
+            for (sum, in_f32) in sums.iter_mut().zip(in_f32.as_chunks().0) {
+                add_to::<V>(sum, V::load(in_f32).widen());
+            }
+        }
+    }
+
+    /// The same in f32; a row of `sums` per sum. One copy of the loop serves all who sum these terms.
+    #[inline(never)]
+    pub(crate) fn add_rows_in_f32<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
+        &self,
+        rows: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        let mut sums = sums.as_chunks_mut().0.chunks_exact_mut(self.centre.len() / 4);
+        let sums = core::array::from_fn(|_| sums.next().unwrap_or_default());
+        self.add_groups::<V, T, _, SUMS>(rows, sums, |sum, terms| (V::load(sum) + of_rows(terms)).store(sum));
+    }
+
+    /// Adds the terms of each group of rows to the sums of each vector of columns.
+    #[inline(always)]
+    fn add_groups<V: Lanes, T: Terms<INPUTS, SUMS>, S, const SUMS: usize>(
+        &self,
+        rows: Range<usize>,
+        sums: [&mut [S]; SUMS],
+        add: impl Fn(&mut S, [V; GROUP]),
+    ) {
+        let count = self.centre.len() / 4;
+        let centre = &self.centre.as_chunks().0[..count];
+        let mut sums = sums.map(|sums| &mut sums[..count]);
+        let groups = rows.len().div_ceil(GROUP);
+        let is_narrow = self.inputs[0].width.max(self.inputs[0].channels) <= NARROW;
+        let (between_groups, within_group) = if is_narrow { (GROUP, 1) } else { (1, groups) };
+        for group in 0..groups {
+            let first = rows.start + group * between_groups;
+            let row = |i: usize| self.row(first + i * within_group, rows.end).map(|input| &input[..count]);
+            let group = [row(0), row(1), row(2), row(3)];
+            for i in 0..count {
+                let centre = V::load(&centre[i]);
+                let terms = group.map(|inputs| T::of_vectors(inputs.map(|input| V::load(&input[i])), centre));
+                for (number, sums) in sums.iter_mut().enumerate() {
+                    add(&mut sums[i], terms.map(|terms| terms[number]));
+                }
+            }
+        }
+    }
+
     /// A row of each input; after the last row, values whose terms are 0.
     #[inline(always)]
     fn row(&self, row: usize, end: usize) -> [&'a [[f32; 4]]; INPUTS] {
         core::array::from_fn(|k| match (row < end, k + 1 == INPUTS) {
-            (true, _) => self.inputs[k].vectors(row, self.first, self.width),
+            (true, _) => self.inputs[k].row(row).as_chunks().0,
             (false, true) => self.centre.as_chunks().0,
             (false, false) => self.zeros.as_chunks().0,
         })
-    }
-
-    #[inline(always)]
-    fn add_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
-        &self,
-        rows: Range<usize>,
-        accumulators: [Accumulators<'_>; SUMS],
-    ) {
-        let count = self.width / 4;
-        let centre = &self.centre.as_chunks().0[..count];
-        let mut accumulators =
-            accumulators.map(|Accumulators { sums, in_f32 }| (&mut sums[..count], &mut in_f32[..count]));
-        let groups = rows.len().div_ceil(GROUP);
-        let (between_groups, within_group) = if self.all <= NARROW { (GROUP, 1) } else { (1, groups) };
-        for group in 0..groups {
-            let first = rows.start + group * between_groups;
-            let row = |i: usize| self.row(first + i * within_group, rows.end).map(|input| &input[..count]);
-            let group: [_; GROUP] = core::array::from_fn(row);
-            for i in 0..count {
-                let centre = V::load(&centre[i]);
-                let terms = group.map(|inputs| T::of_vectors(inputs.map(|input| V::load(&input[i])), centre));
-                for (sum, (sums, in_f32)) in accumulators.iter_mut().enumerate() {
-                    let terms = terms.map(|terms| terms[sum]);
-                    if T::IN_F64 {
-                        let terms = terms.map(V::widen);
-                        add_to::<V>(&mut sums[i], core::array::from_fn(|half| of_rows(terms.map(|term| term[half]))));
-                    } else {
-                        (V::load(&in_f32[i]) + of_rows(terms)).store(&mut in_f32[i]);
-                    }
-                }
-            }
-        }
-        if !T::IN_F64 {
-            for (sums, in_f32) in accumulators {
-                for (sum, in_f32) in sums.iter_mut().zip(in_f32) {
-                    add_to::<V>(sum, V::load(in_f32).widen());
-                }
-            }
-        }
     }
 }
 

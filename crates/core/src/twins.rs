@@ -61,7 +61,7 @@ fn values(count: usize, seed: u64) -> Vec<f32> {
 
 fn cases() -> impl Strategy<Value = Case> {
     let formats = prop::sample::select(&[Format::Contiguous, Format::ChannelsLast][..]);
-    let shapes = (0_usize..40, prop::sample::select(&CHANNELS[..]), prop::sample::select(&LENGTHS[..]), formats);
+    let shapes = (0_usize..300, prop::sample::select(&CHANNELS[..]), prop::sample::select(&LENGTHS[..]), formats);
     (shapes, any::<u64>()).prop_map(|((samples, channels, length, format), seed)| {
         let samples = samples.min(8000 / (length * channels) + 1);
         let layout = Layout::new(samples, channels, length, format).expect("a moderate shape");

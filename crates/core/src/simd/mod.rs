@@ -11,7 +11,7 @@ mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
-use core::ops::{Add, Mul, Sub};
+use core::ops::{Add, BitAnd, Mul, Sub};
 
 #[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
 pub(crate) use scalar::Scalar;
@@ -34,6 +34,10 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
     fn splat(value: f32) -> Self;
     fn load(values: &[f32; 4]) -> Self;
     fn store(self, values: &mut [f32; 4]);
+    /// Where it is less than what stands beside it the lane, else the other: of a NaN and a number, the second.
+    fn smaller(self, other: Self) -> Self;
+    /// The same with greater.
+    fn larger(self, other: Self) -> Self;
     /// Lanes 0 and 1, lanes 2 and 3, exactly.
     fn widen(self) -> [Self::Doubles; 2];
     /// The inverse of [`Lanes::widen`], rounding.
@@ -52,11 +56,14 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
 
 /// Two f64, with the same promise.
 pub(crate) trait Doubles: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    /// Two truths.
+    type Mask: Mask;
+
     fn splat(value: f64) -> Self;
     fn load(values: &[f64; 2]) -> Self;
     fn store(self, values: &mut [f64; 2]);
-    /// Whether both are at most what stands beside them; not where one is NaN.
-    fn all_at_most(self, other: Self) -> bool;
+    /// Where the value is at most what stands beside it; not where one is NaN.
+    fn at_most(self, other: Self) -> Self::Mask;
     /// Whether one of four values is half-way between two f32 of normal size, so that rounding it to f32 may round what
     /// had been rounded before (see `fma.rs`).
     fn any_half_way(low: Self, high: Self) -> bool;
@@ -72,6 +79,11 @@ pub(crate) trait Doubles: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<O
     }
 }
 
+/// A truth per lane.
+pub(crate) trait Mask: Copy + BitAnd<Output = Self> {
+    fn all(self) -> bool;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,15 +94,16 @@ mod tests {
     /// The bits of everything that lanes can do with eight values.
     fn everything<V: Lanes>(a: &[f32; 4], b: &[f32; 4]) -> Vec<u64> {
         let (x, y) = (V::load(a), V::load(b));
-        let singles = [x + y, x - y, x * y, V::splat(a[0]), V::zero()].map(V::to_array);
+        let singles = [x + y, x - y, x * y, x.smaller(y), x.larger(y), V::splat(a[0]), V::zero()].map(V::to_array);
         let wide = [x.widen(), y.widen()];
         let [products, sums] = [[wide[0][0] * wide[1][0], wide[0][1] * wide[1][1]], [wide[0][0] + wide[1][0]; 2]];
         let narrowed = V::narrow(products[0], products[1] - sums[0]).to_array();
         let doubles = [products[0].sum(), products[1].sum(), sums[0].sum(), V::Doubles::splat(2.0).sum()];
         let truths = [
             V::Doubles::any_half_way(products[0], products[1]),
-            products[0].all_at_most(products[1]),
-            products[0].all_at_most(products[0]),
+            products[0].at_most(products[1]).all(),
+            products[0].at_most(products[0]).all(),
+            (products[0].at_most(products[1]) & products[1].at_most(sums[0])).all(),
         ];
         let singles = singles.into_iter().flatten().chain(narrowed);
         let bits = |value: f32| if value.is_nan() { 0 } else { u64::from(value.to_bits()) };

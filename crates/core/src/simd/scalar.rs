@@ -1,8 +1,8 @@
 //! Lanes without vector instructions.
 
-use core::ops::{Add, Mul, Sub};
+use core::ops::{Add, BitAnd, Mul, Sub};
 
-use super::{Doubles, Lanes};
+use super::{Doubles, Lanes, Mask};
 use crate::fma::is_half_way;
 
 /// Four f32 in an array.
@@ -12,6 +12,10 @@ pub(crate) struct Scalar([f32; 4]);
 /// Two f64 in an array.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScalarDoubles([f64; 2]);
+
+/// Two truths.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScalarMask([bool; 2]);
 
 macro_rules! operators {
     ($type:ident, $($operator:ident $method:ident),*) => { $(
@@ -27,6 +31,13 @@ macro_rules! operators {
 
 operators!(Scalar, Add add, Sub sub, Mul mul);
 operators!(ScalarDoubles, Add add, Sub sub, Mul mul);
+operators!(ScalarMask, BitAnd bitand);
+
+impl Mask for ScalarMask {
+    fn all(self) -> bool {
+        self.0[0] && self.0[1]
+    }
+}
 
 impl Lanes for Scalar {
     type Doubles = ScalarDoubles;
@@ -43,6 +54,14 @@ impl Lanes for Scalar {
         *values = self.0;
     }
 
+    fn smaller(self, other: Self) -> Self {
+        Self(core::array::from_fn(|i| if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
+    fn larger(self, other: Self) -> Self {
+        Self(core::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
     fn widen(self) -> [ScalarDoubles; 2] {
         let [a, b, c, d] = self.0.map(f64::from);
         [ScalarDoubles([a, b]), ScalarDoubles([c, d])]
@@ -55,6 +74,8 @@ impl Lanes for Scalar {
 }
 
 impl Doubles for ScalarDoubles {
+    type Mask = ScalarMask;
+
     fn splat(value: f64) -> Self {
         Self([value; 2])
     }
@@ -67,8 +88,8 @@ impl Doubles for ScalarDoubles {
         *values = self.0;
     }
 
-    fn all_at_most(self, other: Self) -> bool {
-        self.0[0] <= other.0[0] && self.0[1] <= other.0[1]
+    fn at_most(self, other: Self) -> ScalarMask {
+        ScalarMask(core::array::from_fn(|i| self.0[i] <= other.0[i]))
     }
 
     fn any_half_way(low: Self, high: Self) -> bool {

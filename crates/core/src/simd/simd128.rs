@@ -3,13 +3,13 @@
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_demote_f64x2_zero, f32x4_mul, f32x4_splat, f32x4_sub, f64x2_add, f64x2_le, f64x2_mul,
-    f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_eq, i32x4_shuffle, i64x2_all_true, i64x2_shuffle,
+    f32x4_add, f32x4_demote_f64x2_zero, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub, f64x2_add, f64x2_le,
+    f64x2_mul, f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_eq, i32x4_shuffle, i64x2_all_true, i64x2_shuffle,
     u32x4_splat, v128, v128_and, v128_any_true, v128_load, v128_store,
 };
-use core::ops::{Add, Mul, Sub};
+use core::ops::{Add, BitAnd, Mul, Sub};
 
-use super::{Doubles, Lanes};
+use super::{Doubles, Lanes, Mask};
 
 /// Four f32 in a register.
 #[derive(Clone, Copy)]
@@ -18,6 +18,10 @@ pub(crate) struct Simd128(v128);
 /// Two f64 in a register.
 #[derive(Clone, Copy)]
 pub(crate) struct Simd128Doubles(v128);
+
+/// Two truths, as all bits or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Simd128Mask(v128);
 
 macro_rules! operators {
     ($type:ident, $($operator:ident $method:ident $instruction:ident),*) => { $(
@@ -34,6 +38,14 @@ macro_rules! operators {
 
 operators!(Simd128, Add add f32x4_add, Sub sub f32x4_sub, Mul mul f32x4_mul);
 operators!(Simd128Doubles, Add add f64x2_add, Sub sub f64x2_sub, Mul mul f64x2_mul);
+operators!(Simd128Mask, BitAnd bitand v128_and);
+
+impl Mask for Simd128Mask {
+    #[inline(always)]
+    fn all(self) -> bool {
+        i64x2_all_true(self.0)
+    }
+}
 
 impl Lanes for Simd128 {
     type Doubles = Simd128Doubles;
@@ -55,6 +67,17 @@ impl Lanes for Simd128 {
         unsafe { v128_store(values.as_mut_ptr().cast(), self.0) }
     }
 
+    // The instructions return their first operand unless the second is less, or greater.
+    #[inline(always)]
+    fn smaller(self, other: Self) -> Self {
+        Self(f32x4_pmin(other.0, self.0))
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        Self(f32x4_pmax(other.0, self.0))
+    }
+
     #[inline(always)]
     fn widen(self) -> [Simd128Doubles; 2] {
         let high = i64x2_shuffle::<1, 1>(self.0, self.0);
@@ -68,6 +91,8 @@ impl Lanes for Simd128 {
 }
 
 impl Doubles for Simd128Doubles {
+    type Mask = Simd128Mask;
+
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Self(f64x2_splat(value))
@@ -86,8 +111,8 @@ impl Doubles for Simd128Doubles {
     }
 
     #[inline(always)]
-    fn all_at_most(self, other: Self) -> bool {
-        i64x2_all_true(f64x2_le(self.0, other.0))
+    fn at_most(self, other: Self) -> Simd128Mask {
+        Simd128Mask(f64x2_le(self.0, other.0))
     }
 
     #[inline(always)]

@@ -3,14 +3,14 @@
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use core::arch::x86_64::{
-    __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_si128, _mm_castpd_ps, _mm_castps_si128, _mm_cmpeq_epi32,
-    _mm_cmple_pd, _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_movehl_ps, _mm_movelh_ps,
-    _mm_movemask_epi8, _mm_movemask_pd, _mm_mul_pd, _mm_mul_ps, _mm_set1_epi32, _mm_set1_pd, _mm_set1_ps,
-    _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
+    __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_pd, _mm_and_si128, _mm_castpd_ps, _mm_castps_si128,
+    _mm_cmpeq_epi32, _mm_cmple_pd, _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_max_ps, _mm_min_ps,
+    _mm_movehl_ps, _mm_movelh_ps, _mm_movemask_epi8, _mm_movemask_pd, _mm_mul_pd, _mm_mul_ps, _mm_set1_epi32,
+    _mm_set1_pd, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
 };
-use core::ops::{Add, Mul, Sub};
+use core::ops::{Add, BitAnd, Mul, Sub};
 
-use super::{Doubles, Lanes};
+use super::{Doubles, Lanes, Mask};
 
 /// Four f32 in a register.
 #[derive(Clone, Copy)]
@@ -19,6 +19,10 @@ pub(crate) struct Sse2(__m128);
 /// Two f64 in a register.
 #[derive(Clone, Copy)]
 pub(crate) struct Sse2Doubles(__m128d);
+
+/// Two truths, as all bits or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Sse2Mask(__m128d);
 
 macro_rules! operators {
     ($type:ident, $($operator:ident $method:ident $instruction:ident),*) => { $(
@@ -36,6 +40,7 @@ macro_rules! operators {
 
 operators!(Sse2, Add add _mm_add_ps, Sub sub _mm_sub_ps, Mul mul _mm_mul_ps);
 operators!(Sse2Doubles, Add add _mm_add_pd, Sub sub _mm_sub_pd, Mul mul _mm_mul_pd);
+operators!(Sse2Mask, BitAnd bitand _mm_and_pd);
 
 // SAFETY of all that follows: SSE2 is part of x86-64, the pointers come from references to as many values as are read or
 // written, and unaligned access is asked for.
@@ -58,6 +63,16 @@ impl Lanes for Sse2 {
     }
 
     #[inline(always)]
+    fn smaller(self, other: Self) -> Self {
+        Self(unsafe { _mm_min_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        Self(unsafe { _mm_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
     fn widen(self) -> [Sse2Doubles; 2] {
         unsafe { [Sse2Doubles(_mm_cvtps_pd(self.0)), Sse2Doubles(_mm_cvtps_pd(_mm_movehl_ps(self.0, self.0)))] }
     }
@@ -68,7 +83,16 @@ impl Lanes for Sse2 {
     }
 }
 
+impl Mask for Sse2Mask {
+    #[inline(always)]
+    fn all(self) -> bool {
+        unsafe { _mm_movemask_pd(self.0) == 0b11 }
+    }
+}
+
 impl Doubles for Sse2Doubles {
+    type Mask = Sse2Mask;
+
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Self(unsafe { _mm_set1_pd(value) })
@@ -85,8 +109,8 @@ impl Doubles for Sse2Doubles {
     }
 
     #[inline(always)]
-    fn all_at_most(self, other: Self) -> bool {
-        unsafe { _mm_movemask_pd(_mm_cmple_pd(self.0, other.0)) == 0b11 }
+    fn at_most(self, other: Self) -> Sse2Mask {
+        Sse2Mask(unsafe { _mm_cmple_pd(self.0, other.0) })
     }
 
     #[inline(always)]

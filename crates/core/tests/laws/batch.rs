@@ -40,7 +40,8 @@ impl Debug for Batch {
 }
 
 impl Batch {
-    /// Values of a batch whose channels have different means, of which some are larger than the deviation.
+    /// Values of a batch whose channels have different means, of which some are larger than the deviation. Every fourth batch
+    /// has outliers, so that what a few values say of a channel is wrong.
     pub(crate) fn new(layout: Layout, seed: u64) -> Self {
         let mut random = Random(seed);
         let channels = layout.channels();
@@ -48,6 +49,9 @@ impl Batch {
         let mut x = random.values(layout.elements());
         for (element, x) in x.iter_mut().enumerate() {
             *x += means[channel_of(&layout, element)];
+            if seed.is_multiple_of(4) && random.next() > 0.98 {
+                *x *= 300.0;
+            }
         }
         let dy = random.values(layout.elements());
         let [weight, bias, running_mean] = [(); 3].map(|()| random.values(channels));
