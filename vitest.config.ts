@@ -1,13 +1,19 @@
 import { fileURLToPath } from 'node:url';
+import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
+import { launchOptions } from './scripts/browser.mjs';
+import { nodeOnly } from './tests/node_only.ts';
 
 // Tests import the package by its name, as users do, and get the sources: no bundle stands between a test and its line.
 const alias = { syncbn: fileURLToPath(new URL('ts/index.ts', import.meta.url)) };
 
+// Wide of what any test takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
+const testTimeout = 60_000;
+
 export default defineConfig({
   test: {
     allowOnly: false,
-    // Two projects, because the packaging tests look at `dist/`, which must be built first, and are slow.
+    // Projects by what their tests need: Node alone, a browser, the package in `dist/`, or both of the latter.
     projects: [
       {
         resolve: { alias },
@@ -15,8 +21,25 @@ export default defineConfig({
           name: 'unit',
           include: ['{ts,tests,examples,bench}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['tests/packaging/**', '**/node_modules/**'],
-          // Wide of what any test takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
-          testTimeout: 60_000,
+          // Tests of the finalizer collect garbage.
+          execArgv: ['--expose-gc'],
+          testTimeout,
+        },
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: 'browser',
+          include: ['{ts,tests}/**/*.test.ts'],
+          exclude: ['tests/packaging/**', ...Object.keys(nodeOnly)],
+          testTimeout,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({ launchOptions: launchOptions() }),
+            instances: [{ browser: 'chromium' }],
+          },
         },
       },
       {
@@ -26,6 +49,13 @@ export default defineConfig({
           globalSetup: ['tests/packaging/pack.ts'],
           testTimeout: 120_000,
           hookTimeout: 240_000,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.test.ts'],
+          testTimeout,
         },
       },
     ],

@@ -1,9 +1,12 @@
 /**
- * Makes a machine ready to build and test: `npm run setup`, which `npm start` and `npm test` call first. Each step takes what is
- * there; else the usual way; else a way that needs nothing but the package managers. Runs with nothing installed but Node,
- * says one line for each step, and changes nothing the second time.
+ * Makes a machine ready to build and test: `npm run setup`, which `npm test` calls first. `--for build` leaves out what only
+ * tests need; `npm start` asks for no more. Each step takes what is there; else the usual way; else a way that needs nothing
+ * but the package managers. Runs with nothing installed but Node, says one line for each step, and changes nothing the second
+ * time.
  */
 
+import { parseArgs } from 'node:util';
+import { setUpBrowser } from './setup/browser.mjs';
 import { setUpLinker } from './setup/linker.mjs';
 import { setUpNode } from './setup/node.mjs';
 import { setUpPackages } from './setup/packages.mjs';
@@ -11,6 +14,10 @@ import { setUpRust } from './setup/rust.mjs';
 import { SetupError } from './setup/step.mjs';
 import { removeToolBuilds, setUpWasmBindgen, setUpWasmPack } from './setup/wasm_tools.mjs';
 import { setUpWasmTarget } from './setup/wasm_target.mjs';
+
+const purposes = ['build', 'test'];
+const { for: purpose } = parseArgs({ options: { for: { type: 'string', default: 'test' } } }).values;
+if (!purposes.includes(purpose)) throw new RangeError(`--for: expected ${purposes.join(' or ')}, got ${purpose}`);
 
 try {
   setUpNode();
@@ -21,6 +28,7 @@ try {
   setUpWasmPack();
   setUpWasmBindgen();
   removeToolBuilds();
+  if (purpose === 'test') setUpBrowser();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`setup: ${error.message}`);

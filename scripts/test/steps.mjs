@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { root } from '../tools.mjs';
 import { countCargoTest, countCheck, countVitest } from './count.mjs';
 
-const reports = join(root, 'build', 'reports');
+/** How the tests of a Vitest project are counted: by the report that its npm script writes. */
+const countProject = (name) => (ended) => countVitest(ended, join(root, 'build', 'reports', `${name}.json`));
 
 /**
  * @typedef {object} Step
@@ -25,11 +26,9 @@ export const steps = [
   { name: 'types', script: 'types', count: countCheck },
   { name: 'lint', script: 'lint', count: countCheck },
   { name: 'lint:rust', script: 'lint:rust', count: countCheck },
-  { name: 'unit', script: 'test:unit', count: (ended) => countVitest(ended, join(reports, 'unit.json')) },
+  { name: 'unit', script: 'test:unit', count: countProject('unit') },
   { name: 'rust', script: 'test:rust', count: countCargoTest },
-  {
-    name: 'packaging',
-    script: 'test:packaging',
-    count: (ended) => countVitest(ended, join(reports, 'packaging.json')),
-  },
+  { name: 'browser', script: 'test:browser', count: countProject('browser') },
+  { name: 'packaging', script: 'test:packaging', count: countProject('packaging') },
+  { name: 'e2e', script: 'test:e2e', count: countProject('e2e') },
 ];

@@ -1,6 +1,5 @@
 /** Reads the golden files. `golden/README.md` describes them; `crates/core/tests/golden/data.rs` reads the same. */
 
-import { readFileSync } from 'node:fs';
 import { assert } from 'vitest';
 import { expectSameBits, hashBits } from '../support/bits.ts';
 import { randomArray, type Distribution, type Edit } from '../support/random.ts';
@@ -86,14 +85,27 @@ export function readSuite(name: string): { cases: readonly GoldenCase[]; values:
   return { cases, values: readValues(name) };
 }
 
+/**
+ * The files, by their paths. Vite puts them into the program, so that a test has them where there is no file system, and
+ * whenever it asks: the names of tests come from them.
+ */
+const jsonFiles = import.meta.glob<string>('/golden/data/*.json', { eager: true, query: '?raw', import: 'default' });
+const binFiles = import.meta.glob<string>('/golden/data/*.bin', {
+  eager: true,
+  query: '?url&inline',
+  import: 'default',
+});
+
 /** What stands in `golden/data/<name>.json`, checked by nothing but the tests that read it. */
 export function readJson(name: string): unknown {
-  return JSON.parse(readFileSync(dataFile(name, 'json'), 'utf8'));
+  return JSON.parse(existing(jsonFiles, `${name}.json`));
 }
 
 /** The values of `golden/data/<name>.bin`. */
 export function readValues(name: string): GoldenValues {
-  const bytes = Uint8Array.from(readFileSync(dataFile(name, 'bin')));
+  // A `data:` URL: what follows the comma is in base64.
+  const [, base64 = ''] = existing(binFiles, `${name}.bin`).split(',');
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   return new GoldenValues(new Float32Array(bytes.buffer));
 }
 
@@ -104,6 +116,8 @@ export function arrayOf(spec: Spec, count: number): Float32Array {
   return randomArray(seed, count, { ...distribution, edits: numeric });
 }
 
-function dataFile(name: string, extension: string): URL {
-  return new URL(`../../golden/data/${name}.${extension}`, import.meta.url);
+function existing(files: Readonly<Record<string, string>>, name: string): string {
+  const content = files[`/golden/data/${name}`];
+  if (content === undefined) throw new Error(`there is no golden/data/${name}`);
+  return content;
 }

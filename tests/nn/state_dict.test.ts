@@ -13,6 +13,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 
 describe.each(deviceKinds)('state dicts on %s', (kind) => {
@@ -134,6 +135,7 @@ describe.each(deviceKinds)('state dicts on %s', (kind) => {
     const dict = new BatchNorm1d(3, { device }).stateDict();
     (dict['running_var'] as Tensor).dispose();
     const before = await valuesOf(bn.stateDict());
+    await collectGarbage();
     const { buffers } = devices.get(device).memoryUsage();
     await expect(bn.loadStateDict(dict)).rejects.toThrow('was disposed');
     expect(await valuesOf(bn.stateDict())).toEqual(before);

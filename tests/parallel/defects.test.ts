@@ -20,10 +20,11 @@ import {
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { settled } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { referenceForward } from '../support/reference.ts';
 import { expectWithin } from '../support/tolerances.ts';
-import { Around, settled, stateOf } from './modules.ts';
+import { Around, stateOf } from './modules.ts';
 
 describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   const names = deviceNames(kind, 4);

@@ -16,6 +16,7 @@ import {
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { Around, buffersOn, stateOf } from './modules.ts';
 import { eventLoopTurns } from './sharded_step.ts';
@@ -32,6 +33,7 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
   let net: DataParallelWithCallBack<Around<Layer>>;
 
   beforeAll(() => init(names));
+  beforeEach(collectGarbage);
   beforeEach(() => {
     layer = new SynchronizedBatchNorm1d(2);
     net = new DataParallelWithCallBack(new Around(layer, (...args) => behaviour(...args)), { deviceIds: names });

@@ -2,6 +2,7 @@ import { DataParallelWithCallBack, init, tensor, type Tensor } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { scale } from '../support/operations.ts';
 import { buffersOn, type Call, Recorder } from './modules.ts';
 
@@ -115,6 +116,7 @@ describe.each(deviceKinds)('outputs are gathered on %s', (kind) => {
     ['numbers', () => 1, TypeError],
     ['modules', () => new Recorder(), TypeError],
   ])('unless they are %s', async (_, outputs, error) => {
+    await collectGarbage();
     const before = buffersOn(names);
     const made: Tensor[] = [];
     const attempt = gathered(({ replica }) => {

@@ -74,8 +74,3 @@ export async function stateOf(module: Module): Promise<unknown> {
   }
   return state;
 }
-
-/** Resolves when everything has run that waits for neither time nor the outside. */
-export function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}

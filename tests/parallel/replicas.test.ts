@@ -16,6 +16,7 @@ import {
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { alike, multiply } from '../support/operations.ts';
 import { randomArray } from '../support/random.ts';
 import { Around, buffersOn, Recorder, stateOf } from './modules.ts';
@@ -135,6 +136,7 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
 
   it('cost nothing that stays', async () => {
     const net = new DataParallel(new Scaled(3), { deviceIds: names });
+    await collectGarbage();
     const before = buffersOn(names);
     const x = tensor([1, 2, 3], [3], { device: first });
     const y = await noGrad(() => net.forward(x));

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { devices, init, type MemoryFormat, type Numerics } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { randomBits } from '../support/random.ts';
 import { type Batch, expectSameStep, runOnOneDevice, runSplit } from './sharded_step.ts';
 
@@ -107,6 +108,7 @@ describe.each(deviceKinds)('several devices of kind %s give the bits of one', (k
 
   it('and leaves no memory behind', async () => {
     const names = deviceNames(kind, 3);
+    await collectGarbage();
     const before = names.map((name) => devices.get(name).memoryUsage().buffers);
     await runSplit(batch(8, 7), { samples: [3, 0, 5] });
     expect(names.map((name) => devices.get(name).memoryUsage().buffers)).toEqual(before);

@@ -16,6 +16,7 @@ import {
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { referenceForward } from '../support/reference.ts';
 import { expectWithin } from '../support/tolerances.ts';
@@ -265,6 +266,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
 
   it('frees everything after a step, and when the graph is dropped', async () => {
     const net = spread(new SynchronizedBatchNorm1d(2));
+    await collectGarbage();
     const before = buffersOn(names);
     for (const runsBackward of [true, false]) {
       const x = batch(true);

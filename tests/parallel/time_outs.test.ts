@@ -15,8 +15,9 @@ import {
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { collectGarbage, settled } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, settled, stateOf } from './modules.ts';
+import { Around, buffersOn, stateOf } from './modules.ts';
 
 /** Two layers, one after the other; what replica 1 does before the first is up to the test. */
 class TwoLayers extends Module {
@@ -50,6 +51,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   const warn = vi.fn();
 
   beforeAll(() => init(names));
+  beforeEach(collectGarbage);
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     vi.spyOn(console, 'warn').mockImplementation(warn);

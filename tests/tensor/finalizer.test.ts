@@ -1,20 +1,9 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { devices, tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { deviceKinds } from '../support/device_kinds.ts';
+import { collectUntil } from '../support/event_loop.ts';
 import { freshDevice } from '../support/fresh_device.ts';
 import { multiply } from '../support/operations.ts';
-
-/** Collects garbage until `isDone`; finalizers run in later turns of the event loop. */
-async function collectUntil(isDone: () => boolean): Promise<void> {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  for (let turn = 0; turn < 100 && !isDone(); turn++) {
-    collect();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
 
 describe.each(deviceKinds)('the garbage collector on %s', (kind) => {
   it('gives back what was never disposed: tensors, and graphs with what they saved', async () => {

@@ -3,8 +3,8 @@
  * what is proved of the kernels there holds for what runs here.
  */
 
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import table from '../../crates/core/tests/bits/bits.json?raw';
 import { CpuDevice } from './cpu_device.ts';
 import { type BatchLayout, type DeviceBuffer, type Numerics, STATISTICS_ROWS } from './device.ts';
 
@@ -14,8 +14,7 @@ interface BitsCase extends BatchLayout {
   readonly digests: readonly number[];
 }
 
-const file = new URL('../../crates/core/tests/bits/bits.json', import.meta.url);
-const cases = JSON.parse(readFileSync(file, 'utf8')) as BitsCase[];
+const cases = JSON.parse(table) as BitsCase[];
 
 /** Between −2 and 2 and different for every place; the same in Rust. */
 function value(place: number, seed: number): number {

@@ -1,0 +1,7 @@
+/**
+ * Tests of `tests/` and `ts/` that run in Node and in no browser, with the reason. All others run on both: a new test is in
+ * both unless it is entered here. The packaging tests are a project of their own.
+ */
+export const nodeOnly: Readonly<Record<string, string>> = {
+  'tests/lint/import_direction.test.ts': 'calls ESLint',
+};
