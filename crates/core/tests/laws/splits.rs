@@ -1,9 +1,9 @@
 //! N devices ≡ 1 device: however a batch is cut, the merged partial is that of the whole, byte for byte.
 
 use proptest::prelude::*;
-use syncbn_core::{KernelError, Partial, backward_reduce, centre_of, deviations, moments, total};
+use syncbn_core::{Format, KernelError, Partial, backward_reduce, centre_of, deviations, moments, total};
 
-use crate::batch::{Batch, batches, config};
+use crate::batch::{Batch, batches, config, layout};
 
 /// Reduces a shard whose first sample has a global number.
 type Reduce = fn(&Batch, u64) -> Result<Partial, KernelError>;
@@ -37,6 +37,16 @@ fn check(batch: &Batch, cuts: &[f64], reduce: Reduce) -> Result<(), TestCaseErro
     };
     prop_assert_eq!(values(whole), values(in_shards));
     Ok(())
+}
+
+/// Every eighth row is large, among them all those whose middle is the first guess at the mean of a leaf.
+#[test]
+fn leaves_that_need_a_second_look_get_it_in_any_split() {
+    let mut batch = Batch::new(layout(256, 68, 1, Format::ChannelsLast), 1);
+    for large in batch.x.chunks_exact_mut(68).step_by(8).flatten() {
+        *large += 1000.0;
+    }
+    check(&batch, &[0.3, 0.5], |shard, first| moments(&shard.x, &shard.layout, first)).expect("equal bits");
 }
 
 proptest! {
