@@ -5,6 +5,8 @@
 //! whoever holds the rest computes the leaf as if it had never been cut. Partials of adjacent ranges merge to the partial
 //! of their union: a monoid, whose identity is any partial without samples.
 
+use alloc::vec::Vec;
+
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;

@@ -5,6 +5,8 @@
 //! each follows from the header, so that a partial of the wrong size is told from a good one and several can be laid end
 //! to end.
 
+use alloc::vec::Vec;
+
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;
