@@ -4,6 +4,8 @@
 //! nothing. Buffers are plain vectors; JavaScript looks at them through their address, which does not change while they
 //! are in use.
 
+use alloc::vec::Vec;
+
 /// What the arena cannot do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ArenaError {

@@ -1,5 +1,7 @@
 //! The steps of a batch that is spread over several devices.
 
+use alloc::vec::Vec;
+
 use syncbn_core::{Affine, BatchSums, Eps, EpsMode, Merged, Partial, Running};
 use wasm_bindgen::prelude::wasm_bindgen;
 
