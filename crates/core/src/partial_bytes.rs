@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         if self.word()? != MARK {
             return Err(damaged("they do not begin with the mark of a partial"));
         }
-        let kind = Kind::from_number(self.word()?).ok_or(damaged("the kind is unknown"))?;
+        let kind = Kind::from_number(self.word()?)?;
         let [channels, length, first, samples] = [self.long()?, self.long()?, self.long()?, self.long()?];
         let small = |number: u64| u32::try_from(number).ok().filter(|number| *number > 0);
         let (Some(channels), Some(length)) = (small(channels), small(length)) else {
