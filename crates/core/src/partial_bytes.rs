@@ -63,7 +63,7 @@ impl Partial {
         let (mut merged, mut rest) = Self::read(bytes)?;
         while !rest.is_empty() {
             let (partial, left) = Self::read(rest)?;
-            merged.merge(&partial)?;
+            merged.merge(partial)?;
             rest = left;
         }
         Ok(merged)

@@ -20,7 +20,7 @@ fn reduce_in_shards(batch: &Batch, cuts: &[f64], reduce: Reduce) -> Partial {
     for end in ends {
         let partial = reduce(&batch.shard(begin..end), begin as u64).expect("lengths fit");
         match &mut merged {
-            Some(merged) => merged.merge(&partial).expect("adjacent shards"),
+            Some(merged) => merged.merge(partial).expect("adjacent shards"),
             None => merged = Some(partial),
         }
         begin = end;
@@ -95,7 +95,7 @@ fn every_split_in_two_is_the_whole_where_samples_share_a_leaf() {
     for cut in 0..=70 {
         let mut left = moments(&batch.shard(0..cut).x, &batch.shard(0..cut).layout, 0).expect("lengths fit");
         let right = batch.shard(cut..70);
-        left.merge(&moments(&right.x, &right.layout, cut as u64).expect("lengths fit")).expect("adjacent");
+        left.merge(moments(&right.x, &right.layout, cut as u64).expect("lengths fit")).expect("adjacent");
         assert_eq!(left.to_bytes(), whole, "cut after {cut} samples");
     }
 }
