@@ -6,7 +6,7 @@ use syncbn_core::KernelError;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::arena::ArenaError;
+use crate::arena::{OutOfMemory, UnknownBuffer};
 
 #[wasm_bindgen]
 extern "C" {
@@ -33,21 +33,22 @@ extern "C" {
 #[derive(Debug)]
 pub struct CallError(Failure);
 
-impl From<ArenaError> for CallError {
+impl From<OutOfMemory> for CallError {
     #[cold]
     #[inline(never)]
-    fn from(error: ArenaError) -> Self {
-        match error {
-            ArenaError::OutOfMemory { bytes_wanted, bytes_in_use } => {
-                let Self(failure) = failure("out_of_memory", "no room for the buffer");
-                failure.set_bytes_wanted(bytes_wanted);
-                failure.set_bytes_in_use(bytes_in_use);
-                Self(failure)
-            }
-            ArenaError::UnknownBuffer { .. } => {
-                failure("unknown_buffer", "expected the handle of a buffer that this call does not write already")
-            }
-        }
+    fn from(error: OutOfMemory) -> Self {
+        let thrown = failure("out_of_memory", "no room for the buffer");
+        thrown.0.set_bytes_wanted(error.bytes_wanted);
+        thrown.0.set_bytes_in_use(error.bytes_in_use);
+        thrown
+    }
+}
+
+impl From<UnknownBuffer> for CallError {
+    #[cold]
+    #[inline(never)]
+    fn from(UnknownBuffer: UnknownBuffer) -> Self {
+        failure("unknown_buffer", "expected the handle of a buffer that this call does not write already")
     }
 }
 

@@ -17,6 +17,5 @@ mod kernels;
 mod runtime;
 mod steps;
 
-pub use arena::ArenaError;
 pub use error::CallError;
 pub use kernels::CpuKernels;
