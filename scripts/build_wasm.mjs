@@ -55,12 +55,16 @@ function build() {
 
 /**
  * wasm-bindgen's script, wrapped so that each call has variables of its own. Of its two ways to start, only the synchronous
- * one is offered, and the address of the script, which it would fetch the module from, is not asked for: bundlers then drop
- * all that serves the other way.
+ * one is offered, from a compiled module alone, and the address of the script, which the other would fetch the module from, is
+ * not asked for: bundlers then drop all that serves the other way.
  */
 function factoryOf(glue) {
   const body = [
     [/\n {4}let script_src;\n {4}if \(typeof document [^]*?\n {4}\}\n/, '\n    const script_src = undefined;\n'],
+    [
+      /\n {8}if \(module !== undefined\) \{[^]*?(\n {8}const imports = [^]*?\n)[^]*?(\n {8}const instance = )/,
+      '\n        ({ module } = module);$1$2',
+    ],
     ['return Object.assign(__wbg_init, { initSync }, exports);', 'return Object.assign({ initSync }, exports);'],
     [/^let wasm_bindgen = /m, 'return '],
   ].reduce((text, [expected, replacement]) => {

@@ -30,6 +30,16 @@ import type {
 /** Buffers of the kernels have numbers from 1. */
 const ABSENT = 0;
 
+/** The numbers of `crates/core/src/kind.rs`. */
+const partialKinds = { moments: 1, total: 2, deviations: 3, sums: 4 };
+
+/** What a reduction may need besides the shard. */
+interface ReduceArguments extends ShardArguments {
+  readonly total?: Uint8Array;
+  readonly dy?: DeviceBuffer;
+  readonly statistics?: DeviceBuffer;
+}
+
 class CpuBuffer implements DeviceBuffer {
   readonly device: CpuDevice;
   readonly length: number;
@@ -169,31 +179,22 @@ export class CpuDevice implements Device {
     );
   }
 
-  moments({ x, layout, firstSample }: ShardArguments): Promise<Uint8Array> {
-    return this.#result((kernels) => kernels.moments(this.#handle(x), ...shape(layout), firstSample));
+  moments(args: ShardArguments): Promise<Uint8Array> {
+    return this.#reduce(partialKinds.moments, args);
   }
 
-  total({ x, layout, firstSample }: ShardArguments): Promise<Uint8Array> {
-    return this.#result((kernels) => kernels.total(this.#handle(x), ...shape(layout), firstSample));
+  total(args: ShardArguments): Promise<Uint8Array> {
+    return this.#reduce(partialKinds.total, args);
   }
 
   deviations(args: ShardArguments & { readonly total: Uint8Array }): Promise<Uint8Array> {
-    const { x, layout, firstSample, total } = args;
-    return this.#result((kernels) => kernels.deviations(this.#handle(x), ...shape(layout), firstSample, total));
+    return this.#reduce(partialKinds.deviations, args);
   }
 
   backwardReduce(
     args: ShardArguments & { readonly dy: DeviceBuffer; readonly statistics: DeviceBuffer },
   ): Promise<Uint8Array> {
-    return this.#result((kernels) =>
-      kernels.backwardReduce(
-        this.#handle(args.dy),
-        this.#handle(args.x),
-        this.#handle(args.statistics),
-        ...shape(args.layout),
-        args.firstSample,
-      ),
-    );
+    return this.#reduce(partialKinds.sums, args);
   }
 
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
@@ -300,6 +301,21 @@ export class CpuDevice implements Device {
   // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
   async #result(command: (kernels: CpuKernels) => Uint8Array): Promise<Uint8Array> {
     return this.#call(command);
+  }
+
+  #reduce(kind: number, args: ReduceArguments): Promise<Uint8Array> {
+    const { x, layout, firstSample, total = new Uint8Array(0), dy, statistics } = args;
+    return this.#result((kernels) =>
+      kernels.reduce(
+        kind,
+        this.#handle(x),
+        ...shape(layout),
+        firstSample,
+        total,
+        this.#handle(dy),
+        this.#handle(statistics),
+      ),
+    );
   }
 
   #own(buffer: DeviceBuffer): CpuBuffer {

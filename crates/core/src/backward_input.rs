@@ -3,6 +3,7 @@
 //! Per channel dx = dy·a + (x − hi)·b + c, with constants computed in f64 and rounded once. In evaluation the statistics
 //! are constants, so that b = c = 0.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};

@@ -4,6 +4,7 @@
 //! parameters repeated, so that the inner loop is long and whole vectors are used. Unlike in reductions nothing that is
 //! done here can change a result.
 
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::{Add, Mul, Range, Sub};
 

@@ -1,6 +1,7 @@
 //! The four quantities that are reduced over a batch, and how two neighbours of each become one.
 
 use crate::elementwise::Arithmetic;
+use crate::error::KernelError;
 use crate::simd::{Doubles, Lanes, Native};
 
 /// What a partial holds for each channel.
@@ -37,8 +38,13 @@ impl Kind {
     }
 
     /// The kind of a number that `as u32` made.
-    pub(crate) fn from_number(number: u32) -> Option<Self> {
-        [Self::Moments, Self::Total, Self::Deviations, Self::Sums].into_iter().find(|kind| *kind as u32 == number)
+    ///
+    /// # Errors
+    /// [`KernelError::Damaged`] if there is none.
+    pub fn from_number(number: u32) -> Result<Self, KernelError> {
+        let kinds = [Self::Moments, Self::Total, Self::Deviations, Self::Sums];
+        let kind = kinds.into_iter().find(|kind| *kind as u32 == number);
+        kind.ok_or(KernelError::Damaged { reason: "the kind is unknown" })
     }
 
     /// `left = merge(left, right)` for nodes that hold `left_count` and `right_count` values per channel.

@@ -2,6 +2,15 @@
 //!
 //! No wasm, no GPU, no clock, no randomness, no globals: slices go in, slices and small structs come out. Every check of
 //! arguments happens in the public functions, which return a [`KernelError`] and have then written nothing.
+//!
+//! In WebAssembly no std either, which a page would load: its allocator and what formats its panics cannot be left out.
+
+#![no_std]
+
+#[macro_use]
+extern crate alloc;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+extern crate std;
 
 mod add;
 mod backward_input;

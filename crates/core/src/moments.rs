@@ -9,6 +9,8 @@
 //! is the middle of four of them, per column: among many columns there would nearly always be one to read again.
 //! What is done depends on the values of the leaf alone.
 
+use alloc::vec::Vec;
+
 use crate::elementwise::Arithmetic;
 use crate::error::KernelError;
 use crate::kind::{Chan, Kind, merge_moments};

@@ -4,13 +4,14 @@
 //! c, as PyTorch does, would be the dominant error when the mean is much larger than the deviation.
 //! `torch`: alpha = f32(invstd·w), beta = fma(−m, alpha, b), y = fma(x, alpha, beta).
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};
 use crate::error::{KernelError, expect_length};
 use crate::fma::{fma, fma_vectors, is_addend_of_vectors};
 use crate::layout::Layout;
-use crate::simd::{Lanes, Native};
+use crate::simd::{Lanes, Native, round_ties_even};
 use crate::statistics::{Numerics, STATISTICS_ROWS, Statistics};
 
 /// Weight and bias, each C values or absent (1 and 0).
@@ -112,7 +113,7 @@ fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>)
     let (mean, invstd) = (statistics.mean(channel), statistics.invstd(channel));
     let slope = (invstd * f64::from(affine.weight_of(channel))) as f32;
     let inverse_step = 32.0 * power_of_two_below(invstd);
-    let coarse = (mean * inverse_step).round_ties_even() * inverse_of_power(inverse_step);
+    let coarse = round_ties_even(mean * inverse_step) * inverse_of_power(inverse_step);
     let centre = if coarse.is_finite() { coarse as f32 } else { statistics.mean_hi[channel] };
     let rest = mean - f64::from(centre);
     let offset = f64::from(affine.bias_of(channel)) - if rest.is_finite() { rest * f64::from(slope) } else { 0.0 };

@@ -5,6 +5,8 @@
 //! whoever holds the rest computes the leaf as if it had never been cut. Partials of adjacent ranges merge to the partial
 //! of their union: a monoid, whose identity is any partial without samples.
 
+use alloc::vec::Vec;
+
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;
@@ -108,13 +110,13 @@ impl Partial {
     /// # Errors
     /// If the two are not parts of one batch ([`KernelError::Kind`], [`KernelError::Mismatch`]) or not adjacent
     /// ([`KernelError::Gap`]).
-    pub fn merge(&mut self, right: &Self) -> Result<(), KernelError> {
-        self.expect_same_batch(right)?;
+    pub fn merge(&mut self, right: Self) -> Result<(), KernelError> {
+        self.expect_same_batch(&right)?;
         if right.samples == 0 {
             return Ok(());
         }
         if self.samples == 0 {
-            *self = right.clone();
+            *self = right;
             return Ok(());
         }
         if right.first != self.end() {
@@ -124,8 +126,8 @@ impl Partial {
         if cuts(self.first, self.end(), leaf).head_end < self.first.next_multiple_of(leaf) {
             // The left one ends inside the leaf in which it begins: it is nothing but a head.
             self.head.extend_from_slice(&right.head);
-            self.nodes = right.nodes.clone();
-            self.tail.clone_from(&right.tail);
+            self.nodes = right.nodes;
+            self.tail = right.tail;
         } else {
             self.tail.extend_from_slice(&right.head);
             if (right.first + right.samples) / leaf > right.first / leaf {

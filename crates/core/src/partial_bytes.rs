@@ -5,6 +5,8 @@
 //! each follows from the header, so that a partial of the wrong size is told from a good one and several can be laid end
 //! to end.
 
+use alloc::vec::Vec;
+
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;
@@ -61,7 +63,7 @@ impl Partial {
         let (mut merged, mut rest) = Self::read(bytes)?;
         while !rest.is_empty() {
             let (partial, left) = Self::read(rest)?;
-            merged.merge(&partial)?;
+            merged.merge(partial)?;
             rest = left;
         }
         Ok(merged)
@@ -130,7 +132,7 @@ impl<'a> Reader<'a> {
         if self.word()? != MARK {
             return Err(damaged("they do not begin with the mark of a partial"));
         }
-        let kind = Kind::from_number(self.word()?).ok_or(damaged("the kind is unknown"))?;
+        let kind = Kind::from_number(self.word()?)?;
         let [channels, length, first, samples] = [self.long()?, self.long()?, self.long()?, self.long()?];
         let small = |number: u64| u32::try_from(number).ok().filter(|number| *number > 0);
         let (Some(channels), Some(length)) = (small(channels), small(length)) else {

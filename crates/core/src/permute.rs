@@ -40,6 +40,8 @@ fn transpose(source: &[f32], target: &mut [f32], rows: usize, columns: usize) {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]

@@ -5,6 +5,7 @@
 //! several samples share one. So each kind has two kernels, for rows and for planes, and a leaf that had been cut goes
 //! through the same one as a leaf that had not.
 
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
 

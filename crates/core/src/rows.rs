@@ -4,6 +4,7 @@
 //! four rows make one super-row of 12 columns, of which the columns 1, 4, 7, 10 belong to channel 1. What is reduced per
 //! column is then folded to channels, and the few rows that do not fill a super-row are reduced by themselves.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::layout::{Format, Layout};

@@ -7,6 +7,7 @@
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::partial::Merged;
+use crate::simd::sqrt;
 
 /// Which arithmetic: the most accurate, or PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Eps {
             EpsMode::Clamp if var_biased < self.value => self.value,
             EpsMode::Clamp => var_biased,
         };
-        1.0 / guarded.sqrt()
+        1.0 / sqrt(guarded)
     }
 }
 
@@ -159,7 +160,8 @@ pub fn evaluation_statistics(
     for (channel, (mean, var)) in running_mean.iter().zip(running_var).enumerate() {
         let invstd = match numerics {
             Numerics::Stable => split(Eps { value: eps, mode: EpsMode::Plus }.invstd(f64::from(*var))),
-            Numerics::Torch => [1.0 / (var + eps as f32).sqrt(), 0.0],
+            // f64 has more than twice the digits of f32, so the root is rounded to f32 as if it had been rounded once.
+            Numerics::Torch => [1.0 / sqrt(f64::from(var + eps as f32)) as f32, 0.0],
         };
         ChannelStatistics { mean: [*mean, 0.0], invstd }.store(statistics, channel);
     }

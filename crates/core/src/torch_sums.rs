@@ -1,5 +1,7 @@
 //! Σx and Σ(x − m)² in f64 as PyTorch's CPU kernel forms them: the two rounds of `torch` numerics.
 
+use alloc::vec::Vec;
+
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;

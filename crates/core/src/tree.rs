@@ -5,6 +5,8 @@
 //! of the maximal subtrees of a range of leaves, in order; what is missing on the right of the last leaf of a batch is
 //! the identity and leaves its sibling untouched.
 
+use alloc::vec::Vec;
+
 use crate::kind::Kind;
 
 /// Where a subtree hangs.

@@ -1,5 +1,6 @@
 //! Tests that vectors give the bits of scalars, and parts of the channels the bits of all.
 
+use alloc::vec::Vec;
 use core::fmt::{Debug, Formatter};
 use core::ops::Range;
 

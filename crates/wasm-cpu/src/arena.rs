@@ -4,22 +4,20 @@
 //! nothing. Buffers are plain vectors; JavaScript looks at them through their address, which does not change while they
 //! are in use.
 
-/// What the arena cannot do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ArenaError {
-    /// There is no room. Nothing that existed before is lost.
-    OutOfMemory {
-        /// Bytes of the buffer that was asked for.
-        bytes_wanted: f64,
-        /// Bytes of the buffers in use.
-        bytes_in_use: f64,
-    },
-    /// The number names no buffer, or one that the same call already writes.
-    UnknownBuffer {
-        /// The number.
-        handle: u32,
-    },
+use alloc::vec::Vec;
+
+/// There is no room for a buffer. Nothing that existed before is lost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct OutOfMemory {
+    /// Bytes of the buffer that was asked for.
+    pub(crate) bytes_wanted: f64,
+    /// Bytes of the buffers in use.
+    pub(crate) bytes_in_use: f64,
 }
+
+/// A number names no buffer, or one that the same call already writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownBuffer;
 
 /// Buffers from here on are rounded to this many values (64 KiB, a page of wasm memory) ...
 const PAGE_VALUES: usize = 16 * 1024;
@@ -125,9 +123,9 @@ impl Arena {
 
     /// A buffer of `length` values, contents undefined.
     #[inline(never)]
-    pub(crate) fn allocate(&mut self, length: usize) -> Result<u32, ArenaError> {
-        let out_of_memory = ArenaError::OutOfMemory { bytes_wanted: bytes(length), bytes_in_use: self.bytes_in_use() };
-        let class = size_class(length).ok_or(out_of_memory.clone())?;
+    pub(crate) fn allocate(&mut self, length: usize) -> Result<u32, OutOfMemory> {
+        let out_of_memory = OutOfMemory { bytes_wanted: bytes(length), bytes_in_use: self.bytes_in_use() };
+        let class = size_class(length).ok_or(out_of_memory)?;
         if self.bytes_in_use() + bytes(class) > self.limit_bytes {
             return Err(out_of_memory);
         }
@@ -149,11 +147,11 @@ impl Arena {
     }
 
     /// Gives a buffer back to the pool.
-    pub(crate) fn release(&mut self, handle: u32) -> Result<(), ArenaError> {
+    pub(crate) fn release(&mut self, handle: u32) -> Result<(), UnknownBuffer> {
         let slot = slot_of(handle).filter(|slot| *slot < self.slots.len());
         let buffer = slot.and_then(|slot| self.slots[slot].take());
         let (Some(slot), Some(Buffer { values, .. })) = (slot, buffer) else {
-            return Err(ArenaError::UnknownBuffer { handle });
+            return Err(UnknownBuffer);
         };
         self.free_slots.push(slot);
         self.values_in_use -= values.len();
@@ -172,28 +170,28 @@ impl Arena {
 
     /// The values of a buffer.
     #[inline(never)]
-    pub(crate) fn get(&self, handle: u32) -> Result<&[f32], ArenaError> {
+    pub(crate) fn get(&self, handle: u32) -> Result<&[f32], UnknownBuffer> {
         let buffer = slot_of(handle).and_then(|slot| self.slots.get(slot)?.as_ref());
-        let buffer = buffer.ok_or(ArenaError::UnknownBuffer { handle })?;
-        buffer.values.get(buffer.start..buffer.start + buffer.length).ok_or(ArenaError::UnknownBuffer { handle })
+        let buffer = buffer.ok_or(UnknownBuffer)?;
+        buffer.values.get(buffer.start..buffer.start + buffer.length).ok_or(UnknownBuffer)
     }
 
     /// The values of a buffer that may be absent.
     #[inline(never)]
-    pub(crate) fn get_optional(&self, handle: u32) -> Result<Option<&[f32]>, ArenaError> {
+    pub(crate) fn get_optional(&self, handle: u32) -> Result<Option<&[f32]>, UnknownBuffer> {
         if handle == 0 { Ok(None) } else { self.get(handle).map(Some) }
     }
 
     /// Lends buffers for writing while others are read. Absent ones (handle 0) are `None`. While it is lent a buffer cannot
     /// be read by its handle, so that input and output of a call never overlap by mistake.
-    pub(crate) fn lend<const COUNT: usize, T, E: From<ArenaError>>(
+    pub(crate) fn lend<const COUNT: usize, T, E: From<UnknownBuffer>>(
         &mut self,
         handles: [u32; COUNT],
         call: impl FnOnce(&Self, [Option<&mut [f32]>; COUNT]) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut lent: [Lent; COUNT] = [const { None }; COUNT];
         let result = match self.take(&handles, &mut lent) {
-            Ok(()) => call(self, lent.each_mut().map(|lent| lent.as_mut().and_then(Buffer::values_mut))),
+            Ok(()) => call(self, lent.each_mut().map(values_of)),
             Err(error) => Err(error.into()),
         };
         self.put_back(&handles, &mut lent);
@@ -202,12 +200,12 @@ impl Arena {
 
     /// Takes the buffers out of their slots, so that each can be written by one borrower.
     #[inline(never)]
-    fn take(&mut self, handles: &[u32], lent: &mut [Lent]) -> Result<(), ArenaError> {
+    fn take(&mut self, handles: &[u32], lent: &mut [Lent]) -> Result<(), UnknownBuffer> {
         for (handle, lent) in handles.iter().copied().zip(lent) {
             if handle != 0 {
-                let buffer = self.buffer_mut(handle).ok_or(ArenaError::UnknownBuffer { handle })?;
+                let buffer = self.buffer_mut(handle).ok_or(UnknownBuffer)?;
                 if buffer.is_lent() {
-                    return Err(ArenaError::UnknownBuffer { handle });
+                    return Err(UnknownBuffer);
                 }
                 *lent = Some(Buffer { values: core::mem::take(&mut buffer.values), ..*buffer });
             }
@@ -256,6 +254,11 @@ impl Arena {
             try_reserve(class)
         })
     }
+}
+
+#[inline(never)]
+fn values_of(lent: &mut Lent) -> Option<&mut [f32]> {
+    lent.as_mut()?.values_mut()
 }
 
 fn try_reserve(values: usize) -> Option<Vec<f32>> {
@@ -379,7 +382,7 @@ mod tests {
         let kept = arena.allocate(1000).expect("room");
         let before = used(&arena);
         arena.limit_bytes = 5000.0;
-        let expected = ArenaError::OutOfMemory { bytes_wanted: 4000.0, bytes_in_use: before.0 };
+        let expected = OutOfMemory { bytes_wanted: 4000.0, bytes_in_use: before.0 };
         assert_eq!(arena.allocate(1000), Err(expected));
         assert_eq!((used(&arena), arena.get(kept).map(<[f32]>::len)), (before, Ok(1000)));
     }
@@ -388,7 +391,7 @@ mod tests {
     fn a_length_beyond_all_memory_is_an_error() {
         let mut arena = Arena::new();
         for length in [usize::MAX, usize::MAX / 8] {
-            assert!(matches!(arena.allocate(length), Err(ArenaError::OutOfMemory { .. })));
+            assert!(matches!(arena.allocate(length), Err(OutOfMemory { .. })));
         }
         assert_eq!(used(&arena), (0.0, 0.0));
     }
@@ -399,8 +402,8 @@ mod tests {
         let handle = arena.allocate(1).expect("room");
         arena.release(handle).expect("in use");
         for handle in [0, handle, 7, u32::MAX] {
-            assert_eq!(arena.release(handle), Err(ArenaError::UnknownBuffer { handle }));
-            assert_eq!(arena.get(handle), Err(ArenaError::UnknownBuffer { handle }));
+            assert_eq!(arena.release(handle), Err(UnknownBuffer));
+            assert_eq!(arena.get(handle), Err(UnknownBuffer));
         }
     }
 
@@ -408,14 +411,14 @@ mod tests {
     fn a_lent_buffer_cannot_be_read_or_lent_twice_and_comes_back() {
         let mut arena = Arena::new();
         let handle = arena.allocate(3).expect("room");
-        let unknown = ArenaError::UnknownBuffer { handle };
+        let unknown = UnknownBuffer;
         let read = arena.lend([handle], |arena, _| arena.get(handle).map(<[f32]>::len));
-        assert_eq!(read, Err(unknown.clone()));
-        let twice = arena.lend([handle, handle], |_, _| Ok::<_, ArenaError>(()));
+        assert_eq!(read, Err(unknown));
+        let twice = arena.lend([handle, handle], |_, _| Ok::<_, UnknownBuffer>(()));
         assert_eq!(twice, Err(unknown));
         let filled = arena.lend([handle, 0], |_, [values, none]| {
             values.expect("present").fill(2.0);
-            Ok::<_, ArenaError>(none.is_none())
+            Ok::<_, UnknownBuffer>(none.is_none())
         });
         assert_eq!((filled, arena.get(handle)), (Ok(true), Ok(&[2.0; 3][..])));
     }

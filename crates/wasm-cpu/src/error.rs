@@ -1,66 +1,81 @@
 //! Errors on their way to JavaScript: an `Error` whose `kind` and numbers are properties.
 
-use js_sys::{Error, Reflect};
+use alloc::string::ToString;
+
 use syncbn_core::KernelError;
 use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::arena::ArenaError;
+use crate::arena::{OutOfMemory, UnknownBuffer};
 
-/// Everything a call can fail with.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CallError {
-    /// There is no such buffer, or no room for it.
-    Arena(ArenaError),
-    /// The kernel refuses its arguments.
-    Kernel(KernelError),
+#[wasm_bindgen]
+extern "C" {
+    /// JavaScript's `Error`, seen as one that has the properties of ours.
+    #[derive(Debug)]
+    #[wasm_bindgen(js_name = Error)]
+    type Failure;
+
+    #[wasm_bindgen(constructor, js_class = "Error")]
+    fn new(message: &str) -> Failure;
+
+    #[wasm_bindgen(method, setter)]
+    fn set_kind(this: &Failure, kind: &str);
+
+    #[wasm_bindgen(method, setter, js_name = bytesWanted)]
+    fn set_bytes_wanted(this: &Failure, bytes: f64);
+
+    #[wasm_bindgen(method, setter, js_name = bytesInUse)]
+    fn set_bytes_in_use(this: &Failure, bytes: f64);
 }
 
-impl From<ArenaError> for CallError {
-    fn from(error: ArenaError) -> Self {
-        Self::Arena(error)
+/// Everything a call can fail with, already as JavaScript will see it: each call has many places that may fail, and each would
+/// else carry a copy of what tells the errors apart.
+#[derive(Debug)]
+pub struct CallError(Failure);
+
+impl From<OutOfMemory> for CallError {
+    #[cold]
+    #[inline(never)]
+    fn from(error: OutOfMemory) -> Self {
+        let thrown = failure("out_of_memory", "no room for the buffer");
+        thrown.0.set_bytes_wanted(error.bytes_wanted);
+        thrown.0.set_bytes_in_use(error.bytes_in_use);
+        thrown
+    }
+}
+
+impl From<UnknownBuffer> for CallError {
+    #[cold]
+    #[inline(never)]
+    fn from(UnknownBuffer: UnknownBuffer) -> Self {
+        failure("unknown_buffer", "expected the handle of a buffer that this call does not write already")
     }
 }
 
 impl From<KernelError> for CallError {
+    #[cold]
+    #[inline(never)]
     fn from(error: KernelError) -> Self {
-        Self::Kernel(error)
+        let kind = match error {
+            KernelError::Length { .. } | KernelError::Shape { .. } => "argument",
+            KernelError::Damaged { .. }
+            | KernelError::Kind { .. }
+            | KernelError::Mismatch { .. }
+            | KernelError::Gap { .. } => "partial",
+        };
+        failure(kind, &error.to_string())
     }
 }
 
 impl From<CallError> for JsValue {
-    #[cold]
-    #[inline(never)]
     fn from(error: CallError) -> Self {
-        match error {
-            CallError::Arena(ArenaError::OutOfMemory { bytes_wanted, bytes_in_use }) => {
-                let fields = [("bytesWanted", bytes_wanted), ("bytesInUse", bytes_in_use)];
-                to_js("out_of_memory", "no room for the buffer", &fields)
-            }
-            CallError::Arena(ArenaError::UnknownBuffer { handle }) => {
-                let text = "expected the handle of a buffer that this call does not write already";
-                to_js("unknown_buffer", text, &[("handle", f64::from(handle))])
-            }
-            CallError::Kernel(error) => {
-                let is_partial = matches!(
-                    error,
-                    KernelError::Damaged { .. }
-                        | KernelError::Kind { .. }
-                        | KernelError::Mismatch { .. }
-                        | KernelError::Gap { .. }
-                );
-                to_js(if is_partial { "partial" } else { "argument" }, &error.to_string(), &[])
-            }
-        }
+        error.0.into()
     }
 }
 
 #[inline(never)]
-fn to_js(kind: &str, message: &str, fields: &[(&str, f64)]) -> JsValue {
-    let error = JsValue::from(Error::new(message));
-    // Setting a property of a fresh Error cannot fail; if it did, the message would still arrive.
-    let _ = Reflect::set(&error, &"kind".into(), &kind.into());
-    for (name, value) in fields {
-        let _ = Reflect::set(&error, &(*name).into(), &(*value).into());
-    }
-    error
+fn failure(kind: &str, message: &str) -> CallError {
+    let failure = Failure::new(message);
+    failure.set_kind(kind);
+    CallError(failure)
 }

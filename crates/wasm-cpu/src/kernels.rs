@@ -69,13 +69,6 @@ impl CpuKernels {
         self.arena.allocations()
     }
 
-    /// Largest number of bytes in use.
-    #[wasm_bindgen(getter, js_name = memoryLimit)]
-    #[must_use]
-    pub fn memory_limit(&self) -> f64 {
-        self.arena.limit_bytes
-    }
-
     /// Sets the largest number of bytes in use.
     #[wasm_bindgen(setter, js_name = memoryLimit)]
     pub fn set_memory_limit(&mut self, bytes: f64) {

@@ -4,13 +4,18 @@
 //! `Error` with a `kind`, and has changed nothing.
 //!
 //! What every call needs is kept out of line (`inline(never)`): copied into each of some twenty calls it would be a third of
-//! this crate's share of the module, and a page loads it all.
+//! this crate's share of the module, and a page loads it all. For the same reason there is no std.
+
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
 
 mod arena;
 mod error;
 mod kernels;
+#[cfg(target_arch = "wasm32")]
+mod runtime;
 mod steps;
 
-pub use arena::ArenaError;
 pub use error::CallError;
 pub use kernels::CpuKernels;

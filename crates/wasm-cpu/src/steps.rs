@@ -1,6 +1,8 @@
 //! The steps of a batch that is spread over several devices.
 
-use syncbn_core::{Affine, BatchSums, Eps, EpsMode, Merged, Partial, Running};
+use alloc::vec::Vec;
+
+use syncbn_core::{Affine, BatchSums, Eps, EpsMode, Kind, Merged, Partial, Running};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::error::CallError;
@@ -21,37 +23,11 @@ fn finish(bytes: &[u8]) -> Result<Merged, CallError> {
 #[allow(clippy::missing_errors_doc, reason = "every call fails alike: see the crate")]
 #[allow(clippy::too_many_arguments, reason = "numbers cross the border without allocation, structs do not")]
 impl CpuKernels {
-    /// Partial moments of a shard.
-    pub fn moments(
+    /// A partial of a shard. `kind` is that of the partial ([`Kind`]): `total`, the merged one of the whole batch, belongs to
+    /// deviations, `dy` and `statistics` to sums; elsewhere they are empty or 0.
+    pub fn reduce(
         &self,
-        x: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        first_sample: f64,
-    ) -> Result<Vec<u8>, CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        Ok(syncbn_core::moments(self.arena.get(x)?, &layout, sample(first_sample))?.to_bytes())
-    }
-
-    /// Partial Σx of a shard.
-    pub fn total(
-        &self,
-        x: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        first_sample: f64,
-    ) -> Result<Vec<u8>, CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        Ok(syncbn_core::total(self.arena.get(x)?, &layout, sample(first_sample))?.to_bytes())
-    }
-
-    /// Partial Σ(x − m)² of a shard; `total` is the merged one of the whole batch.
-    pub fn deviations(
-        &self,
+        kind: u32,
         x: u32,
         samples: u32,
         channels: u32,
@@ -59,29 +35,20 @@ impl CpuKernels {
         channels_last: bool,
         first_sample: f64,
         total: &[u8],
-    ) -> Result<Vec<u8>, CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        let centre = syncbn_core::centre_of(&finish(total)?)?;
-        let partial = syncbn_core::deviations(self.arena.get(x)?, &centre, &layout, sample(first_sample))?;
-        Ok(partial.to_bytes())
-    }
-
-    /// Partial backward sums of a shard.
-    #[wasm_bindgen(js_name = backwardReduce)]
-    pub fn backward_reduce(
-        &self,
         dy: u32,
-        x: u32,
         statistics: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        first_sample: f64,
     ) -> Result<Vec<u8>, CallError> {
         let layout = layout(samples, channels, length, channels_last)?;
-        let (dy, x, statistics) = (self.arena.get(dy)?, self.arena.get(x)?, self.arena.get(statistics)?);
-        Ok(syncbn_core::backward_reduce(dy, x, statistics, &layout, sample(first_sample))?.to_bytes())
+        let (x, first) = (self.arena.get(x)?, sample(first_sample));
+        let partial = match Kind::from_number(kind)? {
+            Kind::Moments => syncbn_core::moments(x, &layout, first),
+            Kind::Total => syncbn_core::total(x, &layout, first),
+            Kind::Deviations => syncbn_core::deviations(x, &syncbn_core::centre_of(&finish(total)?)?, &layout, first),
+            Kind::Sums => {
+                syncbn_core::backward_reduce(self.arena.get(dy)?, x, self.arena.get(statistics)?, &layout, first)
+            }
+        };
+        Ok(partial?.to_bytes())
     }
 
     /// Merges partials that are laid end to end, in order of samples.

@@ -4,6 +4,7 @@
 //! same order without vector instructions: it is what every other implementation is tested against, to the bit, and what
 //! runs where there is none.
 
+mod rounding;
 #[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -13,6 +14,7 @@ mod sse2;
 
 use core::ops::{Add, BitAnd, Mul, Sub};
 
+pub(crate) use rounding::{round_ties_even, sqrt};
 #[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
 pub(crate) use scalar::Scalar;
 
@@ -87,6 +89,7 @@ pub(crate) trait Mask: Copy + BitAnd<Output = Self> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use proptest::prelude::*;
 
     use crate::twins::config;

@@ -10,7 +10,7 @@ fn partial(batch: &Batch, begin: usize, end: usize) -> Partial {
     moments(&shard.x, &shard.layout, begin as u64).expect("lengths fit")
 }
 
-fn merge(mut left: Partial, right: &Partial) -> Partial {
+fn merge(mut left: Partial, right: Partial) -> Partial {
     left.merge(right).expect("adjacent");
     left
 }
@@ -25,8 +25,8 @@ proptest! {
         let [one, other] = [one, other].map(|part: f64| (part * samples as f64) as usize);
         let (first, second) = (one.min(other), one.max(other));
         let [a, b, c] = [(0, first), (first, second), (second, samples)].map(|(begin, end)| partial(&batch, begin, end));
-        let left_first = merge(merge(a.clone(), &b), &c);
-        let right_first = merge(a, &merge(b, &c));
+        let left_first = merge(merge(a.clone(), b.clone()), c.clone());
+        let right_first = merge(a, merge(b, c));
         prop_assert_eq!(left_first.to_bytes(), right_first.to_bytes());
     }
 
@@ -35,9 +35,9 @@ proptest! {
         let whole = partial(&batch, 0, batch.layout.samples());
         let empty = batch.shard(0..0);
         let nothing = moments(&empty.x, &empty.layout, place).expect("lengths fit");
-        prop_assert_eq!(merge(whole.clone(), &nothing).to_bytes(), whole.to_bytes());
+        prop_assert_eq!(merge(whole.clone(), nothing.clone()).to_bytes(), whole.to_bytes());
         if batch.layout.samples() > 0 {
-            prop_assert_eq!(merge(nothing, &whole).to_bytes(), whole.to_bytes());
+            prop_assert_eq!(merge(nothing, whole.clone()).to_bytes(), whole.to_bytes());
         }
     }
 }
@@ -50,14 +50,14 @@ fn batch() -> Batch {
 fn a_gap_between_partials_is_refused() {
     let batch = batch();
     let gap = KernelError::Gap { expected: 3, actual: 4 };
-    assert_eq!(partial(&batch, 0, 3).merge(&partial(&batch, 4, 9)), Err(gap));
+    assert_eq!(partial(&batch, 0, 3).merge(partial(&batch, 4, 9)), Err(gap));
 }
 
 #[test]
 fn an_overlap_of_partials_is_refused() {
     let batch = batch();
     let gap = KernelError::Gap { expected: 3, actual: 2 };
-    assert_eq!(partial(&batch, 0, 3).merge(&partial(&batch, 2, 9)), Err(gap));
+    assert_eq!(partial(&batch, 0, 3).merge(partial(&batch, 2, 9)), Err(gap));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn partials_of_different_kinds_do_not_merge() {
     let batch = batch();
     let other = total(&batch.x, &batch.layout, 9).expect("lengths fit");
     let kinds = KernelError::Kind { expected: Kind::Moments, actual: Kind::Total };
-    assert_eq!(partial(&batch, 0, 9).merge(&other), Err(kinds));
+    assert_eq!(partial(&batch, 0, 9).merge(other), Err(kinds));
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn partials_of_different_batches_do_not_merge() {
         syncbn_core::deviations(&batch.x, centre, &batch.layout, 4).expect("lengths fit")
     };
     let mut left = of(2, 5, &[0.5, 0.5]);
-    let right = |other: &Partial| left.clone().merge(other);
+    let right = |other: Partial| left.clone().merge(other);
     let differing = |what| Err(KernelError::Mismatch { what });
-    assert_eq!(right(&of(3, 5, &[0.5; 3])), differing("channels"));
-    assert_eq!(right(&of(2, 6, &[0.5, 0.5])), differing("length"));
-    assert_eq!(right(&of(2, 5, &[0.5, 0.25])), differing("centre"));
-    assert_eq!(left.merge(&of(2, 5, &[0.5, 0.5])), Err(KernelError::Gap { expected: 8, actual: 4 }));
+    assert_eq!(right(of(3, 5, &[0.5; 3])), differing("channels"));
+    assert_eq!(right(of(2, 6, &[0.5, 0.5])), differing("length"));
+    assert_eq!(right(of(2, 5, &[0.5, 0.25])), differing("centre"));
+    assert_eq!(left.merge(of(2, 5, &[0.5, 0.5])), Err(KernelError::Gap { expected: 8, actual: 4 }));
 }

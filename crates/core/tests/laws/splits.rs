@@ -20,7 +20,7 @@ fn reduce_in_shards(batch: &Batch, cuts: &[f64], reduce: Reduce) -> Partial {
     for end in ends {
         let partial = reduce(&batch.shard(begin..end), begin as u64).expect("lengths fit");
         match &mut merged {
-            Some(merged) => merged.merge(&partial).expect("adjacent shards"),
+            Some(merged) => merged.merge(partial).expect("adjacent shards"),
             None => merged = Some(partial),
         }
         begin = end;
@@ -90,19 +90,19 @@ fn cuts() -> impl Strategy<Value = Vec<f64>> {
 
 #[test]
 fn every_split_in_two_is_the_whole_where_samples_share_a_leaf() {
-    let batch = Batch::new(crate::batch::layout(70, 3, 1, syncbn_core::Format::ChannelsLast), 1);
+    let batch = Batch::new(layout(70, 3, 1, Format::ChannelsLast), 1);
     let whole = moments(&batch.x, &batch.layout, 0).expect("lengths fit").to_bytes();
     for cut in 0..=70 {
         let mut left = moments(&batch.shard(0..cut).x, &batch.shard(0..cut).layout, 0).expect("lengths fit");
         let right = batch.shard(cut..70);
-        left.merge(&moments(&right.x, &right.layout, cut as u64).expect("lengths fit")).expect("adjacent");
+        left.merge(moments(&right.x, &right.layout, cut as u64).expect("lengths fit")).expect("adjacent");
         assert_eq!(left.to_bytes(), whole, "cut after {cut} samples");
     }
 }
 
 #[test]
 fn the_centre_of_an_empty_batch_is_zero() {
-    let batch = Batch::new(crate::batch::layout(0, 3, 5, syncbn_core::Format::Contiguous), 1);
+    let batch = Batch::new(layout(0, 3, 5, Format::Contiguous), 1);
     let merged = total(&batch.x, &batch.layout, 0).and_then(Partial::finish).expect("lengths fit");
     assert_eq!(centre_of(&merged), Ok(vec![0.0; 3]));
 }
