@@ -182,23 +182,37 @@ export class SyncTimeoutError extends Error {
   }
 }
 
-/** A synchronized layer can never be reached by all replicas: some have finished their forward without it. */
+/** A synchronized layer can never be reached by all replicas: some have finished without it, or wait elsewhere. */
 export class SyncDeadlockError extends Error {
   override readonly name = 'SyncDeadlockError';
   readonly path: string;
   readonly call: number;
   readonly missingReplicas: readonly number[];
   readonly missingDevices: readonly string[];
+  /** Of each missing replica, the layers that it waits in; none when it has finished. */
+  readonly missingPaths: readonly (readonly string[])[];
 
-  constructor(path: string, call: number, missingReplicas: readonly number[], missingDevices: readonly string[]) {
+  constructor(
+    path: string,
+    call: number,
+    missingReplicas: readonly number[],
+    missingDevices: readonly string[],
+    missingPaths: readonly (readonly string[])[],
+  ) {
+    const missing = missingReplicas.map((replica, i) => {
+      const paths = missingPaths[i] ?? [];
+      const place = paths.length === 0 ? 'finished without reaching it' : `waits in ${paths.join(' and ')}`;
+      return `replica ${replica} on device ${missingDevices[i] ?? 'unknown'} ${place}`;
+    });
     super(
-      `synchronized layer ${path}, call ${call + 1} of this forward: ${describeReplicas(missingReplicas, missingDevices)} ` +
-        `finished without reaching it while the others wait; every replica must call each synchronized layer equally often`,
+      `synchronized layer ${path}, call ${call + 1} of this forward: ${missing.join(', ')} while the others wait; every ` +
+        `replica must call each synchronized layer equally often and in the same order`,
     );
     this.path = path;
     this.call = call;
     this.missingReplicas = missingReplicas;
     this.missingDevices = missingDevices;
+    this.missingPaths = missingPaths;
   }
 }
 

@@ -16,23 +16,30 @@ export interface SummaryRow {
   readonly distance: Distance | null;
 }
 
-/** The heads of the columns, in the order of {@link cellsOf}. */
+/** The heads of the columns, in the order of {@link cellsOf}. Broken in two, so that the table fits a narrow terminal. */
 export const COLUMNS = [
-  'batch norm, devices × samples',
-  'test accuracy',
-  'final loss',
-  'Δ weights, step 1',
-  'Δ weights, end',
-  'Δ logits, end',
-  'samples/s',
+  'batch norm,\ndevices × samples',
+  'test\naccuracy',
+  'final\nloss',
+  'Δ weights,\nstep 1',
+  'Δ weights,\nend',
+  'Δ logits,\nend',
+  'samples\nper s',
 ] as const;
 
 /** What the columns mean, for below the table. */
 export const LEGEND = [
-  'Δ: largest absolute difference from the one-device run, of any weight after the first and after the last step,',
-  'and of any logit of the test images after the last step. All devices share one thread here, so samples/s shows what',
-  'splitting costs, not gains.',
+  'Δ: largest absolute difference from the one-device run, of any weight after the',
+  'first and the last step, and of any logit of the test images after the last.',
+  'All devices share one thread here: samples per s show what splitting costs.',
 ].join('\n');
+
+/** Everything but the line below the head is left out. */
+const CHARS = {
+  ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
+  ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
+  ...{ left: '', 'left-mid': '', right: '', 'right-mid': '', middle: ' ', 'mid-mid': '─' },
+};
 
 /** Compares every run with the first one. */
 export function summarize(records: readonly RunRecord[]): SummaryRow[] {
@@ -68,7 +75,8 @@ export function formatTable(rows: readonly SummaryRow[]): string {
     head: [...COLUMNS],
     colAligns: COLUMNS.map((_, i) => (i === 0 ? 'left' : 'right')),
     // Colours are left to the terminal: the table must read well in a log, too.
-    style: { head: [], border: [] },
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
+    chars: CHARS,
   });
   table.push(...rows.map(cellsOf));
   return table.toString();

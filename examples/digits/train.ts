@@ -21,7 +21,6 @@ export interface StepReport {
   /** Counted from 1. */
   readonly step: number;
   readonly loss: number;
-  /** Speed since the run began, evaluation left out. */
   readonly samplesPerSecond: number;
 }
 
@@ -43,6 +42,10 @@ export interface RunRecord {
   readonly checkpoints: readonly Checkpoint[];
   /** The trained network's outputs for the test images. */
   readonly logits: Float32Array;
+  /**
+   * Speed of the median step, evaluation left out: the first steps of the first run are slow, since the engine has yet to
+   * compile what they execute.
+   */
   readonly samplesPerSecond: number;
 }
 
@@ -71,14 +74,15 @@ export async function train(
   const checkpoints: Checkpoint[] = [];
   const checkpointSteps = stepsToCheck(steps);
   let evaluation: Evaluation | null = null;
-  let seconds = 0;
+  const seconds: number[] = [];
+  const samplesPerSecond = (): number => batch / median(seconds);
 
   for (let step = 1; step <= steps; step++) {
     const { images, labels } = source.next().value;
     const start = performance.now();
     losses.push(await trainStep(model, optimizer, images, labels));
-    seconds += (performance.now() - start) / 1000;
-    onStep({ step, loss: losses.at(-1) ?? NaN, samplesPerSecond: (step * batch) / seconds });
+    seconds.push((performance.now() - start) / 1000);
+    onStep({ step, loss: losses.at(-1) ?? NaN, samplesPerSecond: samplesPerSecond() });
     if (checkpointSteps.has(step)) {
       evaluation = await evaluate(network, dataset.test);
       checkpoints.push({ step, accuracy: evaluation.accuracy, weights: await weightsOf(network) });
@@ -87,7 +91,7 @@ export async function train(
   if (evaluation === null) {
     throw new RangeError(`expected at least one step, got ${steps}`);
   }
-  return { run, losses, checkpoints, logits: evaluation.logits, samplesPerSecond: (steps * batch) / seconds };
+  return { run, losses, checkpoints, logits: evaluation.logits, samplesPerSecond: samplesPerSecond() };
 }
 
 /** One step on one batch. The scope frees every tensor made on the way, so that memory stays constant. */
@@ -99,6 +103,10 @@ function trainStep(model: Classifier, optimizer: Sgd, images: Float32Array, labe
     await optimizer.step();
     return loss.item();
   });
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 function stepsToCheck(steps: number): ReadonlySet<number> {

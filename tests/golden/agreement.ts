@@ -2,6 +2,7 @@
 
 import type { Numerics } from 'syncbn';
 import { expect } from 'vitest';
+import { elementCount } from '../../ts/tensor/shape.ts';
 import { largestDifference, expectWithin, type Known } from '../support/tolerances.ts';
 import { referenceBackward, referenceForward } from '../support/reference.ts';
 import type { ExpectedStep, GoldenCase, GoldenValues, GradientName, StoredArray } from './golden_data.ts';
@@ -42,7 +43,7 @@ function expectPytorch(step: CheckedStep): void {
     const [ofStored, wanted] = values.storedElements(actual, stored, name);
     expectWithin('torch numerics against PyTorch', 'gradient', ofStored, wanted, name, {
       nonFinite: given.non_finite,
-      scale: name === 'dx' ? scaleOfDx(step) : largestTerm(step, name),
+      scale: name === 'dx' ? scaleOfDx(step) : meanTerm(step, name),
     });
   }
 }
@@ -77,24 +78,28 @@ function expectExact(step: CheckedStep): void {
   }
 }
 
-/** The largest finite term of dweight or dbias: both sides round each of them, and they cancel more or less. */
-function largestTerm({ shape, record }: CheckedStep, name: 'dweight' | 'dbias'): number {
+/**
+ * The mean magnitude of the finite terms of dweight or dbias. A sum whose terms cancel to almost nothing is as uncertain as
+ * they are: of the 7.5e-7 that the sum's own size would grant in `lengths`, N 2, C 1, L 31, PyTorch's error takes 5.6e-7.
+ * Every other case agrees with the largest gradient for a scale, too.
+ */
+function meanTerm({ shape, record }: CheckedStep, name: 'dweight' | 'dbias'): number {
   const [, channels = 0, ...rest] = shape;
-  const length = rest.reduce((product, size) => product * size, 1);
+  const length = elementCount(rest);
   const { mean, invstd } = referenceForward(record.x, shape, record.before);
-  const terms = record.dy.map((dy, i) => {
+  const magnitudes = Array.from(record.dy, (dy, i) => {
     const channel = Math.floor(i / length) % channels;
     const normalized = ((record.x[i] ?? 0) - (mean[channel] ?? 0)) * (invstd[channel] ?? 0);
-    return name === 'dbias' ? dy : dy * normalized;
+    return Math.abs(name === 'dbias' ? dy : dy * normalized);
   });
-  const finite = terms.filter((term) => Number.isFinite(term));
-  return largestDifference(finite, new Float32Array(finite.length));
+  const finite = magnitudes.filter(Number.isFinite);
+  return finite.reduce((sum, magnitude) => sum + magnitude, 0) / Math.max(finite.length, 1);
 }
 
 /** With two values per channel dx is what eps leaves of terms that cancel: its scale is that of the terms, dy·invstd·w. */
 function scaleOfDx({ shape, record }: CheckedStep): number {
   const [samples = 0, channels = 0, ...rest] = shape;
-  const length = rest.reduce((product, size) => product * size, 1);
+  const length = elementCount(rest);
   if (samples * length !== 2) return 0;
   const { invstd } = referenceForward(record.x, shape, record.before);
   const terms = record.dy.map((dy, i) => {

@@ -1,10 +1,12 @@
 /** What the layers do, without stored numbers: PyTorch's `test_nn` where a law or the f64 reference tells the answer. */
 
-import { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, functional, noGrad, tensor, type Tensor } from 'syncbn';
+import { BatchNorm1d, BatchNorm2d, BatchNorm3d, functional, noGrad, tensor, type Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
+import { elementCount } from '../../ts/tensor/shape.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
+import { randomBatch, valuesOf, withRandomParameters } from '../support/random_batch.ts';
 import { referenceBackward, referenceForward } from '../support/reference.ts';
 import { expectWithin } from '../support/tolerances.ts';
 
@@ -12,25 +14,11 @@ const layers = { 2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d 
 
 type Rank = keyof typeof layers;
 
-function count(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
 describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
   const [device = ''] = deviceNames(kind, 1);
 
   function batch(shape: readonly number[], seed = 1, requiresGrad = false): Tensor {
-    return tensor(randomArray(seed, count(shape), { offset: 0.5, scale: 2 }), shape, { device, requiresGrad });
-  }
-
-  async function values(item: Tensor | null | undefined): Promise<Float32Array> {
-    return (await item?.data()) ?? new Float32Array();
-  }
-
-  async function withParameters<L extends BatchNorm>(layer: L): Promise<L> {
-    await layer.weight?.copy_(randomArray(11, layer.numFeatures, { offset: 1 }));
-    await layer.bias?.copy_(randomArray(12, layer.numFeatures));
-    return layer;
+    return randomBatch(device, shape, seed, requiresGrad);
   }
 
   describe.each([
@@ -45,14 +33,14 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     const channels = shape[1] ?? 0;
 
     it.each([true, false])('gives the f64 reference and its gradients, training: %s', async (training) => {
-      const bn = (await withParameters(new Layer(channels, { device }))).train(training);
+      const bn = (await withRandomParameters(new Layer(channels, { device }))).train(training);
       const x = batch(shape, 1, true);
-      const dy = randomArray(3, count(shape));
+      const dy = randomArray(3, elementCount(shape));
       const reference = {
-        weight: await values(bn.weight),
-        bias: await values(bn.bias),
-        runningMean: await values(bn.runningMean),
-        runningVar: await values(bn.runningVar),
+        weight: await valuesOf(bn.weight),
+        bias: await valuesOf(bn.bias),
+        runningMean: await valuesOf(bn.runningMean),
+        runningVar: await valuesOf(bn.runningVar),
         eps: bn.eps,
         momentum: 0.1,
         batchStatistics: training,
@@ -63,15 +51,15 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
       await y.backward(tensor(dy, shape, { device }));
       const table = 'stable numerics against f64';
       expectWithin(table, 'output', await y.data(), forward.y, 'y');
-      expectWithin(table, 'running', await values(bn.runningMean), forward.runningMean ?? [], 'running_mean', {
+      expectWithin(table, 'running', await valuesOf(bn.runningMean), forward.runningMean ?? [], 'running_mean', {
         terms: forward.runningMeanTerm,
       });
-      expectWithin(table, 'running', await values(bn.runningVar), forward.runningVar ?? [], 'running_var', {
+      expectWithin(table, 'running', await valuesOf(bn.runningVar), forward.runningVar ?? [], 'running_var', {
         terms: forward.runningVarTerm,
       });
-      expectWithin(table, 'gradient', await values(x.grad), backward.dx, 'dx');
-      expectWithin(table, 'gradient', await values(bn.weight?.grad), backward.dweight, 'dweight');
-      expectWithin(table, 'gradient', await values(bn.bias?.grad), backward.dbias, 'dbias');
+      expectWithin(table, 'gradient', await valuesOf(x.grad), backward.dx, 'dx');
+      expectWithin(table, 'gradient', await valuesOf(bn.weight?.grad), backward.dweight, 'dweight');
+      expectWithin(table, 'gradient', await valuesOf(bn.bias?.grad), backward.dbias, 'dbias');
     });
 
     it('with weight 1 and bias 0 is the layer without them', async () => {
@@ -88,29 +76,29 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     await bn.forward(x);
     await bn.forward(x);
     expect(bn.numBatchesTracked).toBe(2);
-    const mean = await values(bn.runningMean);
+    const mean = await valuesOf(bn.runningMean);
     bn.eval();
     const [first, second] = [await bn.forward(x), await bn.forward(x)];
     expect(bn.numBatchesTracked).toBe(2);
-    expectSameBits(await values(bn.runningMean), mean);
+    expectSameBits(await valuesOf(bn.runningMean), mean);
     expectSameBits(await first.data(), await second.data());
   });
 
   it('with momentum null averages all batches', async () => {
     const bn = new BatchNorm1d(2, { device, momentum: null });
     await bn.forward(tensor([1, 10, 3, 30], [2, 2], { device }));
-    expectSameBits(await values(bn.runningMean), [2, 20]);
-    expectSameBits(await values(bn.runningVar), [2, 200]);
+    expectSameBits(await valuesOf(bn.runningMean), [2, 20]);
+    expectSameBits(await valuesOf(bn.runningVar), [2, 200]);
     await bn.forward(tensor([3, 30, 5, 50], [2, 2], { device }));
-    expectSameBits(await values(bn.runningMean), [3, 30]);
-    expectSameBits(await values(bn.runningVar), [2, 200]);
+    expectSameBits(await valuesOf(bn.runningMean), [3, 30]);
+    expectSameBits(await valuesOf(bn.runningVar), [2, 200]);
   });
 
   it('with momentum null and a counter taken away leaves its statistics alone', async () => {
     const bn = new BatchNorm1d(2, { device, momentum: null });
     bn.numBatchesTracked = null;
     await bn.forward(batch([4, 2]));
-    expectSameBits(await values(bn.runningMean), [0, 0]);
+    expectSameBits(await valuesOf(bn.runningMean), [0, 0]);
   });
 
   it('that tracks nothing uses the statistics of the batch in evaluation too', async () => {
@@ -126,13 +114,13 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     const bn = new BatchNorm1d(3, { device });
     const x = batch([4, 3]);
     await bn.forward(x);
-    const mean = await values(bn.runningMean);
-    const expected = await values(await bn.eval().forward(x));
+    const mean = await valuesOf(bn.runningMean);
+    const expected = await valuesOf(await bn.eval().forward(x));
     bn.train().trackRunningStats = false;
     await bn.forward(batch([4, 3], 9));
     expect(bn.numBatchesTracked).toBe(1);
-    expectSameBits(await values(bn.runningMean), mean);
-    expectSameBits(await values(await bn.eval().forward(x)), expected);
+    expectSameBits(await valuesOf(bn.runningMean), mean);
+    expectSameBits(await valuesOf(await bn.eval().forward(x)), expected);
   });
 
   it.each(['stable', 'torch'] as const)(
@@ -144,10 +132,10 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
       expect(y.shape).toEqual([0, 3, 2, 2]);
       await y.backward(batch([0, 3, 2, 2]));
       expect(bn.numBatchesTracked).toBe(1);
-      expectSameBits(await values(bn.runningMean), [0, 0, 0]);
-      expectSameBits(await values(bn.runningVar), [1, 1, 1]);
-      expectSameBits(await values(bn.weight?.grad), [0, 0, 0]);
-      expectSameBits(await values(bn.bias?.grad), [0, 0, 0]);
+      expectSameBits(await valuesOf(bn.runningMean), [0, 0, 0]);
+      expectSameBits(await valuesOf(bn.runningVar), [1, 1, 1]);
+      expectSameBits(await valuesOf(bn.weight?.grad), [0, 0, 0]);
+      expectSameBits(await valuesOf(bn.bias?.grad), [0, 0, 0]);
       expect(x.grad?.shape).toEqual([0, 3, 2, 2]);
       expect((await bn.eval().forward(x)).shape).toEqual([0, 3, 2, 2]);
     },
@@ -164,16 +152,16 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     ])('gives channels-last $shape what it gives contiguous, and keeps the format', async ({ shape }) => {
       const Layer = layers[shape.length as Rank];
       const run = async (memoryFormat: 'contiguous' | 'channels_last'): Promise<Float32Array[]> => {
-        const bn = await withParameters(new Layer(shape[1] ?? 0, { device, numerics }));
-        const x = tensor(randomArray(5, count(shape), { offset: 2 }), shape, {
+        const bn = await withRandomParameters(new Layer(shape[1] ?? 0, { device, numerics }));
+        const x = tensor(randomArray(5, elementCount(shape), { offset: 2 }), shape, {
           device,
           memoryFormat,
           requiresGrad: true,
         });
         const y = await bn.forward(x);
-        await y.backward(tensor(randomArray(6, count(shape)), shape, { device, memoryFormat }));
+        await y.backward(tensor(randomArray(6, elementCount(shape)), shape, { device, memoryFormat }));
         expect([y.memoryFormat, x.grad?.memoryFormat]).toEqual([memoryFormat, memoryFormat]);
-        return Promise.all([y, bn.runningMean, bn.runningVar, x.grad, bn.weight?.grad, bn.bias?.grad].map(values));
+        return Promise.all([y, bn.runningMean, bn.runningVar, x.grad, bn.weight?.grad, bn.bias?.grad].map(valuesOf));
       };
       const [contiguous, channelsLast] = [await run('contiguous'), await run('channels_last')];
       const quantities = ['output', 'running', 'running', 'gradient', 'gradient', 'gradient'] as const;
@@ -203,7 +191,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
       await (await new BatchNorm2d(3, { device }).forward(x)).backward(dy);
       expectSameBits(await dy.data(), given);
       expect(x.grad?.memoryFormat).toBe(xFormat);
-      return values(x.grad);
+      return valuesOf(x.grad);
     };
     expectSameBits(await gradients(dyFormat), await gradients(xFormat));
   });
@@ -217,7 +205,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
   ])('computes the gradients wanted and no others, the same as all together: $needs', async ({ needs }) => {
     const [needsX = false, needsWeight = false, needsBias = false] = needs;
     const gradients = async (wanted: readonly boolean[]): Promise<(Tensor | null | undefined)[]> => {
-      const bn = await withParameters(new BatchNorm2d(3, { device }));
+      const bn = await withRandomParameters(new BatchNorm2d(3, { device }));
       const x = batch([2, 3, 4, 4]);
       [x, bn.weight, bn.bias].forEach((item, i) => item && (item.requiresGrad = wanted[i] === true));
       await (await bn.forward(x)).backward(batch([2, 3, 4, 4], 7));
@@ -228,7 +216,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     for (const [i, isNeeded] of needs.entries()) {
       expect(some[i] !== null).toBe(isNeeded);
       if (isNeeded) {
-        expectSameBits(await values(some[i]), await values(all[i]));
+        expectSameBits(await valuesOf(some[i]), await valuesOf(all[i]));
       }
     }
   });
@@ -244,7 +232,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
 
   it('uses the weight of the forward pass in the backward pass', async () => {
     const run = async (changes: boolean): Promise<Float32Array> => {
-      const bn = await withParameters(new BatchNorm1d(3, { device }));
+      const bn = await withRandomParameters(new BatchNorm1d(3, { device }));
       const x = batch([4, 3], 1, true);
       const y = await bn.forward(x);
       if (changes) {
@@ -252,21 +240,21 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
         await bn.forward(batch([4, 3], 8));
       }
       await y.backward(batch([4, 3], 9));
-      return values(x.grad);
+      return valuesOf(x.grad);
     };
     expectSameBits(await run(true), await run(false));
   });
 
   it('is functional.batchNorm() with its own state', async () => {
-    const bn = await withParameters(new BatchNorm2d(3, { device }));
+    const bn = await withRandomParameters(new BatchNorm2d(3, { device }));
     const { weight, bias } = bn;
     const [mean, variance] = [tensor([0, 0, 0], [3], { device }), tensor([1, 1, 1], [3], { device })];
     const x = batch([2, 3, 4, 4]);
     const trained = await functional.batchNorm(x, mean, variance, { weight, bias, training: true });
-    expectSameBits(await trained.data(), await values(await bn.forward(x)));
-    expectSameBits(await mean.data(), await values(bn.runningMean));
-    expectSameBits(await variance.data(), await values(bn.runningVar));
+    expectSameBits(await trained.data(), await valuesOf(await bn.forward(x)));
+    expectSameBits(await mean.data(), await valuesOf(bn.runningMean));
+    expectSameBits(await variance.data(), await valuesOf(bn.runningVar));
     const evaluated = await functional.batchNorm(x, mean, variance, { weight, bias });
-    expectSameBits(await evaluated.data(), await values(await bn.eval().forward(x)));
+    expectSameBits(await evaluated.data(), await valuesOf(await bn.eval().forward(x)));
   });
 });

@@ -17,13 +17,10 @@ import {
   UnknownDeviceError,
 } from 'syncbn';
 import { afterEach, describe, expect, it } from 'vitest';
+import { elementCount } from '../../ts/tensor/shape.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
-
-function count(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
 
 describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
   const [device = '', other = ''] = deviceNames(kind, 2);
@@ -33,7 +30,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
   });
 
   function batch(...shape: number[]): Tensor {
-    return tensor(randomArray(1, count(shape)), shape, { device });
+    return tensor(randomArray(1, elementCount(shape)), shape, { device });
   }
 
   async function stateOf(bn: BatchNorm): Promise<unknown> {

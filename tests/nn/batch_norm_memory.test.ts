@@ -1,13 +1,11 @@
-import { BatchNorm2d, type BatchNorm, devices, noGrad, tensor, type Tensor } from 'syncbn';
+import { BatchNorm2d, devices, noGrad, tensor, type Tensor } from 'syncbn';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { elementCount } from '../../ts/tensor/shape.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds } from '../support/device_kinds.ts';
 import { freshDevice } from '../support/fresh_device.ts';
 import { randomArray } from '../support/random.ts';
-
-function count(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
+import { randomBatch, valuesOf, withRandomParameters } from '../support/random_batch.ts';
 
 describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
   let device = '';
@@ -17,23 +15,13 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
   });
 
   function batch(shape: readonly number[], seed = 1, requiresGrad = false): Tensor {
-    return tensor(randomArray(seed, count(shape), { offset: 0.5, scale: 2 }), shape, { device, requiresGrad });
-  }
-
-  async function values(item: Tensor | null | undefined): Promise<Float32Array> {
-    return (await item?.data()) ?? new Float32Array();
-  }
-
-  async function withParameters<L extends BatchNorm>(layer: L): Promise<L> {
-    await layer.weight?.copy_(randomArray(11, layer.numFeatures, { offset: 1 }));
-    await layer.bias?.copy_(randomArray(12, layer.numFeatures));
-    return layer;
+    return randomBatch(device, shape, seed, requiresGrad);
   }
 
   describe('writes over', () => {
     it('a donated x in evaluation, with the same bits, and disposes it', async () => {
-      const bn = (await withParameters(new BatchNorm2d(3, { device }))).eval().requiresGrad_(false);
-      const expected = await values(await bn.forward(batch([2, 3, 4, 4])));
+      const bn = (await withRandomParameters(new BatchNorm2d(3, { device }))).eval().requiresGrad_(false);
+      const expected = await valuesOf(await bn.forward(batch([2, 3, 4, 4])));
       const x = batch([2, 3, 4, 4]);
       const { bytesInUse } = devices.get(device).memoryUsage();
       const y = await bn.forward(x.donate());
@@ -48,7 +36,7 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
       const { buffers } = devices.get(device).memoryUsage();
       const y = await noGrad(() => bn.forward(x.donate()));
       expect(devices.get(device).memoryUsage().buffers).toBe(buffers);
-      expectSameBits(await y.data(), await values(await new BatchNorm2d(3, { device }).forward(batch([2, 3, 4, 4]))));
+      expectSameBits(await y.data(), await valuesOf(await new BatchNorm2d(3, { device }).forward(batch([2, 3, 4, 4]))));
     });
 
     it('no donated x that the backward pass needs', async () => {
@@ -58,7 +46,7 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
         const y = await bn.forward(donates ? x.donate() : x);
         expect(x.isDisposed).toBe(donates);
         await y.backward(batch([2, 3, 4, 4], 7));
-        return values(bn.weight?.grad);
+        return valuesOf(bn.weight?.grad);
       };
       expectSameBits(await gradientOf(true), await gradientOf(false));
     });
@@ -74,7 +62,7 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
 
     it('a donated dy, and no other', async () => {
       const run = async (donates: boolean): Promise<Float32Array> => {
-        const bn = await withParameters(new BatchNorm2d(3, { device }));
+        const bn = await withRandomParameters(new BatchNorm2d(3, { device }));
         const x = batch([2, 3, 4, 4], 1, true);
         const y = await bn.forward(x);
         const dy = batch([2, 3, 4, 4], 7);
@@ -90,7 +78,7 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
         if (!donates) {
           expectSameBits(await dy.data(), given);
         }
-        return values(x.grad);
+        return valuesOf(x.grad);
       };
       expectSameBits(await run(true), await run(false));
     });
@@ -127,9 +115,9 @@ describe.each(deviceKinds)('the memory of a batch norm layer on %s', (kind) => {
       const fresh = await freshDevice(kind);
       const bn = new BatchNorm2d(16, { device: fresh });
       const shape = [4, 16, 32, 32];
-      const x = tensor(randomArray(1, count(shape)), shape, { device: fresh, requiresGrad: true });
+      const x = tensor(randomArray(1, elementCount(shape)), shape, { device: fresh, requiresGrad: true });
       const y = await bn.forward(x);
-      const dy = tensor(randomArray(2, count(shape)), shape, { device: fresh });
+      const dy = tensor(randomArray(2, elementCount(shape)), shape, { device: fresh });
       await y.backward(donates ? dy.donate() : dy);
       return devices.get(fresh).memoryUsage().bytesPeak;
     };

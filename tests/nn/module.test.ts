@@ -162,6 +162,14 @@ describe('registerBuffer()', () => {
     expect(Object.keys(net.stateDict())).not.toContain('mask');
   });
 
+  it('gives equal modules equal accessors, which read what is their own', () => {
+    const [one, other] = [new Block(), new Block()];
+    const accessor = Object.getOwnPropertyDescriptor(one, 'mask');
+    expect(accessor).toMatchObject({ get: expect.any(Function) as unknown });
+    expect(Object.getOwnPropertyDescriptor(other, 'mask')).toEqual(accessor);
+    expect(one.mask).not.toBe(other.mask);
+  });
+
   it('takes numbers, which stand in the state dict and are no tensors', () => {
     const net = new Block();
     net.registerBuffer('steps_done', 3, 'stepsDone');

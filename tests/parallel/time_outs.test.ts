@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from 'syncbn';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CROSSING_DELAY_MS } from '../../ts/sync/meeting_point.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { collectGarbage, settled } from '../support/event_loop.ts';
@@ -174,7 +175,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     expect([warn.mock.calls.length, vi.getTimerCount()]).toEqual([0, 0]);
   });
 
-  it('never lets replicas hang that wait for each other in different layers', async () => {
+  it('is no use where replicas wait for each other in different layers: they are told so', async () => {
     const bns = { a: new SynchronizedBatchNorm1d(2), b: new SynchronizedBatchNorm1d(2) };
     class Crossed extends Module {
       readonly a = bns.a;
@@ -189,11 +190,19 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
       }
     }
     const net = new DataParallelWithCallBack(new Crossed(), { deviceIds: names });
-    const forward = net.forward(batch());
+    const state = await stateOf(net);
+    const forward = net.forward(batch()).catch((reason: unknown) => reason);
     await settled();
-    vi.advanceTimersByTime(15_000);
-    expect((await forward).shape).toEqual([6, 2, 4]);
-    expect(warn).toHaveBeenCalledTimes(2);
+    vi.advanceTimersByTime(CROSSING_DELAY_MS);
+    const error = await forward;
+    expect(error).toMatchObject({ name: 'ReplicaError', replica: 0, path: 'module.a' });
+    expect((error as ReplicaError).cause).toMatchObject({
+      name: 'SyncDeadlockError',
+      missingReplicas: [1, 2],
+      missingPaths: [['module.b'], ['module.b']],
+    });
+    expect(await stateOf(net)).toEqual(state);
+    expect([warn.mock.calls.length, vi.getTimerCount()]).toEqual([0, 0]);
   });
 
   it('in the middle of a torch layer makes all replicas go on alone', async () => {

@@ -20,6 +20,7 @@ import {
 import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat } from './module_repr.ts';
+import { refill, type Refill } from './refill.ts';
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -107,6 +108,26 @@ export abstract class BatchNorm extends Module {
     return this.forwardLocally(x);
   }
 
+  /**
+   * Forgets the batches seen: running mean 0, running variance 1, counter 0. Does nothing unless `trackRunningStats`.
+   * @throws OutOfMemoryError; nothing has changed then.
+   */
+  resetRunningStats(): void {
+    this.reset([]);
+  }
+
+  /**
+   * Forgets what was learned too: weight 1, bias 0, and {@link BatchNorm.resetRunningStats}. Parameters stay the same
+   * objects and keep their gradients.
+   * @throws OutOfMemoryError; nothing has changed then.
+   */
+  resetParameters(): void {
+    this.reset([
+      [this.weight, 1],
+      [this.bias, 0],
+    ]);
+  }
+
   override extraRepr(): string {
     const { numFeatures, eps, momentum, affine, trackRunningStats } = this;
     return (
@@ -118,6 +139,17 @@ export abstract class BatchNorm extends Module {
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
   override toleratesMissing(name: string): boolean {
     return name === 'num_batches_tracked';
+  }
+
+  private reset(parameters: readonly Refill[]): void {
+    if (!this.trackRunningStats) {
+      refill(parameters);
+      return;
+    }
+    refill([...parameters, [this.runningMean, 0], [this.runningVar, 1]]);
+    if (this.numBatchesTracked !== null) {
+      this.numBatchesTracked = 0;
+    }
   }
 
   /** @throws RangeError unless the layer takes inputs of this rank. */

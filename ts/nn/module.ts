@@ -63,17 +63,7 @@ export abstract class Module {
       throw new RangeError(`registerBuffer(): attribute '${property}' already exists`);
     }
     this[buffersKey].set(name, checkBuffer(name, value));
-    // `this` is the object the property is read from, so the copies that replicas are see their own buffers.
-    Object.defineProperty(this, property, {
-      configurable: true,
-      enumerable: true,
-      get(this: Module) {
-        return this[buffersKey].get(name) ?? null;
-      },
-      set(this: Module, next: unknown) {
-        this[buffersKey].set(name, checkBuffer(name, next));
-      },
-    });
+    Object.defineProperty(this, property, bufferAccessor(name));
   }
 
   /** Sets the training mode of this module and all below. */
@@ -212,6 +202,32 @@ export abstract class Module {
   toleratesMissing(_name: string): boolean {
     return false;
   }
+}
+
+/** By name of the buffer. */
+const bufferAccessors = new Map<string, PropertyDescriptor & ThisType<Module>>();
+
+/**
+ * The property that a buffer is read and replaced by, the same for all modules: engines keep objects fast whose accessors
+ * are the same functions. `this` is the object the property is read from, so the copies that replicas are see their own.
+ */
+function bufferAccessor(name: string): PropertyDescriptor {
+  const known = bufferAccessors.get(name);
+  if (known !== undefined) {
+    return known;
+  }
+  const accessor: PropertyDescriptor & ThisType<Module> = {
+    configurable: true,
+    enumerable: true,
+    get() {
+      return this[buffersKey].get(name) ?? null;
+    },
+    set(next: unknown) {
+      this[buffersKey].set(name, checkBuffer(name, next));
+    },
+  };
+  bufferAccessors.set(name, accessor);
+  return accessor;
 }
 
 function checkBuffer(name: string, value: unknown): Buffer {

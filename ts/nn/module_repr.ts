@@ -20,7 +20,7 @@ export function typeNameOf(module: Module): string {
  */
 export function formatModule(module: Module): string {
   // A cycle would recurse for ever below; walking the tree finds it.
-  Array.from(walk(module, 'once'));
+  walk(module, 'once');
   return format(module);
 }
 

@@ -24,12 +24,12 @@ export function isModule(value: unknown): value is Module {
 
 /** The children of one module by property, a shared one once per property. */
 export function childrenOf(module: Module): [name: string, child: Module][] {
-  return ownEntries(module).filter((entry): entry is [string, Module] => isModule(entry[1]));
+  return ownEntries(module, isModule);
 }
 
 /** The parameters of one module, without those of its children. */
 export function parametersOf(module: Module): [name: string, parameter: Parameter][] {
-  return ownEntries(module).filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter);
+  return ownEntries(module, isParameter);
 }
 
 /**
@@ -38,10 +38,11 @@ export function parametersOf(module: Module): [name: string, parameter: Paramete
  * @param visits - `'once'`: a module shared by several parents comes under its first path; `'every path'`: under each.
  * @throws CyclicModuleError when a module contains itself.
  */
-export function* walk(root: Module, visits: 'once' | 'every path'): Generator<NamedModule> {
+export function walk(root: Module, visits: 'once' | 'every path'): NamedModule[] {
+  const found: NamedModule[] = [];
   const seen = new Set<Module>();
   const ancestors: { readonly module: Module; readonly name: string }[] = [];
-  function* visit(module: Module, name: string, path: string): Generator<NamedModule> {
+  const visit = (module: Module, name: string, path: string): void => {
     const start = ancestors.findIndex((ancestor) => ancestor.module === module);
     if (start >= 0) {
       throw new CyclicModuleError([...ancestors.slice(start).map((ancestor) => ancestor.name), name]);
@@ -50,14 +51,15 @@ export function* walk(root: Module, visits: 'once' | 'every path'): Generator<Na
       return;
     }
     seen.add(module);
+    found.push([path, module]);
     ancestors.push({ module, name });
-    yield [path, module];
     for (const [childName, child] of childrenOf(module)) {
-      yield* visit(child, childName, joinPath(path, childName));
+      visit(child, childName, joinPath(path, childName));
     }
     ancestors.pop();
-  }
-  yield* visit(root, 'the module', '');
+  };
+  visit(root, 'the module', '');
+  return found;
 }
 
 /** The path of something inside the module at `path`; the root's own path is empty. */
@@ -65,6 +67,18 @@ export function joinPath(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`;
 }
 
-function ownEntries(module: Module): [string, unknown][] {
-  return Object.entries(module);
+function isParameter(value: unknown): value is Parameter {
+  return value instanceof Parameter;
+}
+
+/** Every step of training lists the properties of every module, so no more is made of them than what is asked for. */
+function ownEntries<T>(module: Module, isWanted: (value: unknown) => value is T): [string, T][] {
+  const entries: [string, T][] = [];
+  for (const name of Object.keys(module)) {
+    const value = (module as unknown as Readonly<Record<string, unknown>>)[name];
+    if (isWanted(value)) {
+      entries.push([name, value]);
+    }
+  }
+  return entries;
 }

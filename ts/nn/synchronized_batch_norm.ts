@@ -2,7 +2,7 @@
 
 import type { EpsMode } from '../device/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
+import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
 import { type Synchronization, synchronizationOf } from './synchronized_batch_norm_settings.ts';
 import { synchronizedForward } from './synchronized_batch_norm_forward.ts';
 import { meetingPlace } from './synchronized_batch_norm_place.ts';
@@ -10,60 +10,67 @@ import { meetingPlace } from './synchronized_batch_norm_place.ts';
 /** Options of every synchronized layer. */
 export interface SynchronizedBatchNormOptions extends BatchNormOptions, Readonly<Partial<Synchronization>> {}
 
+// A plain layer with settings, rank by rank. Linters that follow classes find what an interface extends, but not what an
+// intersection consists of.
+interface SynchronizedLayer1d extends BatchNorm1d, Synchronization {}
+interface SynchronizedLayer2d extends BatchNorm2d, Synchronization {}
+interface SynchronizedLayer3d extends BatchNorm3d, Synchronization {}
+
+/** A class of batch norm layers. */
+type LayerClass<Layer, Options> = new (numFeatures: number, options?: Options) => Layer;
+
+/**
+ * What the synchronized layers of all ranks add to their plain ones. Calls are marked pure, so that bundlers drop the
+ * classes that nobody uses.
+ */
+function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchronization>(
+  plain: LayerClass<Plain, BatchNormOptions>,
+): LayerClass<Layer, SynchronizedBatchNormOptions> {
+  const Base: LayerClass<BatchNorm, BatchNormOptions> = plain;
+  abstract class Synchronized extends Base implements Synchronization {
+    syncTimeout: number;
+    onTimeout: 'local' | 'error';
+    epsMode: EpsMode;
+
+    constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}) {
+      super(numFeatures, options);
+      ({
+        syncTimeout: this.syncTimeout,
+        onTimeout: this.onTimeout,
+        epsMode: this.epsMode,
+      } = synchronizationOf(options));
+    }
+
+    /** @throws as the plain layer; SyncTimeoutError, SyncDeadlockError */
+    override forward(x: Tensor): Promise<Tensor> {
+      const place = meetingPlace(this);
+      return place === null ? super.forward(x) : synchronizedForward(this, x, place);
+    }
+  }
+  // TypeScript does not see that what extends `plain` has what `plain` adds to `BatchNorm`.
+  return Synchronized as unknown as LayerClass<Layer, SynchronizedBatchNormOptions>;
+}
+
 /**
  * {@link BatchNorm1d} whose training statistics are those of the whole batch when it runs in `DataParallelWithCallBack`;
  * elsewhere, and in evaluation, it is that layer.
  */
-export class SynchronizedBatchNorm1d extends BatchNorm1d implements Synchronization {
-  static override readonly typeName: string = 'SynchronizedBatchNorm1d';
-  syncTimeout: number;
-  onTimeout: 'local' | 'error';
-  epsMode: EpsMode;
-
-  constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}) {
-    super(numFeatures, options);
-    ({ syncTimeout: this.syncTimeout, onTimeout: this.onTimeout, epsMode: this.epsMode } = synchronizationOf(options));
-  }
-
-  /** @throws as {@link BatchNorm1d}; SyncTimeoutError, SyncDeadlockError */
-  override forward(x: Tensor): Promise<Tensor> {
-    const place = meetingPlace(this);
-    return place === null ? super.forward(x) : synchronizedForward(this, x, place);
-  }
+export class SynchronizedBatchNorm1d
+  extends /* @__PURE__ */ synchronized<BatchNorm1d, SynchronizedLayer1d>(BatchNorm1d)
+{
+  static readonly typeName: string = 'SynchronizedBatchNorm1d';
 }
 
 /** {@link BatchNorm2d} over all replicas; see {@link SynchronizedBatchNorm1d}. */
-export class SynchronizedBatchNorm2d extends BatchNorm2d implements Synchronization {
-  static override readonly typeName: string = 'SynchronizedBatchNorm2d';
-  syncTimeout: number;
-  onTimeout: 'local' | 'error';
-  epsMode: EpsMode;
-
-  constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}) {
-    super(numFeatures, options);
-    ({ syncTimeout: this.syncTimeout, onTimeout: this.onTimeout, epsMode: this.epsMode } = synchronizationOf(options));
-  }
-
-  override forward(x: Tensor): Promise<Tensor> {
-    const place = meetingPlace(this);
-    return place === null ? super.forward(x) : synchronizedForward(this, x, place);
-  }
+export class SynchronizedBatchNorm2d
+  extends /* @__PURE__ */ synchronized<BatchNorm2d, SynchronizedLayer2d>(BatchNorm2d)
+{
+  static readonly typeName: string = 'SynchronizedBatchNorm2d';
 }
 
 /** {@link BatchNorm3d} over all replicas; see {@link SynchronizedBatchNorm1d}. */
-export class SynchronizedBatchNorm3d extends BatchNorm3d implements Synchronization {
-  static override readonly typeName: string = 'SynchronizedBatchNorm3d';
-  syncTimeout: number;
-  onTimeout: 'local' | 'error';
-  epsMode: EpsMode;
-
-  constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}) {
-    super(numFeatures, options);
-    ({ syncTimeout: this.syncTimeout, onTimeout: this.onTimeout, epsMode: this.epsMode } = synchronizationOf(options));
-  }
-
-  override forward(x: Tensor): Promise<Tensor> {
-    const place = meetingPlace(this);
-    return place === null ? super.forward(x) : synchronizedForward(this, x, place);
-  }
+export class SynchronizedBatchNorm3d
+  extends /* @__PURE__ */ synchronized<BatchNorm3d, SynchronizedLayer3d>(BatchNorm3d)
+{
+  static readonly typeName: string = 'SynchronizedBatchNorm3d';
 }

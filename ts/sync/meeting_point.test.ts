@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { ReplicaError, SyncDeadlockError, SyncTimeoutError } from '../errors.ts';
-import { MeetingPoint } from './meeting_point.ts';
+import { CROSSING_DELAY_MS, MeetingPoint } from './meeting_point.ts';
 import type { MeetingOptions, Outcome } from './session.ts';
 
 const options: MeetingOptions = { timeoutSeconds: 15, onTimeout: 'local' };
@@ -174,6 +174,79 @@ describe('a replica that finishes without the layer', () => {
     point.finish(0);
     point.finish(1);
     expect(await Promise.all(both)).toHaveLength(2);
+  });
+});
+
+describe('replicas that wait for each other in different layers', () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  const reasons = async (calls: readonly Promise<unknown>[]): Promise<unknown[]> =>
+    (await Promise.allSettled(calls)).map((result) =>
+      result.status === 'rejected' ? (result.reason as unknown) : null,
+    );
+
+  it('are told who waits where, long before time is up', async () => {
+    const point = new MeetingPoint(devicesOf(3));
+    const calls = [call(point, 0, 'a'), call(point, 1, 'b'), call(point, 2, 'a')];
+    vi.advanceTimersByTime(CROSSING_DELAY_MS);
+    expect(vi.getTimerCount()).toBe(0);
+    const errors = await reasons(calls);
+    expect(errors[0]).toBeInstanceOf(SyncDeadlockError);
+    expect(errors[0]).toMatchObject({ path: 'a', call: 0, missingReplicas: [1], missingPaths: [['b']] });
+    expect(errors[1]).toMatchObject({ path: 'b', missingReplicas: [0, 2], missingPaths: [['a'], ['a']] });
+    expect(errors[2]).toBe(errors[0]);
+    expect(String(errors[0])).toContain('replica 1 on device cpu:1 waits in b');
+    expect(String(errors[1])).toContain('in the same order');
+  });
+
+  it('are told so for ever: whoever comes later is rejected with the same error', async () => {
+    const point = new MeetingPoint(devicesOf(2));
+    const calls = [call(point, 0, 'a'), call(point, 1, 'b')];
+    vi.advanceTimersByTime(CROSSING_DELAY_MS);
+    const [error] = await reasons(calls);
+    await expect(call(point, 1, 'a')).rejects.toBe(error);
+  });
+
+  it('do so in the second call of one layer too', async () => {
+    const point = new MeetingPoint(devicesOf(2));
+    const calls = [call(point, 0, 'a'), call(point, 0, 'a'), call(point, 1, 'b')];
+    vi.advanceTimersByTime(CROSSING_DELAY_MS);
+    const errors = await reasons(calls);
+    expect(errors.map((error) => (error as SyncDeadlockError).call)).toEqual([0, 1, 0]);
+    expect(errors[2]).toMatchObject({ missingPaths: [['a', 'a']] });
+  });
+
+  it('are left alone while one of them is still at work', async () => {
+    const point = new MeetingPoint(devicesOf(3));
+    const calls = [call(point, 0, 'a'), call(point, 1, 'b')];
+    vi.advanceTimersByTime(14_999);
+    calls.push(call(point, 2, 'a'), call(point, 2, 'b'), call(point, 0, 'b'), call(point, 1, 'a'));
+    expect((await Promise.all(calls)).map(({ kind }) => kind)).toEqual(Array(6).fill('met'));
+  });
+
+  it('may have other branches on their way, which arrive a little later', async () => {
+    const point = new MeetingPoint(devicesOf(2));
+    const calls = [call(point, 0, 'a'), call(point, 1, 'b')];
+    vi.advanceTimersByTime(CROSSING_DELAY_MS - 1);
+    calls.push(call(point, 0, 'b'));
+    vi.advanceTimersByTime(CROSSING_DELAY_MS - 1);
+    calls.push(call(point, 1, 'a'));
+    expect(vi.getTimerCount()).toBe(0);
+    expect((await Promise.all(calls)).map(({ kind }) => kind)).toEqual(Array(4).fill('met'));
+  });
+
+  it.each(['fails', 'times out'])('need not be watched any more when one %s', async (how) => {
+    const point = new MeetingPoint(devicesOf(2));
+    const calls = [call(point, 0, 'a', { ...options, timeoutSeconds: 0.5 }), call(point, 1, 'b')];
+    if (how === 'fails') point.fail(1, failure(1, new Error('broken')));
+    else vi.advanceTimersByTime(CROSSING_DELAY_MS);
+    point.finish(0);
+    expect(vi.getTimerCount()).toBe(0);
+    const errors = await reasons(calls);
+    expect(errors.some((error) => error instanceof SyncDeadlockError && error.missingPaths.flat().length > 0)).toBe(
+      false,
+    );
   });
 });
 

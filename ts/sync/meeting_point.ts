@@ -7,7 +7,13 @@
  */
 
 import type { ReplicaError } from '../errors.ts';
-import { type MeetingOptions, Session } from './session.ts';
+import { type ForwardPass, type MeetingOptions, Session } from './session.ts';
+
+/**
+ * How long all replicas must have waited, not all in one layer, until that is a deadlock. Not at once: a replica whose
+ * forward has several branches may wait in one of them while another is still on its way.
+ */
+export const CROSSING_DELAY_MS = 1000;
 
 export class MeetingPoint {
   /** Device of each replica; there are as many replicas. */
@@ -17,11 +23,16 @@ export class MeetingPoint {
   /** How often each replica has called each layer. */
   private readonly calls: readonly Map<string, number>[];
   private readonly finished = new Set<number>();
+  private readonly waitedIn = new Set<Session>();
+  private readonly pass: ForwardPass;
+  private crossingTimer: ReturnType<typeof setTimeout> | null = null;
   private firstFailure: ReplicaError | null = null;
 
   constructor(devices: readonly string[]) {
     this.devices = devices;
     this.calls = devices.map(() => new Map<string, number>());
+    const { finished, waitedIn } = this;
+    this.pass = { devices, finished, waitedIn, onArrival: () => this.watchForCrossing() };
   }
 
   /**
@@ -41,7 +52,7 @@ export class MeetingPoint {
       throw this.firstFailure;
     }
     const key = JSON.stringify([path, call]);
-    const session = this.sessions.get(key) ?? new Session(this.devices, this.finished, path, call, options);
+    const session = this.sessions.get(key) ?? new Session(this.pass, path, call, options);
     this.sessions.set(key, session);
     return session;
   }
@@ -49,6 +60,7 @@ export class MeetingPoint {
   /** A replica's forward has ended well: whoever waits for it waits for nothing. */
   finish(replica: number): void {
     this.finished.add(replica);
+    this.stopWatching();
     this.sessions.forEach((session) => session.rejectIfAbandoned());
   }
 
@@ -62,6 +74,7 @@ export class MeetingPoint {
       return;
     }
     this.firstFailure = error;
+    this.stopWatching();
     this.sessions.forEach((session) => session.reject(error));
   }
 
@@ -75,5 +88,40 @@ export class MeetingPoint {
       seen.add(link);
     }
     return false;
+  }
+
+  /** Begins to watch when all replicas wait and none can go on, and anew with each arrival. */
+  private watchForCrossing(): void {
+    this.stopWatching();
+    if (this.isCrossed()) {
+      this.crossingTimer = setTimeout(() => this.rejectIfCrossed(), CROSSING_DELAY_MS);
+    }
+  }
+
+  private stopWatching(): void {
+    if (this.crossingTimer !== null) {
+      clearTimeout(this.crossingTimer);
+      this.crossingTimer = null;
+    }
+  }
+
+  private rejectIfCrossed(): void {
+    this.crossingTimer = null;
+    // Time may have been up in a session meanwhile, and its replicas went on.
+    if (!this.isCrossed()) {
+      return;
+    }
+    const crossed = Array.from(this.waitedIn, (session) => ({ session, replicas: session.waiting }));
+    const pathsOf = (replica: number): string[] =>
+      crossed.filter(({ replicas }) => replicas.includes(replica)).map(({ session }) => session.path);
+    crossed.forEach(({ session }) => session.rejectAsCrossed(pathsOf));
+  }
+
+  private isCrossed(): boolean {
+    // A session that all have reached is over, so that all wait in several.
+    return (
+      this.waitedIn.size > 1 &&
+      new Set(Array.from(this.waitedIn, (session) => session.waiting).flat()).size === this.devices.length
+    );
   }
 }

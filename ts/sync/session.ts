@@ -4,7 +4,8 @@
  *
  *   met        every round so far is complete; whoever asks for one more begins it.
  *   timed out  somebody was not there in time: all of them, latecomers too, are told so.
- *   failed     a replica failed or finished without coming, or combining failed: all of them are rejected.
+ *   failed     a replica failed, finished without coming or waits elsewhere for ever, or combining failed: all of them are
+ *              rejected.
  */
 
 import { SyncDeadlockError, SyncTimeoutError } from '../errors.ts';
@@ -25,6 +26,18 @@ export interface TimedOut {
   readonly error: SyncTimeoutError;
 }
 
+/** What the sessions of one forward pass share. */
+export interface ForwardPass {
+  /** Of all replicas. */
+  readonly devices: readonly string[];
+  /** Replicas whose forward has ended; kept up to date by the owner. */
+  readonly finished: ReadonlySet<number>;
+  /** The sessions that somebody waits in; kept up to date by them. */
+  readonly waitedIn: Set<Session>;
+  /** Runs whenever somebody has arrived anywhere. */
+  readonly onArrival: () => void;
+}
+
 interface Waiter {
   readonly payload: unknown;
   readonly resolve: (outcome: Outcome<unknown>) => void;
@@ -40,31 +53,24 @@ export class Session {
   readonly path: string;
   /** Number of the call within the forward, from 0. */
   readonly call: number;
-  private readonly devices: readonly string[];
-  private readonly finished: ReadonlySet<number>;
+  private readonly pass: ForwardPass;
   private readonly options: MeetingOptions;
   /** Who waits in the present round, by replica. */
   private waiters = new Map<number, Waiter>();
   private timer: ReturnType<typeof setTimeout> | null = null;
   private ending: Ending | null = null;
 
-  /**
-   * @param devices - of all replicas.
-   * @param finished - replicas whose forward has ended; kept up to date by its owner.
-   * @param options - of the replica that comes first; they hold for all.
-   */
-  constructor(
-    devices: readonly string[],
-    finished: ReadonlySet<number>,
-    path: string,
-    call: number,
-    options: MeetingOptions,
-  ) {
-    this.devices = devices;
-    this.finished = finished;
+  /** @param options - of the replica that comes first; they hold for all. */
+  constructor(pass: ForwardPass, path: string, call: number, options: MeetingOptions) {
+    this.pass = pass;
     this.path = path;
     this.call = call;
     this.options = options;
+  }
+
+  /** The replicas that wait in the present round. */
+  get waiting(): readonly number[] {
+    return [...this.waiters.keys()];
   }
 
   /**
@@ -89,25 +95,35 @@ export class Session {
     const outcome = new Promise<Outcome<unknown>>((resolve, reject) => {
       this.waiters.set(replica, { payload, resolve, reject });
     });
-    if (this.waiters.size === this.devices.length) {
+    this.pass.waitedIn.add(this);
+    if (this.waiters.size === this.pass.devices.length) {
       // Payloads come from `meet` alone, and all replicas agree on their type.
       void this.complete(combine as (payloads: readonly unknown[]) => unknown);
     } else {
       this.startTimer();
       this.rejectIfAbandoned();
     }
+    this.pass.onArrival();
     return outcome as Promise<Outcome<Result>>;
   }
 
   /** Fails the present round, if anybody waits in it, when a replica that is not there has finished. */
   rejectIfAbandoned(): void {
-    if (this.waiters.size === 0 || this.finished.size === 0) {
+    if (this.waiters.size === 0 || this.pass.finished.size === 0) {
       return;
     }
-    const missing = this.missing().filter((replica) => this.finished.has(replica));
+    const missing = this.missing().filter((replica) => this.pass.finished.has(replica));
     if (missing.length > 0) {
-      this.reject(new SyncDeadlockError(this.path, this.call, missing, this.devicesOf(missing)));
+      this.rejectAsDeadlock(missing, () => []);
     }
+  }
+
+  /**
+   * Fails the session, for the replicas that are not there wait elsewhere.
+   * @param pathsOf - the layers that a replica waits in.
+   */
+  rejectAsCrossed(pathsOf: (replica: number) => readonly string[]): void {
+    this.rejectAsDeadlock(this.missing(), pathsOf);
   }
 
   /** Fails the session for everybody who waits or comes later; one that has ended stays as it is. */
@@ -116,6 +132,10 @@ export class Session {
       this.ending = { kind: 'failed', error };
       this.closeRound().forEach((waiter) => waiter.reject(error));
     }
+  }
+
+  private rejectAsDeadlock(missing: readonly number[], pathsOf: (replica: number) => readonly string[]): void {
+    this.reject(new SyncDeadlockError(this.path, this.call, missing, this.devicesOf(missing), missing.map(pathsOf)));
   }
 
   private async complete(combine: (payloads: readonly unknown[]) => unknown): Promise<void> {
@@ -155,16 +175,17 @@ export class Session {
       clearTimeout(this.timer);
       this.timer = null;
     }
+    this.pass.waitedIn.delete(this);
     const { waiters } = this;
     this.waiters = new Map();
     return waiters;
   }
 
   private missing(): number[] {
-    return this.devices.flatMap((_, replica) => (this.waiters.has(replica) ? [] : [replica]));
+    return this.pass.devices.flatMap((_, replica) => (this.waiters.has(replica) ? [] : [replica]));
   }
 
   private devicesOf(replicas: readonly number[]): string[] {
-    return replicas.map((replica) => this.devices[replica] ?? 'unknown');
+    return replicas.map((replica) => this.pass.devices[replica] ?? 'unknown');
   }
 }

@@ -48,7 +48,15 @@ describe('the report', () => {
   });
 
   it('tells_how_to_repeat_the_runs', () => {
-    expect(page()).toContain('npm start -- --devices 8 --batch 16 --steps 20 --seed 1 --quick');
+    const text = page().replaceAll(/<[^>]*>/g, '');
+    expect(text).toContain('npm start -- --devices 8 --batch 16 --steps 20 --seed 1 --quick');
+  });
+
+  it.each([
+    [20, 'Of each step.'],
+    [40, 'Mean over 2 steps.'],
+  ])('tells_how_the_loss_of_%i_steps_is_averaged', (steps, note) => {
+    expect(page({ options: parseOptions(['--steps', String(steps)]) })).toContain(note);
   });
 });
 

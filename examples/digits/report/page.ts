@@ -37,7 +37,7 @@ batch norm could not train at all: its last layer would have a single value per 
 <div class="scroll">${table(rows)}</div>
 <p class="faint">${escapeHtml(LEGEND)}</p>
 <div class="charts">
-${figure('Training loss', `Mean over ${smoothingOf(options.steps)} steps. The broad line is the one-device run; lines that lie on it are equal to it.`, lossChart(rows, options.steps))}
+${figure('Training loss', `${smoothingNote(options.steps)} The broad line is the one-device run; lines that lie on it are equal to it.`, lossChart(rows, options.steps))}
 ${figure('Test accuracy', 'With running statistics.', accuracyChart(rows, options.steps))}
 ${figure('Distance from one-device training', distanceNote(rows), distanceChart(rows, options.steps))}
 ${settings(details)}
@@ -123,23 +123,35 @@ function distanceChart(rows: readonly SummaryRow[], steps: number): string {
 
 function settings({ options, trainImages, testImages, seconds }: ReportDetails): string {
   const command = [
-    `npm start -- --devices ${options.devices} --batch ${options.batch} --steps ${options.steps} --seed ${options.seed}`,
+    'npm start --',
+    `--devices ${options.devices}`,
+    `--batch ${options.batch}`,
+    `--steps ${options.steps}`,
+    `--seed ${options.seed}`,
     ...(options.quick ? ['--quick'] : []),
-  ].join(' ');
+  ];
   const entries = [
     ['images', `${trainImages} to train, ${testImages} to test (package mnist)`],
     ['steps', String(options.steps)],
     ['seed', String(options.seed)],
     ['time', `${seconds.toFixed(0)} s for all runs`],
-    ['again', command],
   ] as const;
-  const list = entries.map(([term, text]) => `<dt>${term}</dt><dd>${escapeHtml(text)}</dd>`).join('');
+  // A browser may break a line after any hyphen, but an option is one word.
+  const again = command.map((part) => `<span>${escapeHtml(part)}</span>`).join(' ');
+  const list = [...entries.map(([term, text]) => [term, escapeHtml(text)] as const), ['again', again] as const]
+    .map(([term, html]) => `<dt>${term}</dt><dd>${html}</dd>`)
+    .join('');
   return `<figure><figcaption><h2>Settings</h2></figcaption><dl>${list}</dl></figure>`;
 }
 
 /** How many steps the loss is averaged over, so that single batches do not hide the course. */
 function smoothingOf(steps: number): number {
   return Math.max(1, Math.round(steps / 20));
+}
+
+function smoothingNote(steps: number): string {
+  const window = smoothingOf(steps);
+  return window === 1 ? 'Of each step.' : `Mean over ${window} steps.`;
 }
 
 function movingMean(values: readonly number[], window: number): number[] {

@@ -44,5 +44,5 @@ svg text { fill: var(--faint); font-size: 12px; }
 .mark { stroke: transparent; stroke-width: 10; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 0; }
 pre { margin: 0; overflow-x: auto; font-size: .8125rem; color: var(--faint); }
-dt { color: var(--faint); } dd { margin: 0; }
+dt { color: var(--faint); } dd { margin: 0; } dd span { white-space: nowrap; }
 `;

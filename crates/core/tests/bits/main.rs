@@ -2,14 +2,15 @@
 //! runs on, `ts/device/cpu_bits.test.ts` for WebAssembly. They are no one's promise to the outside and may change with the
 //! order of the arithmetic; `UPDATE_BITS=1 cargo test --test bits` writes them anew.
 
+#[path = "../training_step/mod.rs"]
+mod training_step;
+
 use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use syncbn_core::{
-    Affine, BatchNorm, BatchNormBackward, Format, Gradients, Layout, Numerics, Partial, Running, STATISTICS_ROWS,
-    backward_reduce, batch_norm, batch_norm_backward, deviations, moments, total,
-};
+use syncbn_core::{Format, Layout, Numerics, Partial, backward_reduce, centre_of, deviations, moments, total};
+use training_step::TrainingStep;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bits/bits.json");
 
@@ -54,32 +55,27 @@ fn compute(case: &Case) -> Vec<u32> {
     x.iter_mut().for_each(|x| *x += case.offset);
     let [weight, bias, mean] = [3, 4, 5].map(|seed| values(channels, seed));
     let variance: Vec<f32> = values(channels, 6).iter().map(|value| value * value).collect();
-    let [mut y, mut dx] = [(); 2].map(|()| vec![0.0; layout.elements()]);
-    let [mut next_mean, mut next_variance, mut dweight, mut dbias] = [(); 4].map(|()| vec![0.0; channels]);
-    let mut statistics = vec![0.0; STATISTICS_ROWS * channels];
-    let running = Running {
-        mean: &mean,
-        variance: &variance,
-        next_mean: &mut next_mean,
-        next_variance: &mut next_variance,
-        momentum: 0.1,
+    let step = TrainingStep {
+        layout,
+        numerics,
+        x: &x,
+        dy: &dy,
+        weight: &weight,
+        bias: &bias,
+        running_mean: &mean,
+        running_var: &variance,
+        in_place: false,
     };
-    let affine = Affine { weight: Some(&weight), bias: Some(&bias) };
-    let args = BatchNorm { layout, numerics, eps: 1e-5, affine, running: Some(running) };
-    batch_norm(args, Some(&x), &mut y, &mut statistics).expect("lengths fit");
-    let args = BatchNormBackward { layout, statistics: &statistics, weight: Some(&weight), batch_statistics: true };
-    let gradients = Gradients { dx: Some(&mut dx), dweight: Some(&mut dweight), dbias: Some(&mut dbias) };
-    batch_norm_backward(&args, Some(&dy), &x, gradients).expect("lengths fit");
-    let floats = [&y, &statistics, &next_mean, &next_variance, &dx, &dweight, &dbias];
+    let trained = step.train();
     let of_totals = total(&x, &layout, 0).and_then(Partial::finish).expect("lengths fit");
-    let centre = syncbn_core::centre_of(&of_totals).expect("totals");
+    let centre = centre_of(&of_totals).expect("totals");
     let partials = [
         moments(&x, &layout, 3),
         total(&x, &layout, 3),
         deviations(&x, &centre, &layout, 3),
-        backward_reduce(&dy, &x, &statistics, &layout, 3),
+        backward_reduce(&dy, &x, &trained.statistics, &layout, 3),
     ];
-    let floats = floats.map(|values| digest(values.iter().flat_map(|value| value.to_le_bytes())));
+    let floats = trained.results().map(|values| digest(values.iter().flat_map(|value| value.to_le_bytes())));
     let partials = partials.map(|partial| digest(partial.expect("lengths fit").to_bytes()));
     floats.into_iter().chain(partials).collect()
 }

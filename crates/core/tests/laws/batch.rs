@@ -4,7 +4,9 @@ use std::fmt::{Debug, Formatter};
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use syncbn_core::{Format, Layout, STATISTICS_ROWS};
+use syncbn_core::{Format, Layout, Numerics, STATISTICS_ROWS};
+
+use crate::training_step::TrainingStep;
 
 /// Both sides of every boundary: vectors, leaves of one and of several samples, blocks of f32 sums.
 const LENGTHS: [usize; 13] = [1, 2, 3, 7, 16, 31, 32, 33, 49, 100, 1024, 1025, 3000];
@@ -57,6 +59,21 @@ impl Batch {
         let [weight, bias, running_mean] = [(); 3].map(|()| random.values(channels));
         let running_var = random.values(channels).into_iter().map(|value| value * value).collect();
         Self { layout, x, dy, weight, bias, running_mean, running_var }
+    }
+
+    /// A training step on the batch, y and dx in memory of their own.
+    pub(crate) fn step(&self, numerics: Numerics) -> TrainingStep<'_> {
+        TrainingStep {
+            layout: self.layout,
+            numerics,
+            x: &self.x,
+            dy: &self.dy,
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            in_place: false,
+        }
     }
 
     /// The samples of a range as a batch of their own.

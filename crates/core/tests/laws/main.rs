@@ -9,3 +9,5 @@ mod merging;
 mod refusals;
 mod splits;
 mod steps;
+#[path = "../training_step/mod.rs"]
+mod training_step;
