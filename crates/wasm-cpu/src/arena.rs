@@ -6,6 +6,8 @@
 
 use alloc::vec::Vec;
 
+use crate::pool::Pool;
+
 /// There is no room for a buffer. Nothing that existed before is lost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct OutOfMemory {
@@ -43,13 +45,6 @@ struct Buffer {
     length: usize,
 }
 
-/// A buffer that waits for its next use.
-#[derive(Debug)]
-struct Pooled {
-    values: Vec<f32>,
-    freed: u64,
-}
-
 /// A buffer on loan; `None` where no buffer was named.
 type Lent = Option<Buffer>;
 
@@ -70,13 +65,9 @@ pub(crate) struct Arena {
     /// Handle h is slot h − 1; 0 stands for an absent buffer.
     slots: Vec<Option<Buffer>>,
     free_slots: Vec<usize>,
-    /// Freed buffers, sorted by size, then by the time at which they were freed.
-    pool: Vec<Pooled>,
-    /// Buffers freed so far.
-    time: u64,
+    pool: Pool,
     values_in_use: usize,
     values_peak: usize,
-    values_pooled: usize,
     /// Requests that the pool could not serve.
     allocations: usize,
     /// How far the latest buffer has been moved, in units of [`STAGGER_VALUES`].
@@ -90,11 +81,9 @@ impl Arena {
         Self {
             slots: Vec::new(),
             free_slots: Vec::new(),
-            pool: Vec::new(),
-            time: 0,
+            pool: Pool::default(),
             values_in_use: 0,
             values_peak: 0,
-            values_pooled: 0,
             allocations: 0,
             stagger: 0,
             limit_bytes: f64::INFINITY,
@@ -110,7 +99,7 @@ impl Arena {
     }
 
     pub(crate) fn bytes_pooled(&self) -> f64 {
-        bytes(self.values_pooled)
+        bytes(self.pool.values())
     }
 
     pub(crate) fn buffers(&self) -> usize {
@@ -129,7 +118,7 @@ impl Arena {
         if self.bytes_in_use() + bytes(class) > self.limit_bytes {
             return Err(out_of_memory);
         }
-        let values = match self.take_pooled(class) {
+        let values = match self.pool.take(class) {
             Some(values) => values,
             None => self.reserve(class).ok_or(out_of_memory)?,
         };
@@ -155,17 +144,8 @@ impl Arena {
         };
         self.free_slots.push(slot);
         self.values_in_use -= values.len();
-        self.values_pooled += values.len();
-        self.time += 1;
-        let at = self.pool.partition_point(|pooled| pooled.values.len() <= values.len());
-        self.pool.insert(at, Pooled { values, freed: self.time });
+        self.pool.push(values);
         Ok(())
-    }
-
-    /// Gives all pooled memory back to the allocator.
-    pub(crate) fn drop_pool(&mut self) {
-        self.pool.clear();
-        self.values_pooled = 0;
     }
 
     /// The values of a buffer.
@@ -226,31 +206,15 @@ impl Arena {
         slot_of(handle).and_then(|slot| self.slots.get_mut(slot)?.as_mut())
     }
 
-    fn take_pooled(&mut self, class: usize) -> Option<Vec<f32>> {
-        // What was freed last is the likeliest to be cached.
-        let at = self.pool.partition_point(|pooled| pooled.values.len() <= class).checked_sub(1)?;
-        (self.pool[at].values.len() == class).then(|| self.take_from_pool(at))
-    }
-
-    fn take_from_pool(&mut self, at: usize) -> Vec<f32> {
-        let Pooled { values, .. } = self.pool.remove(at);
-        self.values_pooled -= values.len();
-        values
-    }
-
-    /// Fresh memory. Used and pooled buffers together take at most twice what has ever been in use at once; beyond that, those
-    /// that nobody has wanted for longest are given up. So a network whose sizes repeat finds all of them in the pool, and a
+    /// Fresh memory. Used and pooled buffers together take at most twice what has ever been in use at once. So a network whose sizes repeat finds all of them in the pool, and a
     /// loop whose sizes vary does not take more and more.
     fn reserve(&mut self, class: usize) -> Option<Vec<f32>> {
         self.allocations += 1;
         let wanted = self.values_in_use + class;
         let most = 2 * self.values_peak.max(wanted);
-        while wanted + self.values_pooled > most {
-            let oldest = self.pool.iter().enumerate().min_by_key(|(_, pooled)| pooled.freed)?.0;
-            self.take_from_pool(oldest);
-        }
+        self.pool.shrink_to(most - wanted);
         try_reserve(class).or_else(|| {
-            self.drop_pool();
+            self.pool.shrink_to(0);
             try_reserve(class)
         })
     }
@@ -347,19 +311,6 @@ mod tests {
             }
             assert!(arena.bytes_pooled() <= 2.0 * arena.bytes_peak());
         }
-    }
-
-    #[test]
-    fn what_was_freed_last_is_used_first() {
-        let mut arena = Arena::new();
-        let [first, second] = [0; 2].map(|_| arena.allocate(100).expect("room"));
-        let address = |arena: &Arena, handle| arena.get(handle).expect("in use").as_ptr();
-        let addresses = [second, first].map(|handle| address(&arena, handle));
-        for handle in [first, second] {
-            arena.release(handle).expect("in use");
-        }
-        let again = [0; 2].map(|_| arena.allocate(100).expect("room"));
-        assert_eq!(again.map(|handle| address(&arena, handle)), addresses);
     }
 
     #[test]

@@ -13,6 +13,7 @@ extern crate alloc;
 mod arena;
 mod error;
 mod kernels;
+mod pool;
 #[cfg(target_arch = "wasm32")]
 mod runtime;
 mod steps;
