@@ -206,8 +206,8 @@ impl Arena {
         slot_of(handle).and_then(|slot| self.slots.get_mut(slot)?.as_mut())
     }
 
-    /// Fresh memory. Used and pooled buffers together take at most twice what has ever been in use at once. So a network whose sizes repeat finds all of them in the pool, and a
-    /// loop whose sizes vary does not take more and more.
+    /// Fresh memory. Used and pooled buffers together take at most twice what has ever been in use at once. So a network whose
+    /// sizes repeat finds all of them in the pool, and a loop whose sizes vary does not take more and more.
     fn reserve(&mut self, class: usize) -> Option<Vec<f32>> {
         self.allocations += 1;
         let wanted = self.values_in_use + class;
