@@ -14,8 +14,8 @@ use crate::simd::Lanes;
 /// Columns that make a loop long beside the call that it needs.
 const COLUMNS_AT_ONCE: usize = 256;
 
-/// Values of a block of rows that is walked in order, 256 KiB.
-const REVERSED_VALUES: usize = 64 * 1024;
+/// Values of half a block of rows, 256 KiB; blocks are walked from the last to the first.
+const HALF_BLOCK: usize = 64 * 1024;
 
 /// Length from which planes are worth a loop each.
 const SHORT: usize = 16;
@@ -96,23 +96,24 @@ impl Loops {
 }
 
 impl<'a> Tensors<'a> {
-    /// The elements before and from `middle` on.
-    fn split(self, middle: usize) -> [Self; 2] {
-        let (out, later_out) = self.out.split_at_mut(middle);
-        let (x, later_x) = self.x.split_at(middle.min(self.x.len()));
-        let halves = self.first.map(|first| first.split_at(middle));
-        [
-            Tensors { first: halves.map(|halves| halves.0), x, out },
-            Tensors { first: halves.map(|halves| halves.1), x: later_x, out: later_out },
-        ]
-    }
-
     fn run(&mut self, range: Range<usize>) -> Run<'_> {
         Run {
             first: self.first.map_or(&[], |first| &first[range.clone()]),
             x: self.x.get(range.clone()).unwrap_or_default(),
             out: &mut self.out[range],
         }
+    }
+
+    /// Two runs, the later one second.
+    fn runs(&mut self, begins: [usize; 2], length: usize) -> [Run<'_>; 2] {
+        let [first, second] = begins.map(|begin| begin..begin + length);
+        let (before, out) = self.out.split_at_mut(second.start);
+        let input = |range: Range<usize>| self.first.map_or(&[][..], |first| &first[range]);
+        let x = |range: Range<usize>| self.x.get(range).unwrap_or_default();
+        [
+            Run { first: input(first.clone()), x: x(first.clone()), out: &mut before[first] },
+            Run { first: input(second.clone()), x: x(second), out: &mut out[..length] },
+        ]
     }
 }
 
@@ -133,7 +134,7 @@ fn walk_planes(
 /// Walks over rows in which each channel has `repeat` adjacent columns.
 fn walk_rows(
     loops: &Loops,
-    tensors: Tensors<'_>,
+    mut tensors: Tensors<'_>,
     layout: &Layout,
     channels: Range<usize>,
     repeat: usize,
@@ -153,23 +154,19 @@ fn walk_rows(
     let columns = columns.each_ref().map(Vec::as_slice);
     let count = layout.samples() * layout.length() / repeat;
     let fits_vectors = parameters.iter().all(loops.fits_vectors) && (at_once * width).is_multiple_of(4);
-    let in_pairs = if fits_vectors { count / at_once / 2 * at_once } else { 0 };
-    // A pair is a row of the first half and one of the second: hardware fetches ahead along each.
-    let [first_half, rest] = tensors.split(in_pairs * all);
-    let [second_half, mut rest] = rest.split(in_pairs * all);
-    let mut halves = [first_half, second_half];
-    // The last rows first, for they have been read last and are still cached; within a block in order, for that is how
-    // hardware fetches ahead.
-    let block = (REVERSED_VALUES / all).max(1).next_multiple_of(at_once);
-    for block in (0..in_pairs).step_by(block).rev().map(|begin| begin..(begin + block).min(in_pairs)) {
-        for row in block.step_by(at_once) {
+    // The last rows first, for they have been read last and are still cached. Within a block a row of each half at a time:
+    // hardware fetches ahead along both.
+    let block = 2 * (HALF_BLOCK / all).max(1).next_multiple_of(at_once);
+    for block in (0..count).step_by(block).rev().map(|begin| begin..(begin + block).min(count)) {
+        let half = if fits_vectors { block.len() / at_once / 2 * at_once } else { 0 };
+        for row in (block.start..block.start + half).step_by(at_once) {
             let begin = row * all + first;
-            (loops.rows)(halves.each_mut().map(|half| half.run(begin..begin + at_once * width)), columns);
+            (loops.rows)(tensors.runs([begin, begin + half * all], at_once * width), columns);
         }
-    }
-    for row in 0..count - 2 * in_pairs {
-        let begin = row * all + first;
-        (loops.scalars)(&mut rest.run(begin..begin + width), 0, columns);
+        for row in block.start + 2 * half..block.end {
+            let begin = row * all + first;
+            (loops.scalars)(&mut tensors.run(begin..begin + width), 0, columns);
+        }
     }
 }
 
