@@ -36,7 +36,7 @@ const generatedZone = {
 };
 
 export default tseslint.config(
-  { ignores: ['**/node_modules/', '.tools/', 'build/', 'dist/', 'reports/', 'target/', 'ts/wasm/generated/'] },
+  { ignores: ['**/node_modules/', '.tools/', 'build/', 'dist/', 'reports/', 'target/', 'ts/*/generated/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dts } from 'rollup-plugin-dts';
 import typescript from 'typescript';
+import { buildWorker } from './scripts/build_worker.mjs';
 
 const input = 'ts/index.ts';
 
@@ -21,6 +22,23 @@ const eraseTypes = {
   },
 };
 
+/** The file of an input, or of what it loads later, bears the name of its source. */
+const files = (extension) => {
+  const name = `[name].${extension}`;
+  return { dir: 'dist', entryFileNames: name, chunkFileNames: name };
+};
+
+// Before anything is bundled: the sources import the text.
+const program = await buildWorker();
+
+/** The program of a worker, for pages that must serve it by themselves; all others find the same text in `worker_queue`. */
+const workerProgram = {
+  name: 'worker-program',
+  generateBundle() {
+    this.emitFile({ type: 'asset', fileName: 'worker.js', source: `${banner}\n${program}\n` });
+  },
+};
+
 /** Node reads the declarations of a CommonJS entry only from a `.d.cts`; they are the same. */
 const alsoAsCts = {
   name: 'also-as-cts',
@@ -36,14 +54,15 @@ const banner = `/*! syncbn ${version} | MIT */`;
 export default [
   {
     input,
-    plugins: [eraseTypes],
+    plugins: [eraseTypes, workerProgram],
     // Anything that is worth a warning is worth a look before it is published: a cycle, an import that is not found.
     onLog: (level, log) => {
       if (level === 'warn') throw new Error(log.message);
     },
+    // What only workers need is a file beside the entry (`worker_queue`), loaded when the first of them is made ready.
     output: [
-      { file: 'dist/index.js', format: 'es', sourcemap: true, banner },
-      { file: 'dist/index.cjs', format: 'cjs', sourcemap: true, banner },
+      { ...files('js'), format: 'es', sourcemap: true, banner },
+      { ...files('cjs'), format: 'cjs', sourcemap: true, banner },
     ],
   },
   {

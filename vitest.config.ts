@@ -10,6 +10,9 @@ const alias = { syncbn: fileURLToPath(new URL('ts/index.ts', import.meta.url)) }
 // Wide of what any test takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
 const testTimeout = 60_000;
 
+// Workers run a bundle of the sources.
+const globalSetup = ['tests/support/bundle_worker.ts'];
+
 export default defineConfig({
   test: {
     allowOnly: false,
@@ -19,6 +22,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'unit',
+          globalSetup,
           include: ['{ts,tests,examples,bench}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['tests/packaging/**', '**/node_modules/**'],
           // Tests of the finalizer collect garbage.
@@ -30,6 +34,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: 'browser',
+          globalSetup,
           include: ['{ts,tests}/**/*.test.ts'],
           exclude: ['tests/packaging/**', ...Object.keys(nodeOnly)],
           testTimeout,

@@ -3,5 +3,7 @@
  * both unless it is entered here. The packaging tests are a project of their own.
  */
 export const nodeOnly: Readonly<Record<string, string>> = {
+  'tests/device/worker_lost.test.ts': 'ends workers from outside, by the events of Node',
+  'tests/device/worker_process.test.ts': 'starts processes',
   'tests/lint/import_direction.test.ts': 'calls ESLint',
 };

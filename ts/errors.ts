@@ -35,6 +35,39 @@ export class PartialError extends Error {
   override readonly name = 'PartialError';
 }
 
+/** A device has ended: its worker died, or was closed. What it held is gone; `devices.recreate()` makes a fresh one. */
+export class DeviceLostError extends Error {
+  override readonly name = 'DeviceLostError';
+  readonly device: string;
+  /** What was asked of the device when it ended. */
+  readonly operation: string;
+
+  constructor(device: string, operation: string, options: { readonly cause: unknown }) {
+    const { cause } = options;
+    super(
+      `device ${device} was lost during ${operation}: ${cause instanceof Error ? cause.message : String(cause)}; ` +
+        `its tensors are gone, devices.recreate('${device}') makes a fresh device of that name`,
+      options,
+    );
+    this.device = device;
+    this.operation = operation;
+  }
+}
+
+/** A command that nobody awaited has failed on a device, and a result was asked for that depends on it. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly device: string;
+  /** The command that failed. */
+  readonly operation: string;
+
+  constructor(device: string, operation: string, options: { readonly cause: Error }) {
+    super(`device ${device}: the result depends on ${operation}, which has failed: ${options.cause.message}`, options);
+    this.device = device;
+    this.operation = operation;
+  }
+}
+
 /** A device name that names no device. */
 export class UnknownDeviceError extends RangeError {
   override readonly name = 'UnknownDeviceError';

@@ -60,6 +60,13 @@ describe('training', { timeout: 60_000 }, () => {
     expect(logits).toBe(0);
   });
 
+  it('on_workers_gives_the_bits_of_the_calling_thread', async () => {
+    const [, , onWorkers] = runsFor(4, BATCH, 'worker');
+    const record = await trainWith(required(onWorkers), 3);
+    expect(record.losses).toEqual(recordOf(synchronized).losses);
+    expect(largestDifference(recordOf(synchronized).logits, record.logits)).toBe(0);
+  });
+
   it('with_plain_batch_norm_over_devices_does_not', () => {
     const { weights, logits } = distanceBetween(recordOf(alone), recordOf(plain));
     expect(weights.at(0)?.difference).toBeGreaterThan(1e-3);

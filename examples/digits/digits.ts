@@ -24,7 +24,7 @@ const QUICK_TEST_IMAGES = 100;
  * @returns the exit code: 2 when the report cannot be written where it should, which is found out before any training.
  */
 export async function digits(options: Options, output: NodeJS.WritableStream, messages: Terminal): Promise<number> {
-  const { devices, batch, quick, seed, steps } = options;
+  const { device, devices, batch, quick, seed, steps } = options;
   const report = resolve(options.report);
   try {
     await checkWritable(report);
@@ -37,7 +37,7 @@ export async function digits(options: Options, output: NodeJS.WritableStream, me
   const dataset = loadDataset(quick ? QUICK_TEST_IMAGES : TEST_IMAGES, randomStream(seed, STREAMS.split));
   const progress = createProgress(messages);
   const records: RunRecord[] = [];
-  for (const run of runsFor(devices, batch)) {
+  for (const run of runsFor(devices, batch, device)) {
     progress.start(labelOf(run), steps);
     const record = await train(run, dataset, options, (step) => progress.step(step));
     progress.finish(`test accuracy ${formatShare(record.checkpoints.at(-1)?.accuracy ?? NaN)}`);

@@ -19,7 +19,7 @@ const BATCH = 50;
  * Evaluates with the running statistics, on the one device the network lives on, however it was trained: in evaluation
  * mode no statistics are computed, so the result does not depend on how images are batched.
  */
-export async function evaluate(network: Classifier, samples: Samples): Promise<Evaluation> {
+export async function evaluate(network: Classifier, samples: Samples, device: string): Promise<Evaluation> {
   const count = samples.labels.length;
   const logits = new Float32Array(count * CLASSES);
   network.eval();
@@ -28,7 +28,7 @@ export async function evaluate(network: Classifier, samples: Samples): Promise<E
       const { images, labels } = slice(samples, start, BATCH);
       const rows = await scope(() =>
         noGrad(async () => {
-          const x = tensor(images, [labels.length, 1, IMAGE_SIZE, IMAGE_SIZE]);
+          const x = tensor(images, [labels.length, 1, IMAGE_SIZE, IMAGE_SIZE], { device });
           return (await network.forward(x)).data();
         }),
       );

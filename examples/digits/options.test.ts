@@ -5,6 +5,7 @@ import { type Options, parseOptions } from './options.ts';
 describe('the command line', () => {
   it('defaults_to_16_samples_on_8_devices', () => {
     expect(parseOptions([])).toEqual({
+      device: 'cpu',
       devices: 8,
       batch: 16,
       steps: 300,
@@ -15,8 +16,9 @@ describe('the command line', () => {
   });
 
   it('takes_every_option', () => {
-    const args = '--devices 4 --batch 12 --steps 7 --seed 0 --quick --report out.html';
+    const args = '--device worker --devices 4 --batch 12 --steps 7 --seed 0 --quick --report out.html';
     expect(parseOptions(args.split(' '))).toEqual({
+      device: 'worker',
       devices: 4,
       batch: 12,
       steps: 7,
@@ -39,6 +41,7 @@ describe('the command line', () => {
 
   it.each([
     ['--devices 1', 'expected an integer from 2 to 32'],
+    ['--device tpu', 'Allowed choices are cpu, worker'],
     ['--devices 33', 'expected an integer from 2 to 32'],
     ['--devices eight', 'expected an integer from 2 to 32'],
     ['--batch 65', 'expected an integer from 4 to 64'],

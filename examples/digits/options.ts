@@ -1,9 +1,12 @@
 /** The command line: what can be chosen, and what is wrong with a choice that cannot be. */
 
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { DeviceKind } from 'syncbn';
 
 /** What the program was asked to do. */
 export interface Options {
+  /** The kind of the devices: in the calling thread, in turn, or workers, at the same time. */
+  readonly device: DeviceKind;
   /** How many devices the batch is split over. */
   readonly devices: number;
   /** Samples per step, over all devices together. */
@@ -18,7 +21,7 @@ export interface Options {
   readonly report: string;
 }
 
-/** The library has the devices `cpu:0` … `cpu:63`, and the last run gives each sample a device of its own. */
+/** The library has 64 devices of each kind, `cpu:0` … `cpu:63`, and the last run gives each sample a device of its own. */
 const MAX_DEVICES = 64;
 
 const DEFAULT_STEPS = 300;
@@ -41,6 +44,11 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
     .description(
       'Trains a small convolutional network on handwritten digits, on one device and split over devices with plain and with ' +
         'synchronized batch norm, and compares what they learn.',
+    )
+    .addOption(
+      new Option('--device <kind>', 'where to compute: in the calling thread or in workers')
+        .choices(['cpu', 'worker'] satisfies DeviceKind[])
+        .default('cpu'),
     )
     .option('--devices <n>', 'devices that the batch is split over', integer(2, MAX_DEVICES / 2), 8)
     .option('--batch <n>', 'samples per step, over all devices together', integer(4, MAX_DEVICES), 16)

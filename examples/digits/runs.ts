@@ -1,6 +1,13 @@
 /** The four ways in which the same network is trained. */
 
-import { convertModel, DataParallel, DataParallelWithCallBack, type Module, type Tensor } from 'syncbn';
+import {
+  convertModel,
+  DataParallel,
+  DataParallelWithCallBack,
+  type DeviceKind,
+  type Module,
+  type Tensor,
+} from 'syncbn';
 
 /** What training needs of a model, whether or not it is spread over devices. */
 export type Classifier = Module & { forward(images: Tensor): Promise<Tensor> };
@@ -10,6 +17,8 @@ export interface Run {
   readonly name: string;
   readonly devices: number;
   readonly samplesPerDevice: number;
+  /** Where the network lives and its inputs are made: the first of the devices. */
+  readonly device: string;
   /** Spreads a network over the devices of this run. The network keeps its parameters, so an optimizer can hold them. */
   readonly place: (network: Classifier) => Classifier;
 }
@@ -17,33 +26,40 @@ export interface Run {
 /**
  * The reference on one device first, then plain and synchronized batch norm over `devices`, then one sample per device.
  * @param batch - samples per step, a multiple of `devices`.
+ * @param kind - of the devices.
  */
-export function runsFor(devices: number, batch: number): Run[] {
+export function runsFor(devices: number, batch: number, kind: DeviceKind = 'cpu'): Run[] {
   const samplesPerDevice = batch / devices;
+  const deviceIds = (count: number): string[] => Array.from({ length: count }, (_, i) => `${kind}:${i}`);
+  const device = `${kind}:0`;
   return [
     {
       name: 'one device',
       devices: 1,
       samplesPerDevice: batch,
+      device,
       place: (network) => network,
     },
     {
       name: 'plain',
       devices,
       samplesPerDevice,
+      device,
       place: (network) => new DataParallel(network, { deviceIds: deviceIds(devices) }),
     },
     {
       name: 'synchronized',
       devices,
       samplesPerDevice,
-      place: (network) => synchronized(network, devices),
+      device,
+      place: (network) => synchronized(network, deviceIds(devices)),
     },
     {
       name: 'synchronized',
       devices: batch,
       samplesPerDevice: 1,
-      place: (network) => synchronized(network, batch),
+      device,
+      place: (network) => synchronized(network, deviceIds(batch)),
     },
   ];
 }
@@ -54,10 +70,6 @@ export function labelOf(run: Pick<Run, 'name' | 'devices' | 'samplesPerDevice'>)
 }
 
 /** These two calls are all that synchronized training takes. */
-function synchronized(network: Classifier, devices: number): Classifier {
-  return new DataParallelWithCallBack(convertModel(network), { deviceIds: deviceIds(devices) });
-}
-
-function deviceIds(count: number): string[] {
-  return Array.from({ length: count }, (_, i) => `cpu:${i}`);
+function synchronized(network: Classifier, deviceIds: readonly string[]): Classifier {
+  return new DataParallelWithCallBack(convertModel(network), { deviceIds });
 }

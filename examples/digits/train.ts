@@ -67,6 +67,8 @@ export async function train(
 ): Promise<RunRecord> {
   const { batch, steps, seed } = options;
   const network = digitNet(randomStream(seed, STREAMS.weights));
+  const { device } = run;
+  await network.to(device);
   const model = run.place(network);
   const optimizer = new Sgd(network.parameters(), SGD_OPTIONS);
   const source = batches(dataset.train, batch, randomStream(seed, STREAMS.batches));
@@ -80,11 +82,11 @@ export async function train(
   for (let step = 1; step <= steps; step++) {
     const { images, labels } = source.next().value;
     const start = performance.now();
-    losses.push(await trainStep(model, optimizer, images, labels));
+    losses.push(await trainStep(model, optimizer, device, images, labels));
     seconds.push((performance.now() - start) / 1000);
     onStep({ step, loss: losses.at(-1) ?? NaN, samplesPerSecond: samplesPerSecond() });
     if (checkpointSteps.has(step)) {
-      evaluation = await evaluate(network, dataset.test);
+      evaluation = await evaluate(network, dataset.test, device);
       checkpoints.push({ step, accuracy: evaluation.accuracy, weights: await weightsOf(network) });
     }
   }
@@ -95,9 +97,15 @@ export async function train(
 }
 
 /** One step on one batch. The scope frees every tensor made on the way, so that memory stays constant. */
-function trainStep(model: Classifier, optimizer: Sgd, images: Float32Array, labels: Uint8Array): Promise<number> {
+function trainStep(
+  model: Classifier,
+  optimizer: Sgd,
+  device: string,
+  images: Float32Array,
+  labels: Uint8Array,
+): Promise<number> {
   return scope(async () => {
-    const x = tensor(images, [labels.length, 1, IMAGE_SIZE, IMAGE_SIZE]);
+    const x = tensor(images, [labels.length, 1, IMAGE_SIZE, IMAGE_SIZE], { device });
     const loss = await crossEntropy(await model.forward(x), labels);
     await loss.backward();
     await optimizer.step();

@@ -214,19 +214,19 @@ describe('convertModel', () => {
 
 describe.each(deviceKinds)('a converted model on %s', (kind) => {
   const names = deviceNames(kind, 3);
-  const [, second = ''] = names;
+  const [first = '', second = ''] = names;
 
   beforeAll(() => init(names));
 
   it('trains as the plain one on one device, with the optimizer that held its parameters', async () => {
     const plain = new Sequential(new BatchNorm2d(3));
-    const net = new DataParallel(new Sequential(new BatchNorm2d(3)), { deviceIds: names });
+    const net = new DataParallel(new Sequential(new BatchNorm2d(3, { device: first })), { deviceIds: names });
     const held = [...net.parameters()];
     const converted = convertModel(net);
     for (let step = 0; step < 3; step++) {
       for (const model of [plain, converted]) {
         const y = await model.forward(tensor(randomArray(step, 5 * 3 * 4), [5, 3, 2, 2]));
-        await y.backward(tensor(randomArray(9 + step, 5 * 3 * 4), [5, 3, 2, 2]));
+        await y.backward(tensor(randomArray(9 + step, 5 * 3 * 4), [5, 3, 2, 2], { device: y.device }));
         for (const parameter of model === plain ? [...plain.parameters()] : held) await descend(parameter);
         model.zeroGrad();
       }

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { devices, init, tensor, UnknownDeviceError } from '../../ts/index.ts';
 
@@ -10,7 +11,7 @@ describe('device names', () => {
     expect(devices.get('cpu:63')).toBe(devices.get('cpu:63'));
   });
 
-  it.each(['cpu:64', 'cpu:-1', 'cpu:01', 'cpu:', 'gpu', '', 'CPU'])(
+  it.each(['cpu:64', 'cpu:-1', 'cpu:01', 'cpu:', 'gpu', '', 'CPU', 'worker:64', 'worker:x'])(
     '%j is refused, naming those that exist',
     (name) => {
       expect(() => devices.get(name)).toThrow(UnknownDeviceError);
@@ -31,6 +32,17 @@ describe('the list of devices', () => {
     const list = devices.list();
     expect(list[0]).toBe('cpu:0');
     expect(list.indexOf('cpu:9')).toBeLessThan(list.indexOf('cpu:10'));
+  });
+
+  it('offers as many workers as there are cores, and those asked for', () => {
+    devices.get('worker:63');
+    const workers = devices.list().filter((name) => name.startsWith('worker'));
+    const cores = Array.from({ length: availableParallelism() }, (_, i) => `worker:${i}`);
+    expect(workers).toEqual([...cores, 'worker:63']);
+    const described = devices.describe().filter(({ kind }) => kind === 'worker');
+    expect(described.map(({ name }) => name)).toEqual(workers);
+    expect(new Set(described.map(({ adapter }) => adapter)).size).toBe(workers.length);
+    expect(devices.get('worker:0').isReady).toBe(false);
   });
 
   it('is described with what each device holds', async () => {

@@ -45,6 +45,17 @@ describe.each(kinds)('used from $kind', ({ extension, load, source, use }) => {
   });
 });
 
+describe.each([
+  { kind: 'an ES module', file: 'workers.mjs', load: "const { tensor } = await import('syncbn');" },
+  { kind: 'a CommonJS module', file: 'workers.cjs', load: "const { tensor } = require('syncbn');" },
+])('workers, from $kind', ({ file, load }) => {
+  it('start_without_a_file_to_serve_and_let_the_program_end', () => {
+    const main = `const x = await tensor([1, 2], [2], { device: 'worker:0' }).to('worker:1');
+      console.log(JSON.stringify([x.device, ...(await x.data())]));`;
+    expect(runInUserProject(file, `(async () => { ${load} ${main} })();`)).toEqual(['worker:1', 1, 2]);
+  });
+});
+
 it('compiles_for_a_bundler_with_the_types_of_a_browser', () => {
   const options = ['--module', 'ESNext', '--moduleResolution', 'Bundler', '--lib', 'ES2022,DOM', '--noEmit'];
   expect(() => {

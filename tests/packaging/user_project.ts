@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
-import { bundleForBrowser } from './browser_bundle.ts';
+import { bundleAsModules, bundleForBrowser } from './browser_bundle.ts';
 
 const consumer = join(process.cwd(), 'tests', 'packaging', 'consumer.ts');
 
@@ -41,6 +41,13 @@ export function bundleUserProgram(): Promise<string> {
   const program = join(inject('userProject'), 'app.ts');
   copyFileSync(consumer, program);
   return bundleForBrowser(program);
+}
+
+/** The same as modules: the entry, then what is loaded later. */
+export function bundleUserModules(): Promise<readonly [entry: string, ...later: string[]]> {
+  const program = join(inject('userProject'), 'app.ts');
+  copyFileSync(consumer, program);
+  return bundleAsModules(program);
 }
 
 /** A file of the installed package. */

@@ -15,7 +15,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
-import { stateOf } from './modules.ts';
+import { placed, stateOf } from './modules.ts';
 
 interface Announcement {
   readonly name: string;
@@ -70,7 +70,7 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
 
   it('gets a new context in every forward', async () => {
     const heard: Announcement[] = [];
-    const net = new DataParallelWithCallBack(listeners(heard), { deviceIds: names });
+    const net = await placed(new DataParallelWithCallBack(listeners(heard), { deviceIds: names }));
     await net.forward(batch());
     await net.forward(batch());
     expect(new Set(heard.map(({ context }) => context)).size).toBe(4);
@@ -78,7 +78,7 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
 
   it('is not called by a plain DataParallel', async () => {
     const heard: Announcement[] = [];
-    await new DataParallel(listeners(heard), { deviceIds: names }).forward(batch());
+    await (await placed(new DataParallel(listeners(heard), { deviceIds: names }))).forward(batch());
     expect(heard).toEqual([]);
   });
 
@@ -92,7 +92,7 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
         return Promise.resolve(tensor([this.replica], [1, 1], { device: x.device }));
       }
     }
-    const y = await new DataParallelWithCallBack(new Late(), { deviceIds: names }).forward(batch());
+    const y = await (await placed(new DataParallelWithCallBack(new Late(), { deviceIds: names }))).forward(batch());
     expect([...(await y.data())]).toEqual([0, 1, 2]);
   });
 
@@ -107,7 +107,7 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
         return Promise.resolve(tensor([this.shared.count ?? 0], [1, 1], { device: x.device }));
       }
     }
-    const y = await new DataParallelWithCallBack(new Counting(), { deviceIds: names }).forward(batch());
+    const y = await (await placed(new DataParallelWithCallBack(new Counting(), { deviceIds: names }))).forward(batch());
     expect([...(await y.data())]).toEqual([3, 3, 3]);
   });
 
@@ -126,7 +126,9 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
         if (replica === 1) return fail() as unknown as undefined;
       }
     }
-    const net = new DataParallelWithCallBack(new Sequential(bn, new Failing('x', [])), { deviceIds: names });
+    const net = await placed(
+      new DataParallelWithCallBack(new Sequential(bn, new Failing('x', [])), { deviceIds: names }),
+    );
     const before = await stateOf(net);
     const error: unknown = await net.forward(batch()).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ReplicaError);
@@ -143,7 +145,9 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
     }
     const layer = new Own(2);
     const data = randomArray(5, 12);
-    const y = await new DataParallelWithCallBack(layer, { deviceIds: names }).forward(tensor(data, [6, 2]));
+    const y = await (
+      await placed(new DataParallelWithCallBack(layer, { deviceIds: names }))
+    ).forward(tensor(data, [6, 2]));
     const whole = await new BatchNorm1d(2).forward(tensor(data, [6, 2]));
     expectSameBits(await y.data(), await whole.data());
     expect(layer.told).toEqual([0, 1, 2]);

@@ -20,11 +20,10 @@ import {
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
-import { settled } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { referenceForward } from '../support/reference.ts';
 import { expectWithin } from '../support/tolerances.ts';
-import { Around, stateOf } from './modules.ts';
+import { Around, devicesSettled, placed, stateOf } from './modules.ts';
 
 describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   const names = deviceNames(kind, 4);
@@ -38,8 +37,8 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
     names.forEach((name) => (devices.get(name).memoryLimit = Infinity));
   });
 
-  const spread = <M extends Module>(module: M, deviceIds = names): DataParallelWithCallBack<M> =>
-    new DataParallelWithCallBack(module, { deviceIds });
+  const spread = async <M extends Module>(module: M, deviceIds = names): Promise<DataParallelWithCallBack<M>> =>
+    placed(new DataParallelWithCallBack(module, { deviceIds }));
 
   it('1: conversion_reaches_every_level', () => {
     const model = new DataParallel(new Sequential(new Sequential(new Sequential(new BatchNorm2d(2)))));
@@ -55,41 +54,41 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
       wake = resolve;
     });
     const bn = new SynchronizedBatchNorm2d(2);
-    const net = spread(
+    const net = await spread(
       new Around(bn, async (layer, x, replica) => {
         if (replica === 3) await asleep;
         return layer.forward(x);
       }),
     );
     const forward = net.forward(batch());
-    await settled();
+    await devicesSettled(names);
     vi.advanceTimersByTime(15_000);
-    await settled();
+    await devicesSettled(names);
     wake();
     const y = await forward;
     expect(y.shape).toEqual([8, 2, 3, 3]);
     expect(warn).toHaveBeenCalledTimes(1);
-    const local = await new DataParallel(new BatchNorm2d(2), { deviceIds: names }).forward(batch());
+    const local = await (await placed(new DataParallel(new BatchNorm2d(2), { deviceIds: names }))).forward(batch());
     expectSameBits(await y.data(), await local.data());
-    const again = await spread(bn).forward(batch());
+    const again = await (await spread(bn)).forward(batch());
     expectSameBits(await again.data(), await (await new BatchNorm2d(2).forward(batch())).data());
   });
 
   it('3: waiting_costs_one_timer_and_reads_no_clock', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'Date'] });
     const [now, elapsed] = [vi.spyOn(Date, 'now'), vi.spyOn(performance, 'now')];
     let release = (): void => undefined;
     const late = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const net = spread(
+    const net = await spread(
       new Around(new SynchronizedBatchNorm2d(2), async (layer, x, replica) => {
         if (replica === 0) await late;
         return layer.forward(x);
       }),
     );
     const forward = net.forward(batch());
-    for (let turn = 0; turn < 1000; turn++) await Promise.resolve();
+    await devicesSettled(names);
     expect(vi.getTimerCount()).toBe(1);
     release();
     await forward;
@@ -99,7 +98,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
 
   it('4: the_user_sees_the_error_of_the_replica_and_sees_it_first', async () => {
     const last = devices.get(names[3] ?? '');
-    const net = spread(
+    const net = await spread(
       new Around(new SynchronizedBatchNorm2d(2), (layer, x, replica) => {
         if (replica === 3) last.memoryLimit = last.memoryUsage().bytesInUse;
         return layer.forward(x);
@@ -112,7 +111,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
 
   it.each([1, 2, 3, 5])('5: a_final_batch_of_%d_waits_for_nobody', async (samples) => {
     const [bn, plain] = [new SynchronizedBatchNorm2d(2), new BatchNorm2d(2)];
-    const net = spread(bn);
+    const net = await spread(bn);
     await net.forward(batch());
     await plain.forward(batch());
     const last = (): Tensor => tensor(data.slice(0, 18 * samples), [samples, 2, 3, 3]);
@@ -124,13 +123,13 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   it('6: device_ids_may_come_in_any_order', async () => {
     const deviceIds = [names[2] ?? '', names[0] ?? '', names[3] ?? '', names[1] ?? ''];
     const bn = await new SynchronizedBatchNorm2d(2).to(deviceIds[0] ?? '');
-    const y = await spread(bn, deviceIds).forward(batch());
+    const y = await (await spread(bn, deviceIds)).forward(batch());
     expect(y.device).toBe(deviceIds[0]);
     expectSameBits(await y.data(), await (await new BatchNorm2d(2).forward(batch())).data());
   });
 
   it('7: channels_that_divide_but_differ_are_refused', async () => {
-    const net = spread(new SynchronizedBatchNorm2d(4));
+    const net = await spread(new SynchronizedBatchNorm2d(4));
     await expect(net.forward(tensor(data, [2, 8, 3, 3]))).rejects.toThrow(
       'running_mean should contain 8 elements not 4',
     );
@@ -144,7 +143,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   ])('8: nothing_cancels: %s', async (_, distribution) => {
     const x = randomArray(4, data.length, distribution);
     const bn = new SynchronizedBatchNorm2d(2, { momentum: 1 });
-    const y = await spread(bn).forward(tensor(x, [8, 2, 3, 3]));
+    const y = await (await spread(bn)).forward(tensor(x, [8, 2, 3, 3]));
     const [eps, momentum, runningMean, runningVar] = [1e-5, 1, [0, 0], [1, 1]];
     const layer = { weight: null, bias: null, runningMean, runningVar, eps, momentum, batchStatistics: true };
     const exact = referenceForward(x, [8, 2, 3, 3], layer);
@@ -159,7 +158,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   it('9: counters_count_and_every_setting_works', async () => {
     const cumulative = new SynchronizedBatchNorm2d(2, { momentum: null });
     const plain = new BatchNorm2d(2, { momentum: null });
-    const net = spread(cumulative);
+    const net = await spread(cumulative);
     for (const offset of [0, 5, -3]) {
       const x = data.map((value) => value + offset);
       await net.forward(tensor(x, [8, 2, 3, 3]));
@@ -167,7 +166,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
     }
     expect(cumulative.numBatchesTracked).toBe(3);
     expectSameBits((await cumulative.runningMean?.data()) ?? [], (await plain.runningMean?.data()) ?? []);
-    const untracked = spread(new SynchronizedBatchNorm2d(2, { trackRunningStats: false }));
+    const untracked = await spread(new SynchronizedBatchNorm2d(2, { trackRunningStats: false }));
     expect((await untracked.forward(batch())).shape).toEqual([8, 2, 3, 3]);
     cumulative.trackRunningStats = false;
     await net.forward(batch());
@@ -195,7 +194,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   });
 
   it('11: a_failed_forward_leaves_the_state_as_it_was', async () => {
-    const net = spread(
+    const net = await spread(
       new Around(new SynchronizedBatchNorm2d(2), async (layer, x, replica) => {
         const y = await layer.forward(x);
         if (replica === 2) throw new Error('after the layer');
@@ -208,13 +207,13 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
   });
 
   it('12: a_model_that_has_been_used_can_be_copied_and_saved', async () => {
-    const net = spread(new Sequential(new SynchronizedBatchNorm2d(2)));
+    const net = await spread(new Sequential(new SynchronizedBatchNorm2d(2)));
     await net.forward(batch());
     const saved: Record<string, number | number[]> = {};
     for (const [key, value] of Object.entries(net.stateDict())) {
       saved[key] = typeof value === 'number' ? value : [...(await value.data())];
     }
-    const copy = spread(new Sequential(new SynchronizedBatchNorm2d(2)));
+    const copy = await spread(new Sequential(new SynchronizedBatchNorm2d(2)));
     const text = JSON.parse(JSON.stringify(saved)) as typeof saved;
     const dict = Object.entries(text).map(
       ([key, value]) => [key, typeof value === 'number' ? value : tensor(value)] as const,

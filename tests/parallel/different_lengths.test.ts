@@ -11,7 +11,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
-import { Around } from './modules.ts';
+import { Around, placed } from './modules.ts';
 
 /** (N, C, L) as a vector in the order (N, L, C), so that outputs of different lengths can be gathered. */
 const rows = defineFunction({
@@ -39,11 +39,10 @@ describe.each(deviceKinds)('replicas on %s whose samples differ in length', (kin
       const options = { numerics, momentum: 0.99 };
       const [bn, plain] = [new SynchronizedBatchNorm1d(2, options), new BatchNorm1d(2, options)];
       const xs: Tensor[] = [];
-      const net = new DataParallelWithCallBack(
-        new Around(bn, async (layer, _part, r) => rows(await layer.forward(at(xs, r)))),
-        {
+      const net = await placed(
+        new DataParallelWithCallBack(new Around(bn, async (layer, _part, r) => rows(await layer.forward(at(xs, r)))), {
           deviceIds: names,
-        },
+        }),
       );
       for (let step = 0; step < 100; step++) {
         const data = shapes.map(([n, c, length], r) =>
@@ -59,7 +58,7 @@ describe.each(deviceKinds)('replicas on %s whose samples differ in length', (kin
         const dy = randomArray(1000 + step, all.length);
 
         const [y, z] = [await net.forward(tensor([0, 0, 0], [3])), await plain.forward(whole)];
-        await y.backward(tensor(dy));
+        await y.backward(tensor(dy, [dy.length], { device: at(names, 0) }));
         await z.backward(tensor(dy, whole.shape));
 
         expectSameBits(await y.data(), await z.data(), 'y');
@@ -76,12 +75,14 @@ describe.each(deviceKinds)('replicas on %s whose samples differ in length', (kin
   it('may have none at all', async () => {
     const bn = new SynchronizedBatchNorm1d(2);
     const lengths = [3, 0, 4];
-    const net = new DataParallelWithCallBack(
-      new Around(bn, async (layer, { device }, r) => {
-        const length = at(lengths, r);
-        return rows(await layer.forward(tensor(randomArray(r, 4 * length), [2, 2, length], { device })));
-      }),
-      { deviceIds: names },
+    const net = await placed(
+      new DataParallelWithCallBack(
+        new Around(bn, async (layer, { device }, r) => {
+          const length = at(lengths, r);
+          return rows(await layer.forward(tensor(randomArray(r, 4 * length), [2, 2, length], { device })));
+        }),
+        { deviceIds: names },
+      ),
     );
     const y = await net.forward(tensor([0, 0, 0], [3]));
     const all = lengths.flatMap((length, r) => [...asRows(randomArray(r, 4 * length), [2, 2, length])]);

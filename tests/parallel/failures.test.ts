@@ -18,7 +18,7 @@ import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, stateOf } from './modules.ts';
+import { Around, buffersOn, placed, stateOf } from './modules.ts';
 import { eventLoopTurns } from './sharded_step.ts';
 
 type Layer = SynchronizedBatchNorm1d;
@@ -34,9 +34,11 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
 
   beforeAll(() => init(names));
   beforeEach(collectGarbage);
-  beforeEach(() => {
+  beforeEach(async () => {
     layer = new SynchronizedBatchNorm1d(2);
-    net = new DataParallelWithCallBack(new Around(layer, (...args) => behaviour(...args)), { deviceIds: names });
+    net = await placed(
+      new DataParallelWithCallBack(new Around(layer, (...args) => behaviour(...args)), { deviceIds: names }),
+    );
   });
   afterEach(() => names.forEach((name) => (devices.get(name).memoryLimit = Infinity)));
 
@@ -191,7 +193,7 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
         return this.#calls > 0 ? x : x.detach();
       }
     }
-    const hidden = new DataParallel(new Hidden(), { deviceIds: names });
+    const hidden = await placed(new DataParallel(new Hidden(), { deviceIds: names }));
     await expect(hidden.forward(batch())).rejects.toThrow(/#private fields do not survive: declare them `private`/);
   });
 
@@ -199,9 +201,9 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
     behaviour = (inner, x) => inner.forward(x);
     const memory = buffersOn(names);
     for (const name of names) {
-      const x = tensor(data, shape, { requiresGrad: true });
+      const x = tensor(data, shape, { device: names[0] ?? '', requiresGrad: true });
       const y = await net.forward(x);
-      const dy = tensor(randomArray(2, 480), shape);
+      const dy = tensor(randomArray(2, 480), shape, { device: y.device });
       const state = await stateOf(net);
       devices.get(name).memoryLimit = devices.get(name).memoryUsage().bytesInUse;
       await expect(y.backward(dy), name).rejects.toThrow(OutOfMemoryError);

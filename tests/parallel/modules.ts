@@ -1,6 +1,7 @@
 /** Modules from which the tests of replication are built, and readings of memory. */
 
-import { devices, Module, type Tensor } from 'syncbn';
+import { type DataParallel, devices, Module, type Tensor } from 'syncbn';
+import { settled } from '../support/event_loop.ts';
 
 /** What one replica was given. */
 export interface Call {
@@ -73,4 +74,24 @@ export async function stateOf(module: Module): Promise<unknown> {
     state.push([`${name}.grad`, parameter.grad === null ? null : [...(await parameter.grad.data())]]);
   }
   return state;
+}
+
+/** The wrapper, its module moved to its first device from wherever it was made. */
+export async function placed<N extends DataParallel>(net: N): Promise<N> {
+  return net.to(net.deviceIds[0] ?? 'cpu');
+}
+
+/** More than any chain of results has links in the tests that wait for it. */
+const LINKS = 30;
+
+/** Resolves when everything has run that waits for neither time nor the outside, on these devices too. */
+export async function devicesSettled(names: readonly string[]): Promise<void> {
+  for (let link = 0; link < LINKS; link++) {
+    for (const device of names.map((name) => devices.get(name))) {
+      const buffer = device.allocate(1);
+      await device.read(buffer);
+      device.release(buffer);
+    }
+    await settled();
+  }
 }

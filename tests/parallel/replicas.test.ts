@@ -19,7 +19,7 @@ import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { alike, multiply } from '../support/operations.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, Recorder, stateOf } from './modules.ts';
+import { Around, buffersOn, placed, Recorder, stateOf } from './modules.ts';
 
 /** y = x · factor, a trained number. */
 class Scaled extends Module {
@@ -71,7 +71,7 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
 
   it('have parameters on their own devices, whose gradients are summed onto the original', async () => {
     const module = new Scaled(3);
-    const net = new DataParallel(module, { deviceIds: names });
+    const net = await placed(new DataParallel(module, { deviceIds: names }));
     const x = tensor([1, 2, 4], [3], { device: first, requiresGrad: true });
     const y = await net.forward(x);
     await y.backward(tensor([1, 10, 100], [3], { device: first }));
@@ -84,7 +84,7 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
   it('sum gradients in order of replicas', async () => {
     // In f32, (1e8 + 1) − 1e8 is 0 and (1e8 − 1e8) + 1 is 1.
     const module = new Scaled(1);
-    const net = new DataParallel(module, { deviceIds: names });
+    const net = await placed(new DataParallel(module, { deviceIds: names }));
     const y = await net.forward(tensor([1, 1, 1], [3], { device: first }));
     await y.backward(tensor([1e8, 1, -1e8], [3], { device: first }));
     expect(await module.factor.grad?.item()).toBe(0);
@@ -103,7 +103,9 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
       }
     }
     const module = new Attributes();
-    await new DataParallel(module, { deviceIds: names }).forward(tensor([1, 2, 3], [3], { device: first }));
+    await (
+      await placed(new DataParallel(module, { deviceIds: names }))
+    ).forward(tensor([1, 2, 3], [3], { device: first }));
     expect([...module.bag.items].sort()).toEqual(names);
   });
 
@@ -117,10 +119,10 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
     }
     const several = new Counting();
     const x = tensor([1, 2], [2], { device: first });
-    await new DataParallel(several, { deviceIds: names }).forward(x);
+    await (await placed(new DataParallel(several, { deviceIds: names }))).forward(x);
     expect(several.count).toBe(0);
     const one = new Counting();
-    await new DataParallel(one, { deviceIds: [first] }).forward(x);
+    await (await placed(new DataParallel(one, { deviceIds: [first] }))).forward(x);
     expect(one.count).toBe(1);
   });
 
@@ -129,13 +131,15 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
       await layer.offset?.copy_(x);
       return x.detach();
     });
-    await new DataParallel(module, { deviceIds: names }).forward(tensor([7, 8, 9], [3], { device: first }));
+    await (
+      await placed(new DataParallel(module, { deviceIds: names }))
+    ).forward(tensor([7, 8, 9], [3], { device: first }));
     expect(await module.layer.offset?.item()).toBe(7);
     expect(module.layer.offset?.device).toBe(first);
   });
 
   it('cost nothing that stays', async () => {
-    const net = new DataParallel(new Scaled(3), { deviceIds: names });
+    const net = await placed(new DataParallel(new Scaled(3), { deviceIds: names }));
     await collectGarbage();
     const before = buffersOn(names);
     const x = tensor([1, 2, 3], [3], { device: first });
@@ -150,7 +154,7 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
     const shape = [7, 3];
     const run = async (deviceIds: string[]): Promise<Float32Array[]> => {
       const [bn, scaled] = [new BatchNorm1d(3).eval(), new Scaled(1.5)];
-      const net = new DataParallel(new Sequential(scaled, bn), { deviceIds });
+      const net = await placed(new DataParallel(new Sequential(scaled, bn), { deviceIds }));
       const x = tensor(randomArray(1, 21), shape, { device: first, requiresGrad: true });
       const y = await net.forward(x);
       await y.backward(tensor(randomArray(2, 21), shape, { device: first }));
@@ -169,7 +173,7 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
 
   it('may return what is theirs', async () => {
     const module = new Around(new Scaled(3), async (layer) => Promise.resolve(layer.factor));
-    const net = new DataParallel(module, { deviceIds: names });
+    const net = await placed(new DataParallel(module, { deviceIds: names }));
     for (const samples of [1, 3]) {
       const y = await net.forward(tensor(new Float32Array(samples), [samples], { device: first }));
       expect([...(await y.data())]).toEqual(Array.from({ length: samples }, () => 3));
@@ -183,7 +187,7 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
     const x = tensor([1, 2], [2], { device: first });
     const moved = new DataParallel(await new Scaled(2).to(second), { deviceIds: [first, second] });
     await expect(moved.forward(x)).rejects.toThrow(message(second));
-    const buffer = new Scaled(2);
+    const buffer = await new Scaled(2).to(first);
     buffer.offset = tensor([0], [1], { device: third });
     await expect(new DataParallel(buffer, { deviceIds: [first] }).forward(x)).rejects.toThrow(message(third));
   });
@@ -196,7 +200,7 @@ describe.each(deviceKinds)('one device of kind %s', (kind) => {
   beforeAll(() => init([first, second]));
 
   it('is the default, and follows the module', async () => {
-    const net = new DataParallelWithCallBack(new SynchronizedBatchNorm1d(2));
+    const net = new DataParallelWithCallBack(await new SynchronizedBatchNorm1d(2).to(first));
     expect([net.deviceIds, net.outputDevice, net.dim]).toEqual([[first], first, 0]);
     await net.to(second);
     expect([net.deviceIds, net.outputDevice]).toEqual([[second], second]);
@@ -215,8 +219,8 @@ describe.each(deviceKinds)('one device of kind %s', (kind) => {
   });
 
   it('gives the bits of the plain layer', async () => {
-    const net = new DataParallelWithCallBack(new SynchronizedBatchNorm1d(2), { deviceIds: [first] });
-    const [y, plain] = [await net.forward(x()), await new BatchNorm1d(2).forward(x())];
+    const net = await placed(new DataParallelWithCallBack(new SynchronizedBatchNorm1d(2), { deviceIds: [first] }));
+    const [y, plain] = [await net.forward(x()), await new BatchNorm1d(2, { device: first }).forward(x())];
     expectSameBits(await y.data(), await plain.data());
   });
 
@@ -225,16 +229,19 @@ describe.each(deviceKinds)('one device of kind %s', (kind) => {
       await layer.forward(input);
       throw new Error('after the layer');
     });
+    const net = await placed(new DataParallel(module, { deviceIds: [first] }));
     const before = await stateOf(module);
-    await expect(new DataParallel(module, { deviceIds: [first] }).forward(x())).rejects.toThrow('after the layer');
+    await expect(net.forward(x())).rejects.toThrow('after the layer');
     expect(await stateOf(module)).toEqual(before);
   });
 
   it('of several, when there is one chunk, still gathers on the output device', async () => {
-    const net = new DataParallelWithCallBack(new SynchronizedBatchNorm1d(2), {
-      deviceIds: [first, second],
-      outputDevice: second,
-    });
+    const net = await placed(
+      new DataParallelWithCallBack(new SynchronizedBatchNorm1d(2), {
+        deviceIds: [first, second],
+        outputDevice: second,
+      }),
+    );
     const y = await net.forward(tensor([1, 2, 3, 4, 5, 6], [1, 2, 3], { device: first }));
     expect(y.device).toBe(second);
     expect(net.module.numBatchesTracked).toBe(1);
@@ -280,9 +287,11 @@ describe.each(deviceKinds)('gradients of replicas on %s', (kind) => {
 
   it('flow through operations of two replicas to one input used twice', async () => {
     await init([first, second]);
-    const net = new DataParallel(new Around(new Scaled(2), async (layer, x) => multiply(await layer.forward(x), x)), {
-      deviceIds: [first, second],
-    });
+    const net = await placed(
+      new DataParallel(new Around(new Scaled(2), async (layer, x) => multiply(await layer.forward(x), x)), {
+        deviceIds: [first, second],
+      }),
+    );
     const x = tensor([3, 5], [2], { device: first, requiresGrad: true });
     const y = await net.forward(x);
     await y.backward(tensor([1, 1], [2], { device: first }));

@@ -137,7 +137,7 @@ async function cut(
   });
 }
 
-async function initialized<L extends BatchNorm1d | BatchNorm2d>(layer: L, { seed }: Batch): Promise<L> {
+async function initialized<L extends BatchNorm1d | BatchNorm2d>(layer: L, { kind, seed }: Batch): Promise<L> {
   const channels = layer.numFeatures;
   const vector = (offset: number): Tensor => tensor(randomArray(seed + offset, channels), [channels]);
   const weight = vector(2);
@@ -145,6 +145,7 @@ async function initialized<L extends BatchNorm1d | BatchNorm2d>(layer: L, { seed
   await Promise.all([layer.weight?.copy_(weight), layer.bias?.copy_(bias)]);
   weight.dispose();
   bias.dispose();
+  await layer.to(at(deviceNames(kind, 1), 0));
   return layer;
 }
 

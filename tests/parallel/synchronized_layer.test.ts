@@ -20,7 +20,7 @@ import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { referenceForward } from '../support/reference.ts';
 import { expectWithin } from '../support/tolerances.ts';
-import { Around, buffersOn } from './modules.ts';
+import { Around, buffersOn, placed } from './modules.ts';
 
 describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   const names = deviceNames(kind, 3);
@@ -33,8 +33,8 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   afterEach(() => vi.restoreAllMocks());
 
   const batch = (requiresGrad = false): Tensor => tensor(data, shape, { requiresGrad });
-  const spread = <M extends Module>(module: M): DataParallelWithCallBack<M> =>
-    new DataParallelWithCallBack(module, { deviceIds: names });
+  const spread = async <M extends Module>(module: M): Promise<DataParallelWithCallBack<M>> =>
+    placed(new DataParallelWithCallBack(module, { deviceIds: names }));
 
   /** How often the devices have been asked for each partial result since the call. */
   function watchExchange(): Record<'moments' | 'backwardReduce' | 'merge', () => number> {
@@ -66,10 +66,14 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   it('never communicates in evaluation, not even with the others absent', async () => {
     const exchange = watchExchange();
     const bn = new SynchronizedBatchNorm1d(2);
-    const net = spread(new Around(bn, async (layer, x, replica) => (replica === 1 ? x : layer.forward(x)))).eval();
+    const net = (
+      await spread(new Around(bn, async (layer, x, replica) => (replica === 1 ? x : layer.forward(x))))
+    ).eval();
     await net.forward(batch());
     const untracked = new SynchronizedBatchNorm1d(2, { trackRunningStats: false });
-    await spread(new Around(untracked, async (layer, x, replica) => (replica === 1 ? x : layer.forward(x))))
+    await (
+      await spread(new Around(untracked, async (layer, x, replica) => (replica === 1 ? x : layer.forward(x))))
+    )
       .eval()
       .forward(batch());
     expect([exchange.moments(), exchange.merge()]).toEqual([0, 0]);
@@ -79,15 +83,15 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   it('exchanges nothing in the backward pass that nobody needs', async () => {
     const exchange = watchExchange();
     const frozen = new SynchronizedBatchNorm1d(2).requiresGrad_(false);
-    const y = await spread(frozen).forward(batch());
+    const y = await (await spread(frozen)).forward(batch());
     expect(y.requiresGrad).toBe(false);
-    const z = await noGrad(() => spread(new SynchronizedBatchNorm1d(2)).forward(batch(true)));
+    const z = await noGrad(async () => (await spread(new SynchronizedBatchNorm1d(2))).forward(batch(true)));
     expect(z.requiresGrad).toBe(false);
     const halfFrozen = new SynchronizedBatchNorm1d(2);
     if (halfFrozen.weight !== null) halfFrozen.weight.requiresGrad = false;
     const backwardInput = names.map((name) => vi.spyOn(devices.get(name), 'backwardInput'));
-    const w = await spread(halfFrozen).forward(batch());
-    await w.backward(tensor(gradient, shape));
+    const w = await (await spread(halfFrozen)).forward(batch());
+    await w.backward(tensor(gradient, shape, { device: first }));
     expect([halfFrozen.weight?.grad, halfFrozen.bias?.grad?.shape]).toEqual([null, [2]]);
     expect(backwardInput.map((spy) => spy.mock.calls.length)).toEqual([0, 0, 0]);
     expect(exchange.backwardReduce()).toBe(3);
@@ -95,8 +99,8 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
 
   it('gives dx to a frozen layer, and gradients to a layer whose input needs none', async () => {
     const x = batch(true);
-    const y = await spread(new SynchronizedBatchNorm1d(2).requiresGrad_(false)).forward(x);
-    await y.backward(tensor(gradient, shape));
+    const y = await (await spread(new SynchronizedBatchNorm1d(2).requiresGrad_(false))).forward(x);
+    await y.backward(tensor(gradient, shape, { device: first }));
     const plainX = batch(true);
     const z = await new BatchNorm1d(2).requiresGrad_(false).forward(plainX);
     await z.backward(tensor(gradient, shape));
@@ -108,9 +112,9 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
       layer.forward(await layer.forward(x));
     const [bn, plain] = [new SynchronizedBatchNorm1d(2, { momentum: null }), new BatchNorm1d(2, { momentum: null })];
     const [x, plainX] = [batch(true), batch(true)];
-    const y = await spread(new Around(bn, twice)).forward(x);
+    const y = await (await spread(new Around(bn, twice))).forward(x);
     const z = await twice(plain, plainX);
-    await y.backward(tensor(gradient, shape));
+    await y.backward(tensor(gradient, shape, { device: first }));
     await z.backward(tensor(gradient, shape));
     expectSameBits(await y.data(), await z.data());
     expectSameBits((await bn.runningMean?.data()) ?? [], (await plain.runningMean?.data()) ?? []);
@@ -135,7 +139,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
         return Promise.all([this.a.forward(x), this.b.forward(x)]);
       }
     }
-    const [a, b] = await spread(new Parallel()).forward(batch());
+    const [a, b] = await (await spread(new Parallel())).forward(batch());
     const [wholeA, wholeB] = [
       await new BatchNorm1d(2).forward(batch()),
       await new BatchNorm1d(2, { eps: 1 }).forward(batch()),
@@ -147,14 +151,14 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   it('counts an output that no gradient reaches as zeros', async () => {
     const bn = new SynchronizedBatchNorm1d(2);
     const x = batch(true);
-    const net = spread(
+    const net = await spread(
       new Around(bn, async (layer, part, replica) => {
         const y = await layer.forward(part);
         return replica === 1 ? y.detach() : y;
       }),
     );
     const y = await net.forward(x);
-    await y.backward(tensor(gradient, shape));
+    await y.backward(tensor(gradient, shape, { device: first }));
     const masked = gradient.map((value, i) => (i >= 16 && i < 32 ? 0 : value));
     const [plain, plainX] = [new BatchNorm1d(2), batch(true)];
     const z = await plain.forward(plainX);
@@ -168,8 +172,8 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     async (memoryFormat) => {
       const other = memoryFormat === 'contiguous' ? 'channels_last' : 'contiguous';
       const x = tensor(data, shape, { memoryFormat, requiresGrad: true });
-      const y = await spread(new SynchronizedBatchNorm1d(2)).forward(x);
-      await y.backward(tensor(gradient, shape, { memoryFormat: other }));
+      const y = await (await spread(new SynchronizedBatchNorm1d(2))).forward(x);
+      await y.backward(tensor(gradient, shape, { device: first, memoryFormat: other }));
       const plainX = batch(true);
       const z = await new BatchNorm1d(2).forward(plainX);
       await z.backward(tensor(gradient, shape));
@@ -180,7 +184,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   );
 
   it('refuses one value per channel in the whole batch only', async () => {
-    const net = spread(new SynchronizedBatchNorm2d(2));
+    const net = await spread(new SynchronizedBatchNorm2d(2));
     await expect(net.forward(tensor([1, 2], [1, 2, 1, 1]))).rejects.toThrow(
       'Expected more than 1 value per channel when training, got input size [1, 2, 1, 1]',
     );
@@ -191,14 +195,14 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
 
   it('has no gradients but zeros for an empty batch, whose statistics change nothing', async () => {
     const bn = new SynchronizedBatchNorm1d(2);
-    const net = spread(
+    const net = await spread(
       new Around(bn, async (layer, part) => {
         return layer.forward(tensor([], [0, 2, 4], { device: part.device, requiresGrad: true }));
       }),
     );
     const y = await net.forward(tensor([0, 0, 0], [3]));
     expect(y.shape).toEqual([0, 2, 4]);
-    await y.backward(tensor([], [0, 2, 4]));
+    await y.backward(tensor([], [0, 2, 4], { device: first }));
     expect([...((await bn.weight?.grad?.data()) ?? [])]).toEqual([0, 0]);
     expect([...((await bn.runningMean?.data()) ?? [])]).toEqual([0, 0]);
     expect(bn.numBatchesTracked).toBe(1);
@@ -209,7 +213,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     // Channel 0 varies by less than eps, channel 1 by more.
     const x = data.map((value, i) => (Math.floor(i / 4) % 2 === 0 ? value / 10 : 3 * value));
     const bn = new SynchronizedBatchNorm1d(2, { eps, epsMode: 'clamp' });
-    const y = await spread(bn).forward(tensor(x, shape));
+    const y = await (await spread(bn)).forward(tensor(x, shape));
     const layer = {
       weight: null,
       bias: null,
@@ -221,7 +225,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     };
     const clamped = referenceForward(x, shape, { ...layer, epsMode: 'clamp' });
     expectWithin('stable numerics against f64', 'output', await y.data(), clamped.y, 'y');
-    const alone = await bn.forward(tensor(x, shape));
+    const alone = await bn.forward(tensor(x, shape, { device: first }));
     expectWithin('stable numerics against f64', 'output', await alone.data(), referenceForward(x, shape, layer).y, 'y');
   });
 
@@ -229,8 +233,8 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     const eps = 0.5;
     const values = data.map((value, i) => (Math.floor(i / 4) % 2 === 0 ? value / 10 : 3 * value));
     const x = tensor(values, shape, { requiresGrad: true });
-    const y = await spread(new SynchronizedBatchNorm1d(2, { eps, epsMode: 'clamp' })).forward(x);
-    await y.backward(tensor(gradient, shape));
+    const y = await (await spread(new SynchronizedBatchNorm1d(2, { eps, epsMode: 'clamp' }))).forward(x);
+    await y.backward(tensor(gradient, shape, { device: first }));
     const dx = (await x.grad?.data()) ?? new Float32Array();
     // The exact gradient by central differences of Σ dy·y, whose y the reference computes in f64.
     const layer = { weight: null, bias: null, runningMean: null, runningVar: null, eps, momentum: 0.1 };
@@ -247,10 +251,10 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   it('warns once per layer of a plain DataParallel, and only in training on more than one device', async () => {
     const warn = vi.spyOn(console, 'warn').mockReturnValue(undefined);
     const bn = new SynchronizedBatchNorm1d(2);
-    const net = new DataParallel(bn, { deviceIds: names });
+    const net = await placed(new DataParallel(bn, { deviceIds: names }));
     await net.eval().forward(batch());
     await net.train().forward(tensor(data.slice(0, 8), [1, 2, 4]));
-    await bn.forward(batch());
+    await bn.forward(await batch().to(first));
     expect(warn).not.toHaveBeenCalled();
     await net.forward(batch());
     await net.forward(batch());
@@ -265,13 +269,13 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   });
 
   it('frees everything after a step, and when the graph is dropped', async () => {
-    const net = spread(new SynchronizedBatchNorm1d(2));
+    const net = await spread(new SynchronizedBatchNorm1d(2));
     await collectGarbage();
     const before = buffersOn(names);
     for (const runsBackward of [true, false]) {
       const x = batch(true);
       const y = await net.forward(x);
-      if (runsBackward) await y.backward(tensor(gradient, shape).donate());
+      if (runsBackward) await y.backward(tensor(gradient, shape, { device: first }).donate());
       [x, y].forEach((item) => item.dispose());
       net.zeroGrad();
       expect(buffersOn(names)).toEqual(before);
@@ -279,7 +283,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   });
 
   it('writes y over a donated x that no backward pass needs', async () => {
-    const net = spread(new Around(new SynchronizedBatchNorm1d(2), (layer, x) => layer.forward(x.donate())));
+    const net = await spread(new Around(new SynchronizedBatchNorm1d(2), (layer, x) => layer.forward(x.donate())));
     const y = await noGrad(() => net.forward(batch()));
     expectSameBits(await y.data(), await (await new BatchNorm1d(2).forward(batch())).data());
     expect(y.device).toBe(first);

@@ -11,10 +11,10 @@ describe.each(deviceKinds)('inside a replica on %s', (kind) => {
 
   beforeAll(() => init(names));
 
-  const run = (deviceIds: string[], forward: (x: Tensor) => Promise<Tensor>): Promise<Tensor> =>
-    new DataParallel(new Around(new SynchronizedBatchNorm1d(1), (_layer, x) => forward(x)), { deviceIds }).forward(
-      batch(),
-    );
+  const run = async (deviceIds: string[], forward: (x: Tensor) => Promise<Tensor>): Promise<Tensor> => {
+    const layer = new SynchronizedBatchNorm1d(1, { device: names[0] ?? '' });
+    return new DataParallel(new Around(layer, (_layer, x) => forward(x)), { deviceIds }).forward(batch());
+  };
 
   it.each([
     [

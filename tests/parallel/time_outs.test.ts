@@ -16,9 +16,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vite
 import { CROSSING_DELAY_MS } from '../../ts/sync/meeting_point.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
-import { collectGarbage, settled } from '../support/event_loop.ts';
+import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, stateOf } from './modules.ts';
+import { Around, buffersOn, devicesSettled, placed, stateOf } from './modules.ts';
 
 /** Two layers, one after the other; what replica 1 does before the first is up to the test. */
 class TwoLayers extends Module {
@@ -63,27 +63,27 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     warn.mockReset();
   });
 
-  function sleeper(options: SynchronizedBatchNormOptions = {}): {
+  async function sleeper(options: SynchronizedBatchNormOptions = {}): Promise<{
     net: DataParallelWithCallBack<TwoLayers>;
     wake: () => void;
-  } {
+  }> {
     let wake = (): void => undefined;
     const before = (): Promise<void> =>
       new Promise((resolve) => {
         wake = resolve;
       });
-    const net = new DataParallelWithCallBack(new TwoLayers(options, before), { deviceIds: names });
+    const net = await placed(new DataParallelWithCallBack(new TwoLayers(options, before), { deviceIds: names }));
     return { net, wake: () => wake() };
   }
 
   /** Lets time pass until the layer has given up, then wakes the sleeper. */
   async function sleepThrough<T>(forward: Promise<T>, wake: () => void, seconds: number): Promise<T> {
-    await settled();
+    await devicesSettled(names);
     vi.advanceTimersByTime(1000 * seconds - 1);
-    await settled();
+    await devicesSettled(names);
     expect(vi.getTimerCount()).toBe(1);
     vi.advanceTimersByTime(1);
-    await settled();
+    await devicesSettled(names);
     wake();
     return forward;
   }
@@ -96,7 +96,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   }
 
   it('makes all replicas use local statistics, in the shape of the input, and spoils no later layer', async () => {
-    const { net, wake } = sleeper();
+    const { net, wake } = await sleeper();
     const { first, second } = await sleepThrough(net.forward(batch()), wake, 15);
     expect(first.shape).toEqual([6, 2, 4]);
     expectSameBits(await first.data(), await localOutput());
@@ -105,7 +105,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   });
 
   it('is warned of once per layer, by its path and by who was missing', async () => {
-    const { net, wake } = sleeper();
+    const { net, wake } = await sleeper();
     for (let step = 0; step < 3; step++) await sleepThrough(net.forward(batch()), wake, 15);
     expect(warn).toHaveBeenCalledTimes(1);
     const text = String(warn.mock.calls[0]?.[0]);
@@ -115,7 +115,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   });
 
   it('leaves replica 0 its statistics, as plain DataParallel does', async () => {
-    const { net, wake } = sleeper();
+    const { net, wake } = await sleeper();
     await sleepThrough(net.forward(batch()), wake, 15);
     const plain = new BatchNorm1d(2);
     await plain.forward(tensor(data.slice(0, 16), [2, 2, 4]));
@@ -125,10 +125,10 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   });
 
   it('has gradients of its own statistics then, summed onto the parameters', async () => {
-    const { net, wake } = sleeper();
+    const { net, wake } = await sleeper();
     const x = batch();
     const { first } = await sleepThrough(net.forward(x), wake, 15);
-    await first.backward(tensor(randomArray(2, 48), [6, 2, 4]));
+    await first.backward(tensor(randomArray(2, 48), [6, 2, 4], { device: first.device }));
     // Local statistics make the gradient of every shard sum to zero.
     const dx = (await x.grad?.data()) ?? new Float32Array();
     const [largest, shard] = [Math.max(...dx.map(Math.abs)), dx.slice(0, 16)];
@@ -139,7 +139,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   });
 
   it('fails all replicas where a time-out is an error', async () => {
-    const { net, wake } = sleeper({ onTimeout: 'error', syncTimeout: 2.5 });
+    const { net, wake } = await sleeper({ onTimeout: 'error', syncTimeout: 2.5 });
     const [state, memory] = [await stateOf(net), buffersOn(names)];
     await scope(async () => {
       const error: unknown = await sleepThrough(net.forward(batch()), wake, 2.5).catch((reason: unknown) => reason);
@@ -155,7 +155,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   });
 
   it('too small to go on alone fails the forward of all: there is no mixture', async () => {
-    const { net, wake } = sleeper();
+    const { net, wake } = await sleeper();
     const state = await stateOf(net);
     const tooSmall = tensor([1, 2, 3, 4, 5, 6], [3, 2]);
     const error: unknown = await sleepThrough(net.forward(tooSmall), wake, 15).catch((reason: unknown) => reason);
@@ -165,9 +165,9 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   });
 
   it('may be slow, within the time', async () => {
-    const { net, wake } = sleeper({ syncTimeout: 60 });
+    const { net, wake } = await sleeper({ syncTimeout: 60 });
     const forward = net.forward(batch());
-    await settled();
+    await devicesSettled(names);
     vi.advanceTimersByTime(59_999);
     wake();
     const { first } = await forward;
@@ -189,10 +189,10 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
         return other.forward(await one.forward(x));
       }
     }
-    const net = new DataParallelWithCallBack(new Crossed(), { deviceIds: names });
+    const net = await placed(new DataParallelWithCallBack(new Crossed(), { deviceIds: names }));
     const state = await stateOf(net);
     const forward = net.forward(batch()).catch((reason: unknown) => reason);
-    await settled();
+    await devicesSettled(names);
     vi.advanceTimersByTime(CROSSING_DELAY_MS);
     const error = await forward;
     expect(error).toMatchObject({ name: 'ReplicaError', replica: 0, path: 'module.a' });
@@ -207,7 +207,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
 
   it('in the middle of a torch layer makes all replicas go on alone', async () => {
     const bn = new SynchronizedBatchNorm1d(2, { numerics: 'torch' });
-    const net = new DataParallelWithCallBack(bn, { deviceIds: names });
+    const net = await placed(new DataParallelWithCallBack(bn, { deviceIds: names }));
     const device = devices.get(names[1] ?? '');
     const deviations = device.deviations.bind(device);
     let wake = (): void => undefined;

@@ -5,7 +5,7 @@ import type { DeviceKind } from '../../ts/device/device.ts';
  *
  * A kind stands here because it must exist. Where it does not, tests fail; they are never skipped.
  */
-export const deviceKinds: readonly DeviceKind[] = ['cpu'];
+export const deviceKinds: readonly DeviceKind[] = ['cpu', 'worker'];
 
 /** Names of the first `count` devices of a kind, such as `cpu:0`, `cpu:1`. */
 export function deviceNames(kind: DeviceKind, count: number): string[] {

@@ -1,15 +1,23 @@
-import { init } from 'syncbn';
+import { devices, init } from 'syncbn';
 import type { DeviceKind } from '../../ts/device/device.ts';
 
 /** Devices with lower numbers are for tests that do not measure memory. */
-let next = 20;
+const FIRST = 20;
+/** As many as one test uses at once; a worker that was used is made anew, so that not all of a file's threads live. */
+const WORKERS = 4;
+
+const used: Record<DeviceKind, number> = { cpu: 0, worker: 0 };
 
 /**
  * Name of a device, ready, that no test of this file has used. What earlier tests have left to the garbage collector is
  * not on it, so what it holds changes only by what a test does.
  */
 export async function freshDevice(kind: DeviceKind): Promise<string> {
-  const name = `${kind}:${next++}`;
+  const count = used[kind]++;
+  const name = `${kind}:${FIRST + (kind === 'worker' ? count % WORKERS : count)}`;
+  if (count >= WORKERS && kind === 'worker') {
+    devices.recreate(name);
+  }
   await init([name]);
   return name;
 }

@@ -45,7 +45,8 @@ describe('before anything is initialised', () => {
 
   it('lists the devices made so far in order', () => {
     devices.get('cpu:10');
-    expect(devices.list()).toEqual(['cpu:0', 'cpu:1', 'cpu:2', 'cpu:3', 'cpu:10']);
+    const list = devices.list().filter((name) => name.startsWith('cpu'));
+    expect(list).toEqual(['cpu:0', 'cpu:1', 'cpu:2', 'cpu:3', 'cpu:10']);
     expect(devices.describe().map(({ name, kind }) => `${kind} ${name}`)).toContain('cpu cpu:2');
   });
 });

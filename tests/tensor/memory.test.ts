@@ -1,4 +1,13 @@
-import { devices, DisposedError, OutOfMemoryError, Parameter, scope, tensor, type Tensor } from 'syncbn';
+import {
+  devices,
+  DisposedError,
+  type MemoryUsage,
+  OutOfMemoryError,
+  Parameter,
+  scope,
+  tensor,
+  type Tensor,
+} from 'syncbn';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds } from '../support/device_kinds.ts';
@@ -193,12 +202,17 @@ describe.each(deviceKinds)('memory on %s', (kind) => {
           weight.grad?.dispose();
           weight.grad = null;
         });
+      // With a result, a device in another thread tells what it has pooled and reserved.
+      const usage = async (): Promise<MemoryUsage> => {
+        await weight.data();
+        return devices.get(device).memoryUsage();
+      };
       await step(0);
-      const before = devices.get(device).memoryUsage();
+      const before = await usage();
       for (let i = 1; i <= 1000; i++) {
         await step(i);
       }
-      const after = devices.get(device).memoryUsage();
+      const after = await usage();
       expect(after).toEqual({ ...before, bytesPeak: before.bytesPeak });
       weight.dispose();
     });

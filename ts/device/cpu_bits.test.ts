@@ -5,6 +5,7 @@
 
 import { describe, expect, it } from 'vitest';
 import table from '../../crates/core/tests/bits/bits.json?raw';
+import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import { type BatchLayout, type DeviceBuffer, type Numerics, STATISTICS_ROWS } from './device.ts';
 
@@ -35,7 +36,7 @@ function digest(bytes: Uint8Array): number {
 }
 
 async function compute({ numerics, offset, ...layout }: BitsCase): Promise<number[]> {
-  const device = new CpuDevice('cpu:0');
+  const device = new CpuDevice('cpu:0', compileCpuModule);
   await device.ready();
   const place = (data: Float32Array): DeviceBuffer => {
     const buffer = device.allocate(data.length);

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { NotInitializedError, OutOfMemoryError, PartialError } from '../errors.ts';
+import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { BatchLayout, DeviceBuffer } from './device.ts';
 
@@ -14,7 +15,7 @@ function values(count: number, seed: number): Float32Array {
 let device: CpuDevice;
 
 beforeEach(async () => {
-  device = new CpuDevice('cpu:7');
+  device = new CpuDevice('cpu:7', compileCpuModule);
   await device.ready();
 });
 
@@ -26,7 +27,7 @@ function place(data: Float32Array, on = device): DeviceBuffer {
 
 describe('memory', () => {
   it('cannot be used before the device is ready', () => {
-    expect(() => new CpuDevice('cpu:8').allocate(1)).toThrow(NotInitializedError);
+    expect(() => new CpuDevice('cpu:8', compileCpuModule).allocate(1)).toThrow(NotInitializedError);
   });
 
   it('reads what was written', async () => {
@@ -81,7 +82,7 @@ describe('memory', () => {
     device.release(buffer);
     await expect(device.read(buffer)).rejects.toThrow('released');
     expect(() => device.release(buffer)).toThrow(RangeError);
-    const other = new CpuDevice('cpu:8');
+    const other = new CpuDevice('cpu:8', compileCpuModule);
     await other.ready();
     expect(() => device.fill(place(values(8, 1), other), 0)).toThrow('cpu:7 and cpu:8');
   });
@@ -89,7 +90,7 @@ describe('memory', () => {
 
 describe('copyRows', () => {
   it('copies rows between two devices', async () => {
-    const other = new CpuDevice('cpu:8');
+    const other = new CpuDevice('cpu:8', compileCpuModule);
     await other.ready();
     const source = place(Float32Array.of(0, 1, 2, 3, 4, 5), other);
     const target = place(new Float32Array(8));

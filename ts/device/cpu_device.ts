@@ -4,13 +4,7 @@
  */
 
 import { DeviceMismatchError, NotInitializedError } from '../errors.ts';
-import {
-  compileCpuKernels,
-  instantiateCpuKernels,
-  translateKernelError,
-  type CpuInstance,
-  type CpuKernels,
-} from '../wasm/cpu_kernels.ts';
+import { instantiateCpuKernels, translateKernelError, type CpuInstance, type CpuKernels } from '../wasm/cpu_kernels.ts';
 import type {
   BackwardInputArguments,
   BatchLayout,
@@ -59,11 +53,14 @@ class CpuBuffer implements DeviceBuffer {
 export class CpuDevice implements Device {
   readonly kind = 'cpu';
   readonly name: string;
+  readonly #compile: () => Promise<WebAssembly.Module>;
   #instance: CpuInstance | null = null;
   #memoryLimit = Infinity;
 
-  constructor(name: string) {
+  /** @param compile - gives the compiled kernels. */
+  constructor(name: string, compile: () => Promise<WebAssembly.Module>) {
     this.name = name;
+    this.#compile = compile;
   }
 
   get isReady(): boolean {
@@ -71,9 +68,9 @@ export class CpuDevice implements Device {
   }
 
   async ready(): Promise<void> {
-    await compileCpuKernels();
+    const module = await this.#compile();
     if (this.#instance === null) {
-      this.#instance = instantiateCpuKernels();
+      this.#instance = instantiateCpuKernels(module);
       this.#instance.kernels.memoryLimit = this.#memoryLimit;
     }
   }
@@ -97,6 +94,11 @@ export class CpuDevice implements Device {
     return { bytesInUse, bytesPeak, bytesPooled, bytesReserved: this.#instance.memory.buffer.byteLength, buffers };
   }
 
+  /** Bytes that a buffer of `length` values counts for, on any device with these kernels; nothing when none can be that large. */
+  bufferBytes(length: number): number | undefined {
+    return this.#call((kernels) => kernels.bufferBytes(length));
+  }
+
   allocate(length: number): DeviceBuffer {
     return this.#call((kernels) => {
       const handle = kernels.allocate(length);
@@ -114,9 +116,23 @@ export class CpuDevice implements Device {
     this.#view(buffer).set(data);
   }
 
+  read(buffer: DeviceBuffer): Promise<Float32Array> {
+    return this.readRows({ buffer, offset: 0, stride: buffer.length }, buffer.length, 1);
+  }
+
   // eslint-disable-next-line @typescript-eslint/require-await -- What a device throws while reading rejects the promise.
-  async read(buffer: DeviceBuffer): Promise<Float32Array> {
-    return this.#view(buffer).slice();
+  async readRows(source: Rows, rowLength: number, rows: number): Promise<Float32Array<ArrayBuffer>> {
+    const values = this.#view(source.buffer);
+    if (rows === 1) {
+      return values.slice(source.offset, source.offset + rowLength);
+    }
+    const copy = new Float32Array(rows * rowLength);
+    copyRows(values, source, copy, { offset: 0, stride: rowLength }, rowLength, rows);
+    return copy;
+  }
+
+  writeRows(values: Float32Array, target: Rows, rowLength: number, rows: number): void {
+    copyRows(values, { offset: 0, stride: rowLength }, this.#view(target.buffer), target, rowLength, rows);
   }
 
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void> {
@@ -125,9 +141,9 @@ export class CpuDevice implements Device {
       copyRows(buffer.device.#view(buffer), source, this.#view(target.buffer), target, rowLength, rows);
       return;
     }
-    return buffer.device.read(buffer).then((values) => {
-      copyRows(values, source, this.#view(target.buffer), target, rowLength, rows);
-    });
+    return buffer.device
+      .readRows(source, rowLength, rows)
+      .then((values) => this.writeRows(values, target, rowLength, rows));
   }
 
   fill(target: DeviceBuffer, value: number): void {
@@ -358,12 +374,15 @@ function endToEnd(partials: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
+/** Where rows lie in an array. */
+type Places = Omit<Rows, 'buffer'>;
+
 /** Copies within one memory or between two; the views may overlap, as `set` allows. */
 function copyRows(
   source: Float32Array,
-  from: Rows,
+  from: Places,
   target: Float32Array,
-  to: Rows,
+  to: Places,
   rowLength: number,
   rows: number,
 ): void {

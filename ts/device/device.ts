@@ -17,7 +17,7 @@ export type Numerics = 'stable' | 'torch';
 export type EpsMode = 'plus' | 'clamp';
 
 /** The kinds of device that exist. */
-export type DeviceKind = 'cpu';
+export type DeviceKind = 'cpu' | 'worker';
 
 /** A batch in memory: N samples, C channels, L values per sample and channel. */
 export interface BatchLayout {
@@ -46,7 +46,7 @@ export interface Rows {
   readonly stride: number;
 }
 
-/** What a device holds, in bytes. */
+/** What a device holds, in bytes. A device in another thread tells what it pools and reserves with each result. */
 export interface MemoryUsage {
   /** Bytes of buffers in use. */
   readonly bytesInUse: number;
@@ -161,6 +161,10 @@ export interface Device {
   write(buffer: DeviceBuffer, data: Float32Array): void;
   /** A copy of the contents. */
   read(buffer: DeviceBuffer): Promise<Float32Array>;
+  /** Rows of a buffer, end to end, in an array that belongs to the caller. */
+  readRows(source: Rows, rowLength: number, rows: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Rows given end to end, put into a buffer. The device may take the array over: nobody else must use it afterwards. */
+  writeRows(values: Float32Array<ArrayBuffer>, target: Rows, rowLength: number, rows: number): void;
   /** Copies rows into `target`, which is on this device; `source` may be on any device. */
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void>;
   /** `target[i] = value`. */

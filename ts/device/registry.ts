@@ -1,11 +1,13 @@
-/** Which devices exist, by name. Devices are made on first use and live as long as the program. */
+/** Which devices exist, by name. Devices are made on first use; workers end when they are closed, or with the program. */
 
 import { UnknownDeviceError } from '../errors.ts';
+import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceKind, MemoryUsage } from './device.ts';
+import { WorkerDevice, type WorkerSettings } from './worker_device.ts';
 
-/** Devices in the calling thread share its one core, so more of them serve tests and debugging, not speed. */
-const MAX_CPU_DEVICES = 64;
+/** Devices of the calling thread share its one core, and workers beyond the number of cores share those. */
+const MAX_DEVICES = 64;
 
 /** What {@link devices.describe} tells of a device. */
 export interface DeviceDescription {
@@ -18,11 +20,22 @@ export interface DeviceDescription {
   readonly memory: MemoryUsage;
 }
 
-const made = new Map<string, Device>();
+/** What {@link devices.configure} takes. */
+export interface DeviceOptions {
+  /**
+   * Address of `syncbn/worker`, which a page with a strict content security policy serves by itself; `null`, the default:
+   * the program comes with the library. Holds for workers that are started later.
+   */
+  readonly workerUrl: string | null;
+}
+
+const callingThread = new CpuDevice('cpu:0', compileCpuModule);
+const made = new Map<string, Device>([[callingThread.name, callingThread]]);
+const settings: WorkerSettings = { workerUrl: null };
 
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
-  return name === 'cpu' ? 'cpu:0' : name;
+  return name === 'cpu' || name === 'worker' ? `${name}:0` : name;
 }
 
 /**
@@ -38,21 +51,32 @@ export function deviceByName(name: string): Device {
   if (known !== undefined) {
     return known;
   }
-  const ordinal = /^cpu:(0|[1-9]\d*)$/.exec(canonical)?.[1];
-  if (ordinal === undefined || Number(ordinal) >= MAX_CPU_DEVICES) {
-    throw new UnknownDeviceError(name, ['cpu', 'cpu:0', 'cpu:1', '…', `cpu:${MAX_CPU_DEVICES - 1}`]);
+  const [, kind, ordinal] = /^(cpu|worker):(0|[1-9]\d*)$/.exec(canonical) ?? [];
+  if (ordinal === undefined || Number(ordinal) >= MAX_DEVICES) {
+    const last = MAX_DEVICES - 1;
+    throw new UnknownDeviceError(name, [
+      'cpu',
+      'cpu:0',
+      'cpu:1',
+      '…',
+      `cpu:${last}`,
+      'worker:0',
+      '…',
+      `worker:${last}`,
+    ]);
   }
-  const device = new CpuDevice(canonical);
+  const device = kind === 'cpu' ? new CpuDevice(canonical, compileCpuModule) : newWorker(canonical);
   made.set(canonical, device);
   return device;
 }
 
 /** The devices of this program. */
 export const devices = {
-  /** Names of the devices made so far, `'cpu:0'` always among them. */
+  /** Names of the devices made so far, always among them `'cpu:0'` and as many workers as there are cores. */
   list(): string[] {
-    deviceByName('cpu:0');
-    return [...made.keys()].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+    const workers = Array.from({ length: Math.min(coreCount(), MAX_DEVICES) }, (_, i) => `worker:${i}`);
+    const names = new Set([...made.keys(), ...workers]);
+    return [...names].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   },
   /**
    * The device of that name, made when it does not exist yet.
@@ -65,8 +89,34 @@ export const devices = {
   describe(): DeviceDescription[] {
     return devices.list().map((name) => {
       const device = deviceByName(name);
-      return { name, kind: device.kind, adapter: 'calling thread', isSoftware: false, memory: device.memoryUsage() };
+      const adapter = device.kind === 'cpu' ? 'calling thread' : `thread of ${name}`;
+      return { name, kind: device.kind, adapter, isSoftware: false, memory: device.memoryUsage() };
     });
+  },
+  /** Settings for devices that become ready later. */
+  configure({ workerUrl }: DeviceOptions): void {
+    settings.workerUrl = workerUrl;
+  },
+  /**
+   * Ends workers: those named, or all. What they held is gone, and tensors there fail with `DeviceLostError`; the names may be
+   * used again. Resolves when the threads have ended.
+   * @throws UnknownDeviceError; RangeError for a device that is no worker.
+   */
+  async close(...names: readonly string[]): Promise<void> {
+    const ending = names.length > 0 ? names.map(workerByName) : [...made.values()].filter(isWorker);
+    ending.forEach(({ name }) => made.delete(name));
+    await Promise.all(ending.map((worker) => worker.close()));
+  },
+  /**
+   * A fresh worker under the name of one that was lost, or still lives: that one is closed. Its tensors stay dead.
+   * @throws as {@link devices.close}
+   */
+  recreate(name: string): Device {
+    const old = workerByName(name);
+    void old.close();
+    const device = newWorker(old.name);
+    made.set(old.name, device);
+    return device;
   },
 };
 
@@ -80,4 +130,30 @@ export async function init(names: readonly string[] = ['cpu:0']): Promise<void> 
     throw new TypeError(`init(): expected an array of device names such as ['cpu:0'], got ${typeof names}`);
   }
   await Promise.all(names.map((name) => deviceByName(name).ready()));
+}
+
+function newWorker(name: string): WorkerDevice {
+  return new WorkerDevice(name, callingThread, settings);
+}
+
+function isWorker(device: Device): device is WorkerDevice {
+  return device.kind === 'worker';
+}
+
+function workerByName(name: string): WorkerDevice {
+  const device = deviceByName(name);
+  if (!isWorker(device)) {
+    throw new RangeError(`expected the name of a worker device such as 'worker:0', got ${device.name}`);
+  }
+  return device;
+}
+
+/** Node 20 has no `navigator`. */
+function coreCount(): number {
+  interface Platform {
+    readonly navigator?: { readonly hardwareConcurrency?: number };
+    readonly process?: { getBuiltinModule?(name: 'os'): { availableParallelism(): number } };
+  }
+  const { navigator, process } = globalThis as Platform;
+  return navigator?.hardwareConcurrency ?? process?.getBuiltinModule?.('os').availableParallelism() ?? 1;
 }

@@ -18,7 +18,7 @@ export interface Settings {
 }
 
 /** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
-const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu']);
+const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
 
 /** @throws TypeError unless the input is a tensor, DisposedError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {

@@ -1,12 +1,10 @@
 /**
- * The only place that imports the generated bindings of the CPU kernels: compiles the module once, instantiates it for each
- * device, and turns what the kernels throw into the library's errors.
+ * The only place that imports the generated bindings of the CPU kernels: instantiates them for each device, and turns what
+ * they throw into the library's errors. The module comes from outside (`cpu_module.ts`), since a worker is sent a compiled one.
  */
 
-import { NotInitializedError, OutOfMemoryError, PartialError } from '../errors.ts';
+import { OutOfMemoryError, PartialError } from '../errors.ts';
 import { createGlue, type bindings } from './generated/cpu_glue.js';
-import { wasmLzmaBase64 } from './generated/cpu_module.js';
-import { decompressLzma } from './lzma.ts';
 
 /** The kernels by name; see `crates/wasm-cpu`. */
 export type CpuKernels = bindings.CpuKernels;
@@ -17,33 +15,10 @@ export interface CpuInstance {
   readonly memory: WebAssembly.Memory;
 }
 
-let compiling: Promise<void> | null = null;
-let compiled: WebAssembly.Module | null = null;
-
-/** Compiles the module; idempotent. A failure is not remembered, so that the next call tries again. */
-export function compileCpuKernels(): Promise<void> {
-  compiling ??= WebAssembly.compile(decompressLzma(decodeBase64(wasmLzmaBase64))).then(
-    (module) => {
-      compiled = module;
-    },
-    (error: unknown) => {
-      compiling = null;
-      throw error;
-    },
-  );
-  return compiling;
-}
-
-/**
- * A new instance.
- * @throws NotInitializedError before {@link compileCpuKernels} has resolved.
- */
-export function instantiateCpuKernels(): CpuInstance {
-  if (compiled === null) {
-    throw new NotInitializedError();
-  }
+/** A new instance of the compiled module. */
+export function instantiateCpuKernels(module: WebAssembly.Module): CpuInstance {
   const glue = createGlue();
-  const { memory } = glue.initSync({ module: compiled });
+  const { memory } = glue.initSync({ module });
   return { kernels: new glue.CpuKernels(), memory };
 }
 
@@ -75,14 +50,4 @@ export function translateKernelError(error: unknown, device: string): unknown {
       failure.kind satisfies never;
       return error;
   }
-}
-
-/** `atob` exists on every platform, unlike `Buffer` and `Uint8Array.fromBase64`. */
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i += 1) {
-    bytes[i] = binary.charCodeAt(i);
-  }
-  return bytes;
 }

@@ -241,6 +241,12 @@ fn bytes(values: usize) -> f64 {
     values as f64 * 4.0
 }
 
+/// Bytes that a buffer of `length` values takes from the limit; `None` when no memory is that large.
+pub(crate) fn buffer_bytes(length: usize) -> Option<f64> {
+    let class = size_class(length)?;
+    (class <= isize::MAX.cast_unsigned() / size_of::<f32>()).then(|| bytes(class))
+}
+
 /// The length that a buffer of `length` values really gets.
 fn size_class(length: usize) -> Option<usize> {
     let room = if length < STAGGERED_VALUES { 0 } else { STAGGERS * STAGGER_VALUES };
@@ -345,6 +351,16 @@ mod tests {
             assert!(matches!(arena.allocate(length), Err(OutOfMemory { .. })));
         }
         assert_eq!(used(&arena), (0.0, 0.0));
+    }
+
+    #[test]
+    fn the_bytes_of_a_buffer_are_known_before_it_is_made() {
+        for length in [0, 1, 100, 5000, 16 * 1024, 300_000] {
+            let mut arena = Arena::new();
+            arena.allocate(length).expect("room");
+            assert_eq!(buffer_bytes(length), Some(arena.bytes_in_use()));
+        }
+        assert_eq!([usize::MAX, usize::MAX / 4, usize::MAX / 8].map(buffer_bytes), [None; 3]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use syncbn_core::{Affine, BatchNorm, BatchNormBackward, Format, Gradients, Layout, Numerics, Running};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, buffer_bytes};
 use crate::error::CallError;
 
 /// One CPU device.
@@ -73,6 +73,13 @@ impl CpuKernels {
     #[wasm_bindgen(setter, js_name = memoryLimit)]
     pub fn set_memory_limit(&mut self, bytes: f64) {
         self.arena.limit_bytes = bytes;
+    }
+
+    /// Bytes that a buffer of `length` values takes from the limit, on whichever device; none when no memory is that large.
+    #[wasm_bindgen(js_name = bufferBytes)]
+    #[must_use]
+    pub fn buffer_bytes(&self, length: usize) -> Option<f64> {
+        buffer_bytes(length)
     }
 
     /// A buffer of `length` values, contents undefined.

@@ -1,0 +1,131 @@
+/** How commands travel: one message per tick, in order, the same bits whatever the timing. */
+
+import {
+  DataParallelWithCallBack,
+  type Device,
+  devices,
+  DeviceMismatchError,
+  init,
+  scope,
+  SynchronizedBatchNorm1d,
+  tensor,
+  type Tensor,
+} from 'syncbn';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectSameBits } from '../support/bits.ts';
+import { randomArray, randomBits } from '../support/random.ts';
+import { Around, buffersOn } from '../parallel/modules.ts';
+
+const names = ['worker:0', 'worker:1'];
+const [first = '', second = ''] = names;
+
+beforeAll(() => init(names));
+afterAll(() => devices.close());
+
+/** What has travelled to a worker and back. */
+function traffic(name: string): { messages: number; bytes: number } {
+  const device: Device & { traffic?: { messages: number; bytes: number } } = devices.get(name);
+  return device.traffic ?? { messages: Number.NaN, bytes: Number.NaN };
+}
+
+describe('commands of one tick', () => {
+  it('travel in one message, and their results in another', async () => {
+    const device = devices.get(first);
+    const before = traffic(first);
+    const buffers = [1, 2, 3].map(() => device.allocate(4));
+    buffers.forEach((buffer, i) => device.fill(buffer, i));
+    const results = await Promise.all(buffers.map((buffer) => device.read(buffer)));
+    expect(results.map(([value]) => value)).toEqual([0, 1, 2]);
+    expect(traffic(first).messages - before.messages).toBe(2);
+    buffers.forEach((buffer) => device.release(buffer));
+  });
+
+  it('take effect in the order given, also across messages', async () => {
+    const device = devices.get(first);
+    const [sum, one] = [device.allocate(1), device.allocate(1)];
+    device.fill(sum, 0);
+    device.fill(one, 1);
+    for (let i = 0; i < 100; i++) {
+      device.add(sum, one, sum);
+      if (i % 7 === 0) await Promise.resolve();
+    }
+    expect([...(await device.read(sum))]).toEqual([100]);
+    [sum, one].forEach((buffer) => device.release(buffer));
+  });
+
+  it('hold the values of the moment they were given', async () => {
+    const device = devices.get(first);
+    const buffer = device.allocate(2);
+    const data = Float32Array.of(1, 2);
+    device.write(buffer, data);
+    data.fill(9);
+    expect(await device.read(buffer)).toEqual(Float32Array.of(1, 2));
+    expect(data.length).toBe(2);
+    device.release(buffer);
+  });
+});
+
+describe('what is wrong with a command', () => {
+  it('is told where it is given, when it can be known there', async () => {
+    const [device, other] = [devices.get(first), devices.get(second)];
+    const [buffer, foreign] = [device.allocate(2), other.allocate(2)];
+    expect(() => device.fill(foreign, 0)).toThrow(DeviceMismatchError);
+    expect(() => device.write(buffer, new Float32Array(3))).toThrow(RangeError);
+    device.release(buffer);
+    expect(() => device.fill(buffer, 0)).toThrow('expected a buffer in use, got one that was released');
+    expect(() => device.release(buffer)).toThrow(RangeError);
+    await expect(device.read(buffer)).rejects.toThrow('released');
+    other.release(foreign);
+  });
+});
+
+describe('a transfer', () => {
+  it('moves what is asked for and no more: rows of one worker to another', async () => {
+    const [source, target] = [devices.get(first).allocate(4000), devices.get(second).allocate(1000)];
+    devices.get(first).fill(source, 3);
+    const before = [traffic(first).bytes, traffic(second).bytes];
+    const rows = { offset: 10, stride: 400 };
+    await devices
+      .get(second)
+      .copyRows({ buffer: source, ...rows }, { buffer: target, offset: 0, stride: 100 }, 100, 10);
+    expect((await devices.get(second).read(target)).every((value) => value === 3)).toBe(true);
+    const moved = [traffic(first).bytes - (before[0] ?? 0), traffic(second).bytes - (before[1] ?? 0)];
+    // 4000 bytes leave the first, arrive at the second and are read back; the text of the commands is small.
+    expect(moved[0]).toBeGreaterThanOrEqual(4000);
+    expect(moved[0]).toBeLessThan(4500);
+    expect(moved[1]).toBeGreaterThanOrEqual(8000);
+    expect(moved[1]).toBeLessThan(8500);
+    devices.get(first).release(source);
+    devices.get(second).release(target);
+  });
+});
+
+describe('the timing of threads', () => {
+  it('does not reach the bits: 200 steps with shuffled delays', async () => {
+    const delays = { step: 0 };
+    const bn = await new SynchronizedBatchNorm1d(3, { momentum: null }).to(first);
+    const layer = new Around(bn, async (inner, x: Tensor, replica) => {
+      for (let turn = randomBits(delays.step, replica) % 4; turn > 0; turn--) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return inner.forward(x);
+    });
+    const net = new DataParallelWithCallBack(layer, { deviceIds: names });
+    const step = (): Promise<Float32Array[]> =>
+      scope(async () => {
+        const x = tensor(randomArray(1, 7 * 3 * 5), [7, 3, 5], { device: first, requiresGrad: true });
+        const y = await net.forward(x);
+        await y.backward(tensor(randomArray(2, 7 * 3 * 5), [7, 3, 5], { device: first }));
+        const results = [y, x.grad, bn.weight?.grad, bn.bias?.grad].map(async (item) => (await item?.data()) ?? []);
+        const values = (await Promise.all(results)).map((result) => Float32Array.from(result));
+        net.zeroGrad();
+        return values;
+      });
+    const expected = await step();
+    const before = buffersOn(names);
+    for (delays.step = 1; delays.step <= 200; delays.step++) {
+      (await step()).forEach((values, i) => expectSameBits(values, expected[i] ?? []));
+    }
+    expect(buffersOn(names)).toEqual(before);
+  });
+});

@@ -1,0 +1,156 @@
+/**
+ * The worker's side of a device: runs the commands that arrive on a `CpuDevice`.
+ *
+ * A command that fails poisons what it would have written, and so does every command that reads something poisoned. Whoever
+ * awaits a result that depends on the failure is told of it; everybody else goes on.
+ */
+
+import type { CpuDevice } from './cpu_device.ts';
+import type { DeviceBuffer } from './device.ts';
+import { decodeCommand } from './worker_codec.ts';
+import {
+  type Answer,
+  type CommandMessage,
+  type Failure,
+  NO_TICKET,
+  type Operation,
+  type Part,
+  type Reply,
+} from './worker_protocol.ts';
+
+/** Where each command names the buffers that it writes, as paths into its arguments. */
+const written: Readonly<Record<Operation, readonly string[]>> = {
+  allocate: [],
+  release: [],
+  readRows: [],
+  writeRows: ['1.buffer'],
+  copyRows: ['1.buffer'],
+  fill: ['0'],
+  add: ['2'],
+  permute: ['1'],
+  batchNorm: ['0.y', '0.statistics', '0.running.nextMean', '0.running.nextVariance'],
+  batchNormBackward: ['0.dx', '0.dweight', '0.dbias'],
+  moments: [],
+  total: [],
+  deviations: [],
+  backwardReduce: [],
+  finalize: ['0.statistics'],
+  updateRunning: ['0.running.nextMean', '0.running.nextVariance'],
+  evaluationStatistics: ['0.statistics'],
+  normalize: ['0.y'],
+  backwardParameters: ['0.dweight', '0.dbias'],
+  backwardInput: ['0.dx'],
+};
+
+/** Stands where a buffer would be, had the command that makes or fills it not failed. */
+class Poison extends Error {
+  readonly operation: Operation;
+  readonly failure: Failure;
+
+  constructor(operation: Operation, failure: Failure) {
+    super(failure.message);
+    this.operation = operation;
+    this.failure = failure;
+  }
+}
+
+export class CommandExecutor {
+  readonly #device: CpuDevice;
+  readonly #buffers = new Map<number, DeviceBuffer>();
+  readonly #poisoned = new Map<number, Poison>();
+
+  constructor(device: CpuDevice) {
+    this.#device = device;
+  }
+
+  /** Runs commands in order. The reply's arrays belong to the caller. */
+  async run({ lines, parts }: CommandMessage): Promise<Reply> {
+    const answers: Answer[] = [];
+    for (const line of lines.split('\n')) {
+      try {
+        const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => this.#bufferOf(name));
+        const value = await this.#call(operation, args);
+        if (ticket !== NO_TICKET) {
+          answers.push({ ticket, value: value as Part });
+        }
+      } catch (error) {
+        const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
+        if (error instanceof WebAssembly.RuntimeError) {
+          return { ...this.usage(), answers, lost: { operation, failure: failureOf(error) } };
+        }
+        const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
+        this.#poison(operation, args, poison);
+        if (ticket !== NO_TICKET) {
+          answers.push({ ticket, operation: poison.operation, failure: poison.failure });
+        }
+      }
+    }
+    return { ...this.usage(), answers };
+  }
+
+  /** A reply without answers: what the memory looks like from inside. */
+  usage(): Reply {
+    const { bytesPooled, bytesReserved } = this.#device.memoryUsage();
+    return { answers: [], bytesPooled, bytesReserved };
+  }
+
+  #call(operation: Operation, args: readonly unknown[]): unknown {
+    const [name, length] = args as [number, number];
+    switch (operation) {
+      case 'allocate':
+        this.#buffers.set(name, this.#device.allocate(length));
+        return;
+      case 'release':
+        this.#release(name);
+        return;
+      default: {
+        const commands = this.#device as unknown as Record<Operation, (...args: readonly unknown[]) => unknown>;
+        return commands[operation](...args);
+      }
+    }
+  }
+
+  #release(name: number): void {
+    const buffer = this.#buffers.get(name);
+    if (buffer !== undefined) {
+      this.#device.release(buffer);
+    }
+    this.#buffers.delete(name);
+    this.#poisoned.delete(name);
+  }
+
+  /** @throws Poison */
+  #bufferOf(name: number): DeviceBuffer {
+    const poison = this.#poisoned.get(name);
+    if (poison !== undefined) {
+      throw poison;
+    }
+    const buffer = this.#buffers.get(name);
+    if (buffer === undefined) {
+      throw new RangeError(`expected the number of a buffer in use, got ${name}`);
+    }
+    return buffer;
+  }
+
+  /** @param args - with numbers in the place of buffers. */
+  #poison(operation: Operation, args: readonly unknown[], poison: Poison): void {
+    const names = operation === 'allocate' ? [args[0]] : written[operation].map((path) => at(args, path));
+    for (const name of names) {
+      if (typeof name === 'number') {
+        this.#poisoned.set(name, poison);
+      }
+    }
+  }
+}
+
+/** What lies at a path; `null` where a part of it is absent. */
+function at(args: unknown, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>((value, key) => (value as Record<string, unknown> | null)?.[key] ?? null, args);
+}
+
+export function failureOf(error: unknown): Failure {
+  const { name, message, bytesWanted, bytesInUse } = error as Failure;
+  return { name, message, bytesWanted, bytesInUse };
+}

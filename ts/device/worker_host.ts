@@ -1,0 +1,138 @@
+/**
+ * Opens workers, on each platform in its way, and gives them one face. Brings the text of their program along.
+ */
+
+import { workerProgram } from './generated/worker_program_text.js';
+import type { CommandMessage, Reply, WorkerStart } from './worker_protocol.ts';
+import { SharedSlot } from './worker_slot.ts';
+
+/** A worker that runs. */
+export interface WorkerLink {
+  /** Tells who hears of replies, and of the worker's end. */
+  listen(onReply: (reply: Reply) => void, onLost: (cause: unknown) => void): void;
+  /** @param transfer - memory in the message that is given away. */
+  post(message: CommandMessage, transfer: readonly ArrayBuffer[]): void;
+  /** Keeps the program alive until {@link WorkerLink.rest}. */
+  hold(): void;
+  rest(): void;
+  /** Ends the worker; resolves when it has ended. Idempotent. */
+  terminate(): Promise<void>;
+}
+
+/** What the platforms' workers have in common, once their differences are smoothed out. */
+interface PlatformWorker {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+  terminate(): unknown;
+  /** Node's. */
+  ref?(): void;
+  unref?(): void;
+}
+
+interface Listeners {
+  onMessage: (data: Reply) => void;
+  onEnd: (cause: unknown) => void;
+}
+
+type StartWorker = (listeners: Listeners) => PlatformWorker;
+
+/**
+ * Opens a worker and waits until it can take commands.
+ * @param url - where the worker's program lies; `null`: it is brought along.
+ * @throws what the platform throws when it allows no worker.
+ */
+export async function openWorker(
+  { name, module }: Omit<WorkerStart, 'shared'>,
+  url: string | null,
+): Promise<WorkerLink> {
+  const slot = SharedSlot.create();
+  const start = { name, module, shared: slot?.memory ?? null };
+  const { process } = globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } };
+  if (process?.versions?.node !== undefined) {
+    return link(await nodeStarter(), start, slot);
+  }
+  if (url !== null) {
+    return link((listeners) => startInBrowser(url, listeners), start, slot);
+  }
+  const blob = URL.createObjectURL(new Blob([workerProgram], { type: 'text/javascript' }));
+  try {
+    return await link((listeners) => startInBrowser(blob, listeners), start, slot);
+  } catch {
+    // A page may allow workers from data URLs where it allows none from blobs.
+    const data = `data:text/javascript,${encodeURIComponent(workerProgram)}`;
+    return await link((listeners) => startInBrowser(data, listeners), start, slot);
+  } finally {
+    URL.revokeObjectURL(blob);
+  }
+}
+
+function startInBrowser(url: string, { onMessage, onEnd }: Listeners): PlatformWorker {
+  const worker = new Worker(url);
+  worker.onmessage = ({ data }: MessageEvent<Reply>) => onMessage(data);
+  worker.onmessageerror = () => onEnd(new Error('a message could not be read'));
+  worker.onerror = (event) => {
+    event.preventDefault();
+    onEnd(new Error(event.message || 'the worker could not be started'));
+  };
+  return worker;
+}
+
+/** Deno and Bun have Node's workers too. They can be told not to keep the process alive, unlike those of the web. */
+async function nodeStarter(): Promise<StartWorker> {
+  interface NodeWorker extends PlatformWorker {
+    on(event: 'message', listen: (data: Reply) => void): void;
+    on(event: 'error' | 'messageerror', listen: (error: unknown) => void): void;
+    on(event: 'exit', listen: (code: number) => void): void;
+  }
+  interface NodeWorkers {
+    readonly Worker: new (program: string, options: { readonly eval: true }) => NodeWorker;
+  }
+  // A variable, so that no bundler looks for Node's module.
+  const module = 'node:worker_threads';
+  const { Worker } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as NodeWorkers;
+  return ({ onMessage, onEnd }) => {
+    const worker = new Worker(workerProgram, { eval: true });
+    worker.on('message', onMessage);
+    worker.on('error', onEnd);
+    worker.on('messageerror', onEnd);
+    worker.on('exit', (code) => onEnd(new Error(`the worker ended with exit code ${code}`)));
+    return worker;
+  };
+}
+
+/** Starts a worker; resolves with its first message. */
+function link(startWorker: StartWorker, start: WorkerStart, slot: SharedSlot | null): Promise<WorkerLink> {
+  return new Promise((resolve, reject) => {
+    const listeners: Listeners = {
+      onMessage: ({ lost }) => {
+        if (lost !== undefined) {
+          reject(new Error(`${lost.failure.name}: ${lost.failure.message}`));
+          return;
+        }
+        worker.unref?.();
+        resolve({
+          listen(onReply, onLost) {
+            listeners.onMessage = onReply;
+            listeners.onEnd = onLost;
+          },
+          post(message, transfer) {
+            if (transfer.length > 0 || !slot?.put(message)) {
+              worker.postMessage(message, [...transfer]);
+            }
+            slot?.announce();
+          },
+          hold: () => worker.ref?.(),
+          rest: () => worker.unref?.(),
+          terminate: async () => {
+            await worker.terminate();
+          },
+        });
+      },
+      onEnd: reject,
+    };
+    const worker = startWorker({
+      onMessage: (data) => listeners.onMessage(data),
+      onEnd: (cause) => listeners.onEnd(cause),
+    });
+    worker.postMessage(start, []);
+  });
+}

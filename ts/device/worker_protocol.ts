@@ -1,0 +1,58 @@
+/**
+ * What travels between a worker device and its worker: commands one way, replies the other.
+ *
+ * A command is a call of a {@link Device} method, written as one line of JSON. Buffers are named by numbers that the
+ * calling side hands out, so that it need not wait for an answer before it uses one; arrays travel beside the text.
+ */
+
+import type { Device } from './device.ts';
+
+/** The methods of a device that travel. `read` is a `readRows`, `merge` needs no memory of the device and stays at home. */
+export type Operation = Exclude<
+  { [K in keyof Device]: Device[K] extends (...args: never[]) => unknown ? K : never }[keyof Device],
+  'ready' | 'memoryUsage' | 'read' | 'write' | 'merge'
+>;
+
+/** Arrays whose contents travel as they are. */
+export type Part = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** What a worker is sent first. */
+export interface WorkerStart {
+  readonly name: string;
+  readonly module: WebAssembly.Module;
+  /** Memory of a {@link SharedSlot}; `null` where threads may share none. */
+  readonly shared: SharedArrayBuffer | null;
+}
+
+/** The commands of one tick. */
+export interface CommandMessage {
+  /** One command per line: JSON of `[operation, ticket, ...args]`. */
+  readonly lines: string;
+  /** Arrays that the commands refer to by number; see `worker_codec.ts`. */
+  readonly parts: readonly Part[];
+}
+
+/** The ticket of a command whose result nobody awaits. */
+export const NO_TICKET = 0;
+
+/** An error on its way between threads, which know nothing of each other's classes. */
+export interface Failure {
+  readonly name: string;
+  readonly message: string;
+  readonly bytesWanted?: number | undefined;
+  readonly bytesInUse?: number | undefined;
+}
+
+/** How a command with a ticket has ended: with a value, or not, because an operation failed: its own or an earlier one. */
+export type Answer =
+  | { readonly ticket: number; readonly value: Part }
+  | { readonly ticket: number; readonly operation: Operation; readonly failure: Failure };
+
+/** Answers to the tickets of one message. */
+export interface Reply {
+  readonly answers: readonly Answer[];
+  readonly bytesPooled: number;
+  readonly bytesReserved: number;
+  /** What broke the worker for good. */
+  readonly lost?: { readonly operation: Operation | 'ready'; readonly failure: Failure };
+}

@@ -1,0 +1,208 @@
+/**
+ * The queue of commands for one worker: those of one tick travel in one message, results come back by ticket.
+ *
+ * A queue ends once: then everything pending is rejected with one error, and whatever is asked later throws the same.
+ *
+ * Loaded when the first worker device is made ready, with all that only workers need. So it imports nothing that is loaded
+ * before: what both need would become a file of its own, and every page would load one file more.
+ */
+
+import type * as errors from '../errors.ts';
+import { encodeCommand } from './worker_codec.ts';
+import { openWorker, type WorkerLink } from './worker_host.ts';
+import {
+  type Answer,
+  type Failure,
+  NO_TICKET,
+  type Operation,
+  type Part,
+  type Reply,
+  type WorkerStart,
+} from './worker_protocol.ts';
+
+/** What has travelled so far, both ways together. */
+export interface Traffic {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** The error classes of the library. */
+export type ErrorClasses = Pick<
+  typeof errors,
+  'CommandError' | 'DeviceLostError' | 'OutOfMemoryError' | 'PartialError'
+>;
+
+/** What a queue must be told of its device. */
+export interface QueueOwner {
+  /** The number of a buffer of the device; `null` for what is no buffer. */
+  readonly nameOf: (value: object) => number | null;
+  readonly errors: ErrorClasses;
+}
+
+/**
+ * Starts a worker.
+ * @param url - where its program lies; `null`: it is brought along.
+ * @throws what the platform throws when it allows no worker.
+ */
+export async function openQueue(
+  start: Omit<WorkerStart, 'shared'>,
+  url: string | null,
+  owner: QueueOwner,
+): Promise<WorkerQueue> {
+  return new WorkerQueue(start.name, await openWorker(start, url), owner);
+}
+
+/** Who awaits a ticket, and what for. */
+interface Pending {
+  readonly operation: Operation;
+  readonly resolve: (value: Part) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class WorkerQueue {
+  readonly #device: string;
+  readonly #link: WorkerLink;
+  readonly #owner: QueueOwner;
+  readonly #pending = new Map<number, Pending>();
+  #tickets = NO_TICKET;
+  #lines: string[] = [];
+  #parts: Part[] = [];
+  #transfer: ArrayBuffer[] = [];
+  #lost: errors.DeviceLostError | null = null;
+  #messages = 0;
+  #bytes = 0;
+  #bytesPooled = 0;
+  #bytesReserved = 0;
+
+  /** @param device - its name, for errors. */
+  constructor(device: string, link: WorkerLink, owner: QueueOwner) {
+    this.#device = device;
+    this.#link = link;
+    this.#owner = owner;
+    link.listen(
+      (reply) => this.#receive(reply),
+      (cause) => void this.lose(null, cause),
+    );
+  }
+
+  get traffic(): Traffic {
+    return { messages: this.#messages, bytes: this.#bytes };
+  }
+
+  /** What the worker's memory looked like with the latest reply. */
+  get reserves(): Pick<Reply, 'bytesPooled' | 'bytesReserved'> {
+    return { bytesPooled: this.#bytesPooled, bytesReserved: this.#bytesReserved };
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== null;
+  }
+
+  /**
+   * Gives a command whose result nobody awaits.
+   * @param transfer - memory found in the arguments that is given away.
+   */
+  send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
+    this.#enqueue(operation, NO_TICKET, args);
+    if (transfer !== undefined) {
+      this.#transfer.push(transfer);
+    }
+  }
+
+  /** Gives a command and awaits its result. */
+  ask(operation: Operation, args: readonly unknown[]): Promise<Part> {
+    return new Promise((resolve, reject) => {
+      const ticket = this.#tickets + 1;
+      this.#enqueue(operation, ticket, args);
+      this.#tickets = ticket;
+      if (this.#pending.size === 0) {
+        this.#link.hold();
+      }
+      this.#pending.set(ticket, { operation, resolve, reject });
+    });
+  }
+
+  /** Ends the worker. */
+  lose(operation: Operation | 'ready' | 'close' | null, cause: unknown): Promise<void> {
+    if (this.#lost === null) {
+      const [first] = this.#pending.values();
+      const { DeviceLostError } = this.#owner.errors;
+      const error = new DeviceLostError(this.#device, operation ?? first?.operation ?? 'a pause', { cause });
+      this.#lost = error;
+      this.#pending.forEach(({ reject }) => reject(error));
+      this.#pending.clear();
+      [this.#lines, this.#parts, this.#transfer] = [[], [], []];
+    }
+    return this.#link.terminate();
+  }
+
+  #enqueue(operation: Operation, ticket: number, args: readonly unknown[]): void {
+    if (this.#lost !== null) {
+      throw this.#lost;
+    }
+    const line = encodeCommand(operation, ticket, args, this.#parts, this.#owner.nameOf);
+    if (this.#lines.push(line) === 1) {
+      queueMicrotask(() => this.#flush());
+    }
+  }
+
+  #flush(): void {
+    if (this.#lines.length === 0) {
+      return;
+    }
+    const message = { lines: this.#lines.join('\n'), parts: this.#parts };
+    const transfer = this.#transfer;
+    [this.#lines, this.#parts, this.#transfer] = [[], [], []];
+    this.#count(message.lines.length, message.parts);
+    this.#link.post(message, transfer);
+  }
+
+  #receive(reply: Reply): void {
+    const { answers, bytesPooled, bytesReserved, lost } = reply;
+    this.#bytesPooled = bytesPooled;
+    this.#bytesReserved = bytesReserved;
+    this.#count(
+      0,
+      answers.flatMap((answer) => ('value' in answer ? [answer.value] : [])),
+    );
+    answers.forEach((answer) => this.#settle(answer));
+    if (lost !== undefined) {
+      void this.lose(lost.operation, this.#errorOf(lost.failure));
+    } else if (answers.length > 0 && this.#pending.size === 0) {
+      this.#link.rest();
+    }
+  }
+
+  #settle(answer: Answer): void {
+    const pending = this.#pending.get(answer.ticket);
+    this.#pending.delete(answer.ticket);
+    if ('value' in answer) {
+      pending?.resolve(answer.value);
+      return;
+    }
+    const { CommandError } = this.#owner.errors;
+    const error = this.#errorOf(answer.failure);
+    const isOwn = answer.operation === pending?.operation;
+    pending?.reject(isOwn ? error : new CommandError(this.#device, answer.operation, { cause: error }));
+  }
+
+  #count(textBytes: number, parts: readonly Part[]): void {
+    this.#messages += 1;
+    this.#bytes += parts.reduce((sum, part) => sum + part.byteLength, textBytes);
+  }
+
+  /** The error that a failure on the other side was. */
+  #errorOf({ name, message, bytesWanted = 0, bytesInUse = 0 }: Failure): Error {
+    const { OutOfMemoryError, PartialError } = this.#owner.errors;
+    switch (name) {
+      case 'OutOfMemoryError':
+        return new OutOfMemoryError(this.#device, bytesWanted, bytesInUse);
+      case 'PartialError':
+        return new PartialError(message);
+      case 'RangeError':
+        return new RangeError(message);
+      default:
+        return new Error(`${name}: ${message}`);
+    }
+  }
+}
