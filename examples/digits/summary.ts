@@ -31,7 +31,7 @@ export const COLUMNS = [
 export const LEGEND = [
   'Δ: largest absolute difference from the one-device run, of any weight after the',
   'first and the last step, and of any logit of the test images after the last.',
-  'Most layers compute in the calling thread: samples per s show what splitting costs.',
+  'Most layers compute in one thread: samples per s show what splitting costs.',
 ].join('\n');
 
 /** Everything but the line below the head is left out. */
