@@ -13,6 +13,7 @@ import {
 } from 'syncbn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
+import { settled } from '../support/event_loop.ts';
 import { randomArray, randomBits } from '../support/random.ts';
 import { Around, buffersOn } from '../parallel/modules.ts';
 
@@ -106,7 +107,7 @@ describe('the timing of threads', () => {
     const bn = await new SynchronizedBatchNorm1d(3, { momentum: null }).to(first);
     const layer = new Around(bn, async (inner, x: Tensor, replica) => {
       for (let turn = randomBits(delays.step, replica) % 4; turn > 0; turn--) {
-        await new Promise((resolve) => setImmediate(resolve));
+        await settled();
       }
       return inner.forward(x);
     });
