@@ -3,7 +3,7 @@ import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import { encodeCommand } from './worker_codec.ts';
 import { CommandExecutor } from './worker_executor.ts';
-import type { Answer, Operation, Part } from './worker_protocol.ts';
+import type { Answer, Operation, Part, Reply } from './worker_protocol.ts';
 
 /** A buffer as the calling side names it. */
 class Named {
@@ -22,8 +22,10 @@ beforeEach(async () => {
   executor = new CommandExecutor(device);
 });
 
+type Command = readonly [operation: Operation, ...args: unknown[]];
+
 /** Runs commands as one message; tickets are their places, from 1, where a result is awaited. */
-async function run(...commands: (readonly [operation: Operation, ...args: unknown[]])[]): Promise<readonly Answer[]> {
+async function runFor(commands: readonly Command[]): Promise<Reply> {
   const awaited = new Set<Operation>(['readRows', 'moments', 'deviations']);
   const parts: Part[] = [];
   const lines = commands.map(([operation, ...args], i) =>
@@ -31,13 +33,22 @@ async function run(...commands: (readonly [operation: Operation, ...args: unknow
       value instanceof Named ? value.number : null,
     ),
   );
-  return (await executor.run({ lines: lines.join('\n'), parts })).answers;
+  return executor.run({ lines: lines.join('\n'), parts });
 }
 
-const [a, b, c] = [new Named(1), new Named(2), new Named(3)];
+async function run(...commands: readonly Command[]): Promise<readonly Answer[]> {
+  return (await runFor(commands)).answers;
+}
+
+const [a, b] = [new Named(1), new Named(2)];
 const rowsOf = (buffer: Named): object => ({ buffer, offset: 0, stride: 2 });
-const read = (buffer: Named): readonly [Operation, ...unknown[]] => ['readRows', rowsOf(buffer), 2, 1];
-const allocate = (buffer: Named): readonly [Operation, ...unknown[]] => ['allocate', buffer.number, 2];
+const read = (buffer: Named): Command => ['readRows', rowsOf(buffer), 2, 1];
+const allocate = (buffer: Named): Command => ['allocate', buffer.number, 2];
+/** Fails, for these are no sums. */
+const spoil = (dweight: Named): Command => [
+  'backwardParameters',
+  { sums: new Uint8Array(3), statistics: a, dweight, dbias: null },
+];
 
 describe('commands', () => {
   it('run in order, with buffers and arrays in the place of references', async () => {
@@ -65,34 +76,15 @@ describe('commands', () => {
 
 describe('a command that fails', () => {
   it('is told to whoever reads what depends on it, and to nobody else', async () => {
-    device.memoryLimit = 128;
-    const [kept, poisoned] = await run(
-      allocate(a),
-      ['fill', a, 1],
-      allocate(b),
-      allocate(c),
-      ['add', a, c, b],
-      read(a),
-      read(b),
-    );
-    expect(kept).toEqual({ ticket: 6, value: Float32Array.of(1, 1) });
-    expect(poisoned).toMatchObject({
-      ticket: 7,
-      operation: 'allocate',
-      failure: { name: 'OutOfMemoryError', bytesWanted: 8, bytesInUse: 128 },
-    });
+    const answers = await run(allocate(a), ['fill', a, 1], allocate(b), spoil(b), ['add', a, b, b], read(a), read(b));
+    expect(answers).toMatchObject([
+      { ticket: 6, value: Float32Array.of(1, 1) },
+      { ticket: 7, operation: 'backwardParameters', failure: { name: 'PartialError' } },
+    ]);
   });
 
   it('spoils its outputs alone: what it read stays good', async () => {
-    const merged = new Uint8Array(3);
-    const answers = await run(
-      allocate(a),
-      ['fill', a, 1],
-      allocate(b),
-      ['backwardParameters', { sums: merged, statistics: a, dweight: b, dbias: null }],
-      read(a),
-      read(b),
-    );
+    const answers = await run(allocate(a), ['fill', a, 1], allocate(b), spoil(b), read(a), read(b));
     expect(answers).toMatchObject([
       { ticket: 5, value: Float32Array.of(1, 1) },
       { ticket: 6, operation: 'backwardParameters', failure: { name: 'PartialError' } },
@@ -100,22 +92,33 @@ describe('a command that fails', () => {
   });
 
   it('is forgotten with the buffer it spoiled', async () => {
-    device.memoryLimit = 0;
-    await run(allocate(a), ['release', a.number]);
-    device.memoryLimit = Infinity;
-    expect(await run(allocate(a), ['fill', a, 2], read(a))).toMatchObject([{ value: Float32Array.of(2, 2) }]);
+    const answers = await run(
+      allocate(a),
+      allocate(b),
+      spoil(b),
+      ['release', b.number],
+      allocate(b),
+      ['fill', b, 2],
+      read(b),
+    );
+    expect(answers).toMatchObject([{ value: Float32Array.of(2, 2) }]);
+  });
+
+  it('for want of memory ends everything, for the calling side has counted on it', async () => {
+    device.memoryLimit = 64;
+    expect(await runFor([allocate(a), allocate(b), read(a)])).toMatchObject({
+      answers: [],
+      lost: { operation: 'allocate', failure: { name: 'OutOfMemoryError', bytesWanted: 8, bytesInUse: 64 } },
+    });
   });
 
   it('for good ends everything: what comes after a trap does not run', async () => {
     device.fill = () => {
       throw new WebAssembly.RuntimeError('unreachable');
     };
-    const parts: Part[] = [];
-    const nameOf = (value: object): number | null => (value instanceof Named ? value.number : null);
-    const lines = [allocate(a), ['fill', a, 1] as const, read(a)].map(([operation, ...args], i) =>
-      encodeCommand(operation, i, args, parts, nameOf),
-    );
-    const reply = await executor.run({ lines: lines.join('\n'), parts });
-    expect(reply).toMatchObject({ answers: [], lost: { operation: 'fill', failure: { message: 'unreachable' } } });
+    expect(await runFor([allocate(a), ['fill', a, 1], read(a)])).toMatchObject({
+      answers: [],
+      lost: { operation: 'fill', failure: { message: 'unreachable' } },
+    });
   });
 });

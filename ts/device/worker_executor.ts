@@ -42,7 +42,7 @@ const written: Readonly<Record<Operation, readonly string[]>> = {
   backwardInput: ['0.dx'],
 };
 
-/** Stands where a buffer would be, had the command that makes or fills it not failed. */
+/** Stands where a buffer would be, had the command that fills it not failed. */
 class Poison extends Error {
   readonly operation: Operation;
   readonly failure: Failure;
@@ -75,7 +75,8 @@ export class CommandExecutor {
         }
       } catch (error) {
         const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
-        if (error instanceof WebAssembly.RuntimeError) {
+        // The calling side keeps account of the memory, so what is missing is memory that the platform does not give.
+        if (error instanceof WebAssembly.RuntimeError || operation === 'allocate') {
           return { ...this.usage(), answers, lost: { operation, failure: failureOf(error) } };
         }
         const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
@@ -134,8 +135,8 @@ export class CommandExecutor {
 
   /** @param args - with numbers in the place of buffers. */
   #poison(operation: Operation, args: readonly unknown[], poison: Poison): void {
-    const names = operation === 'allocate' ? [args[0]] : written[operation].map((path) => at(args, path));
-    for (const name of names) {
+    for (const path of written[operation]) {
+      const name = at(args, path);
       if (typeof name === 'number') {
         this.#poisoned.set(name, poison);
       }
