@@ -2,6 +2,7 @@ import {
   BatchNorm1d,
   DataParallel,
   DataParallelWithCallBack,
+  devices,
   defineFunction,
   init,
   Module,
@@ -199,15 +200,6 @@ describe.each(deviceKinds)('one device of kind %s', (kind) => {
 
   beforeAll(() => init([first, second]));
 
-  it('is the default, and follows the module', async () => {
-    const net = new DataParallelWithCallBack(await new SynchronizedBatchNorm1d(2).to(first));
-    expect([net.deviceIds, net.outputDevice, net.dim]).toEqual([[first], first, 0]);
-    await net.to(second);
-    expect([net.deviceIds, net.outputDevice]).toEqual([[second], second]);
-    expect((await net.forward(x())).device).toBe(second);
-    expect(new DataParallel(new Recorder()).deviceIds).toEqual(['cpu:0']);
-  });
-
   it('calls the module itself with the inputs themselves, and ignores outputDevice', async () => {
     const recorder = new Recorder();
     const onReplicate = vi.spyOn(recorder, 'onReplicate');
@@ -245,6 +237,25 @@ describe.each(deviceKinds)('one device of kind %s', (kind) => {
     const y = await net.forward(tensor([1, 2, 3, 4, 5, 6], [1, 2, 3], { device: first }));
     expect(y.device).toBe(second);
     expect(net.module.numBatchesTracked).toBe(1);
+  });
+});
+
+describe.each(deviceKinds)('the default devices of a module on %s', (kind) => {
+  const [first = '', second = ''] = deviceNames(kind, 2);
+
+  it('are all of the kind, its own first; the calling thread gains nothing from several', async () => {
+    await init([first, second]);
+    const net = new DataParallelWithCallBack(await new SynchronizedBatchNorm1d(2).to(first));
+    const expected = (own: string): readonly string[] => [
+      own,
+      ...devices.list().filter((name) => kind !== 'cpu' && name !== own && name.startsWith(`${kind}:`)),
+    ];
+    expect([net.deviceIds, net.outputDevice, net.dim]).toEqual([expected(first), first, 0]);
+    await net.to(second);
+    expect([net.deviceIds, net.outputDevice]).toEqual([expected(second), second]);
+    const y = await net.forward(tensor(randomArray(3, 8), [4, 2], { device: first }));
+    expect(y.device).toBe(second);
+    expect(new DataParallel(new Recorder()).deviceIds).toEqual(['cpu:0']);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Data parallelism in one process: a module runs on several devices, each with its share of the batch. */
 
 import type { Device } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
+import { deviceByName, devices } from '../device/registry.ts';
 import { Module } from '../nn/module.ts';
 import { isModule } from '../nn/module_tree.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
@@ -15,7 +15,10 @@ import { StateSnapshot } from './state_snapshot.ts';
 import { describeValue, madeSince, tensorsIn } from './structure.ts';
 
 export interface DataParallelOptions {
-  /** Devices to run on, in this order; the first holds the module. Default: the device of the module alone. */
+  /**
+   * Devices to run on, in this order; the first holds the module. Default: the device of the module, then all others of its
+   * kind that `devices.list()` offers; for a module on a `'cpu'` device that device alone.
+   */
   readonly deviceIds?: readonly string[];
   /** Where the outputs are gathered; default the first of `deviceIds`. */
   readonly outputDevice?: string;
@@ -61,7 +64,7 @@ export class DataParallel<M extends Module = Module> extends Module {
 
   /** Names of the devices, in order of replicas. */
   get deviceIds(): readonly string[] {
-    return this.givenDeviceIds ?? [deviceOf(this.module)];
+    return this.givenDeviceIds ?? defaultDeviceIds(deviceOf(this.module));
   }
 
   /** Name of the device that outputs are gathered on. */
@@ -199,6 +202,13 @@ function deviceOf(module: Module): string {
     return tensor.device;
   }
   return 'cpu:0';
+}
+
+/** Several devices in the calling thread would take turns on its one core. */
+function defaultDeviceIds(own: string): readonly string[] {
+  const { kind } = deviceByName(own);
+  const isOther = (name: string): boolean => name !== own && name.startsWith(`${kind}:`);
+  return kind === 'cpu' ? [own] : [own, ...devices.list().filter(isOther)];
 }
 
 /** @throws RangeError unless parameters and buffers are on the first device. */
