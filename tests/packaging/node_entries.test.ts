@@ -1,4 +1,4 @@
-/** The package in plain Node, installed from what would be published. */
+/** The package in Node without a bundler, installed from what would be published. */
 
 import { describe, expect, it } from 'vitest';
 import { compileInUserProject, runInUserProject } from './user_project.ts';
@@ -42,17 +42,6 @@ describe.each(kinds)('used from $kind', ({ extension, load, source, use }) => {
     compileInUserProject(source, ['--module', 'NodeNext', '--lib', 'ES2022']);
     const print = 'trainOneStep().then((result) => console.log(JSON.stringify(result)));\n';
     expect(runInUserProject(`train.${extension}`, use + print)).toEqual(expectedStep);
-  });
-});
-
-describe.each([
-  { kind: 'an ES module', file: 'workers.mjs', load: "const { tensor } = await import('syncbn');" },
-  { kind: 'a CommonJS module', file: 'workers.cjs', load: "const { tensor } = require('syncbn');" },
-])('workers, from $kind', ({ file, load }) => {
-  it('start_without_a_file_to_serve_and_let_the_program_end', () => {
-    const main = `const x = await tensor([1, 2], [2], { device: 'worker:0' }).to('worker:1');
-      console.log(JSON.stringify([x.device, ...(await x.data())]));`;
-    expect(runInUserProject(file, `(async () => { ${load} ${main} })();`)).toEqual(['worker:1', 1, 2]);
   });
 });
 

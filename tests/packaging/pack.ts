@@ -1,7 +1,7 @@
 /** Packs the package once for all packaging tests and installs it in a project of its own, far from this one's packages. */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -10,7 +10,7 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** The `.tgz` that would be published. */
     tarball: string;
-    /** A folder whose `node_modules` holds the unpacked package and nothing else. */
+    /** A folder with a `package.json`, whose `node_modules` holds the unpacked package and nothing else. */
     userProject: string;
   }
 }
@@ -35,6 +35,7 @@ export function setup(project: TestProject): void {
   const userProject = join(folder, 'user');
   const installed = join(userProject, 'node_modules', 'syncbn');
   mkdirSync(installed, { recursive: true });
+  writeFileSync(join(userProject, 'package.json'), JSON.stringify({ private: true, dependencies: { syncbn: '*' } }));
   execFileSync('tar', ['-xzf', tarball, '-C', installed, '--strip-components=1']);
 
   project.provide('tarball', tarball);

@@ -8,11 +8,21 @@ import { bundleAsModules, bundleForBrowser } from './browser_bundle.ts';
 
 const consumer = join(process.cwd(), 'tests', 'packaging', 'consumer.ts');
 
-/** What a program of the user's project prints, parsed as JSON. */
-export function runInUserProject(fileName: string, text: string): unknown {
+/** How a program is run, but for its file. */
+export type Runtime = readonly [command: string, ...options: string[]];
+
+const node: Runtime = [process.execPath];
+
+/** The command of a package that this project has for its tests. */
+export function ownCommand(name: string): string {
+  return join(process.cwd(), 'node_modules', '.bin', name);
+}
+
+/** What a program of the user's project prints, parsed as JSON. It must end by itself. */
+export function runInUserProject(fileName: string, text: string, [command, ...options] = node): unknown {
   writeFileSync(join(inject('userProject'), fileName), text);
-  const printed = execFileSync(process.execPath, [fileName], { cwd: inject('userProject'), encoding: 'utf8' });
-  return JSON.parse(printed);
+  const settings = { cwd: inject('userProject'), encoding: 'utf8', timeout: 60_000 } as const;
+  return JSON.parse(execFileSync(command, [...options, fileName], settings));
 }
 
 /**
