@@ -20,12 +20,12 @@ export interface PageServer extends AsyncDisposable {
 /**
  * Serves on a free port of this machine.
  *
- * @param policy - the content security policy of every answer
+ * @param headers - of every answer
  */
-export async function servePage(policy: string): Promise<PageServer> {
+export async function servePage(headers: Readonly<Record<string, string>>): Promise<PageServer> {
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://page').pathname;
-    response.setHeader('Content-Security-Policy', policy);
+    response.setHeaders(new Map(Object.entries(headers)));
     contentOf(path).then(
       (content) => response.setHeader('Content-Type', contentTypes[extname(path)] ?? 'text/plain').end(content),
       (error: unknown) => response.writeHead(404).end(String(error)),

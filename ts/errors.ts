@@ -54,6 +54,22 @@ export class DeviceLostError extends Error {
   }
 }
 
+/** The platform has started no worker. */
+export class WorkerStartError extends Error {
+  override readonly name = 'WorkerStartError';
+  readonly device: string;
+
+  constructor(device: string, options: { readonly cause: unknown }) {
+    const { cause } = options;
+    super(
+      `device ${device}: ${cause instanceof Error ? cause.message : String(cause)}; a page whose content security policy allows ` +
+        `workers from its own address only has to serve the file of syncbn/worker and say devices.configure({ workerUrl })`,
+      options,
+    );
+    this.device = device;
+  }
+}
+
 /** A command that nobody awaited has failed on a device, and a result was asked for that depends on it. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';

@@ -5,6 +5,13 @@ import type * as Syncbn from 'syncbn';
 /** Bits of f32 numbers. */
 export type StepBits = Readonly<Record<'output' | 'inputGradient' | 'weightGradient' | 'runningVar', number[]>>;
 
+/** Where the step is done. */
+export interface Places {
+  readonly kind: 'cpu' | 'worker';
+  /** Address of the workers' program; `null`: it comes with the bundle. */
+  readonly workerUrl: string | null;
+}
+
 const shape = [5, 3, 4, 2];
 
 /**
@@ -12,16 +19,18 @@ const shape = [5, 3, 4, 2];
  *
  * @param bundle - address of the bundle, imported as users import it
  */
-export async function trainOneStep(bundle: string): Promise<StepBits> {
-  const { DataParallelWithCallBack, SynchronizedBatchNorm2d, tensor } = (await import(
+export async function trainOneStep(bundle: string, { kind, workerUrl }: Places): Promise<StepBits> {
+  const { DataParallelWithCallBack, devices, SynchronizedBatchNorm2d, tensor } = (await import(
     /* @vite-ignore */ bundle
   )) as typeof Syncbn;
+  devices.configure({ workerUrl });
+  const device = `${kind}:0`;
   const norm = new SynchronizedBatchNorm2d(3);
-  const net = new DataParallelWithCallBack(norm, { deviceIds: ['cpu:0', 'cpu:1', 'cpu:2'] });
-  await net.to('cpu:0');
-  const x = tensor(fractions(31), shape, { requiresGrad: true });
+  const net = new DataParallelWithCallBack(norm, { deviceIds: [device, `${kind}:1`, `${kind}:2`] });
+  await net.to(device);
+  const x = tensor(fractions(31), shape, { requiresGrad: true, device });
   const y = await net.forward(x);
-  await y.backward(tensor(fractions(47), shape));
+  await y.backward(tensor(fractions(47), shape, { device }));
   return {
     output: bitsOf(await y.data()),
     inputGradient: bitsOf(await x.grad?.data()),

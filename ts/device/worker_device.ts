@@ -12,12 +12,13 @@ import {
   NotInitializedError,
   OutOfMemoryError,
   PartialError,
+  WorkerStartError,
 } from '../errors.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceBuffer, MemoryUsage, Rows } from './device.ts';
 import type { Operation } from './worker_protocol.ts';
-import type { Traffic, WorkerQueue } from './worker_queue.ts';
+import type { QueueOwner, Traffic, WorkerQueue } from './worker_queue.ts';
 
 const BYTES_PER_VALUE = 4;
 
@@ -229,9 +230,12 @@ export class WorkerDevice implements Device {
       import('./worker_queue.ts'),
       this.#host.ready(),
     ]);
-    const queue = await openQueue({ name, module }, this.#settings.workerUrl, {
+    const owner: QueueOwner = {
       nameOf: (value) => (value instanceof WorkerBuffer ? this.#own(value).name : null),
       errors: { CommandError, DeviceLostError, OutOfMemoryError, PartialError },
+    };
+    const queue = await openQueue({ name, module }, this.#settings.workerUrl, owner).catch((cause: unknown) => {
+      throw new WorkerStartError(name, { cause });
     });
     if (this.#closed !== null) {
       await queue.lose('close', this.#closed.cause);
