@@ -7,6 +7,7 @@
 
 import { parseArgs } from 'node:util';
 import { setUpBrowser } from './setup/browser.mjs';
+import { setUpDeno } from './setup/deno.mjs';
 import { setUpLinker } from './setup/linker.mjs';
 import { setUpNode } from './setup/node.mjs';
 import { setUpPackages } from './setup/packages.mjs';
@@ -28,7 +29,10 @@ try {
   setUpWasmPack();
   setUpWasmBindgen();
   removeToolBuilds();
-  if (purpose === 'test') setUpBrowser();
+  if (purpose === 'test') {
+    setUpBrowser();
+    setUpDeno();
+  }
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`setup: ${error.message}`);

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
+import { toolEnvironment } from '../../scripts/tools.mjs';
 import { bundleAsModules, bundleForBrowser } from './browser_bundle.ts';
 
 const consumer = join(process.cwd(), 'tests', 'packaging', 'consumer.ts');
@@ -13,15 +14,10 @@ export type Runtime = readonly [command: string, ...options: string[]];
 
 const node: Runtime = [process.execPath];
 
-/** The command of a package that this project has for its tests. */
-export function ownCommand(name: string): string {
-  return join(process.cwd(), 'node_modules', '.bin', name);
-}
-
 /** What a program of the user's project prints, parsed as JSON. It must end by itself. */
 export function runInUserProject(fileName: string, text: string, [command, ...options] = node): unknown {
   writeFileSync(join(inject('userProject'), fileName), text);
-  const settings = { cwd: inject('userProject'), encoding: 'utf8', timeout: 60_000 } as const;
+  const settings = { cwd: inject('userProject'), env: toolEnvironment(), encoding: 'utf8', timeout: 60_000 } as const;
   return JSON.parse(execFileSync(command, [...options, fileName], settings));
 }
 

@@ -3,13 +3,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ownCommand, runInUserProject, type Runtime } from './user_project.ts';
+import { runInUserProject, type Runtime } from './user_project.ts';
 
 /** Bun's install script moves its program to where its command expects it; npm may have been told to run none. */
 function bunCommand(): string {
   const ofPlatforms = resolve('node_modules', '@oven');
   const programs = readdirSync(ofPlatforms).map((platform) => join(ofPlatforms, platform, 'bin', 'bun'));
-  return programs.find((program) => existsSync(program)) ?? ownCommand('bun');
+  return programs.find((program) => existsSync(program)) ?? 'bun';
 }
 
 const asModule = "const { tensor } = await import('syncbn');";
@@ -17,7 +17,7 @@ const asModule = "const { tensor } = await import('syncbn');";
 const platforms: readonly { platform: string; file: string; load: string; runtime?: Runtime }[] = [
   { platform: 'an ES module in Node', file: 'workers.mjs', load: asModule },
   { platform: 'a CommonJS module in Node', file: 'workers.cjs', load: "const { tensor } = require('syncbn');" },
-  { platform: 'Deno', file: 'workers.mjs', load: asModule, runtime: [ownCommand('deno'), 'run', '--allow-all'] },
+  { platform: 'Deno', file: 'workers.mjs', load: asModule, runtime: ['deno', 'run', '--allow-all'] },
   { platform: 'Bun', file: 'workers.mjs', load: asModule, runtime: [bunCommand(), 'run'] },
 ];
 

@@ -1,0 +1,1 @@
+export declare function toolEnvironment(): NodeJS.ProcessEnv;
