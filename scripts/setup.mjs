@@ -6,6 +6,7 @@
  */
 
 import { parseArgs } from 'node:util';
+import { setUpAdapter } from './setup/adapter.mjs';
 import { setUpBrowser } from './setup/browser.mjs';
 import { setUpLinker } from './setup/linker.mjs';
 import { setUpNode } from './setup/node.mjs';
@@ -28,7 +29,10 @@ try {
   setUpWasmPack();
   setUpWasmBindgen();
   removeToolBuilds();
-  if (purpose === 'test') setUpBrowser();
+  if (purpose === 'test') {
+    setUpBrowser();
+    setUpAdapter();
+  }
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`setup: ${error.message}`);

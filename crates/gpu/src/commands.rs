@@ -6,11 +6,11 @@ use crate::pipelines::Kernel;
 use crate::read_back::ReadBack;
 
 /// Bytes from one kernel's parameters to those of the next: what WebGPU guarantees as an offset.
-const PARAMS_STRIDE: u64 = 256;
+const PARAMS_STRIDE: usize = 256;
 /// Kernels of one submit.
 const MOST_DISPATCHES: usize = 64;
 /// Outputs of one kernel that may be absent; each has a place of its own, since outputs must not overlap.
-const MOST_BINDINGS: u64 = 8;
+const MOST_BINDINGS: usize = 8;
 /// WebGPU's largest number of workgroups in one dimension.
 const MOST_WORKGROUPS: u64 = 65535;
 
@@ -63,16 +63,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(device: &wgpu::Device) -> Self {
-        let buffer = |size, usage| {
+        let buffer = |slots: usize, usage| {
+            let size = (PARAMS_STRIDE * slots) as u64;
             device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
         };
         Self {
-            params: buffer(
-                PARAMS_STRIDE * MOST_DISPATCHES as u64,
-                wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            ),
-            absent_input: buffer(PARAMS_STRIDE, wgpu::BufferUsages::STORAGE),
-            absent_output: buffer(PARAMS_STRIDE * MOST_BINDINGS, wgpu::BufferUsages::STORAGE),
+            params: buffer(MOST_DISPATCHES, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+            absent_input: buffer(1, wgpu::BufferUsages::STORAGE),
+            absent_output: buffer(MOST_BINDINGS, wgpu::BufferUsages::STORAGE),
         }
     }
 
@@ -80,17 +78,19 @@ impl Shared {
         [&self.params, &self.absent_input, &self.absent_output].into_iter().for_each(wgpu::Buffer::destroy);
     }
 
-    fn resource<'a>(&'a self, binding: &'a Binding, number: u64) -> wgpu::BufferBinding<'a> {
+    fn resource<'a>(&'a self, binding: &'a Binding, slot: usize) -> wgpu::BufferBinding<'a> {
         match binding {
             Binding::Buffer(buffer) => buffer.as_entire_buffer_binding(),
             Binding::AbsentInput => self.absent_input.as_entire_buffer_binding(),
-            Binding::AbsentOutput => piece(&self.absent_output, number * PARAMS_STRIDE, PARAMS_STRIDE),
+            Binding::AbsentOutput => piece(&self.absent_output, slot, PARAMS_STRIDE),
         }
     }
 }
 
-fn piece(buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BufferBinding<'_> {
-    wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes) }
+/// The first bytes of a slot.
+fn piece(buffer: &wgpu::Buffer, slot: usize, bytes: usize) -> wgpu::BufferBinding<'_> {
+    let offset = (slot * PARAMS_STRIDE) as u64;
+    wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes as u64) }
 }
 
 impl Gpu {
@@ -115,8 +115,8 @@ impl Gpu {
         if dispatches.is_empty() && pieces.is_empty() {
             return ReadBack::empty(context);
         }
-        let mut params = vec![0; PARAMS_STRIDE as usize * dispatches.len()];
-        for (dispatch, slot) in dispatches.iter().zip(params.chunks_exact_mut(PARAMS_STRIDE as usize)) {
+        let mut params = vec![0; PARAMS_STRIDE * dispatches.len()];
+        for (dispatch, slot) in dispatches.iter().zip(params.chunks_exact_mut(PARAMS_STRIDE)) {
             for (word, bytes) in dispatch.params.iter().zip(slot.chunks_exact_mut(4)) {
                 bytes.copy_from_slice(&word.to_le_bytes());
             }
@@ -128,12 +128,11 @@ impl Gpu {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for (number, dispatch) in dispatches.iter().enumerate() {
                 let pipeline = self.pipelines.get(&context.device, &dispatch.kernel);
-                let offset = number as u64 * PARAMS_STRIDE;
-                let bytes = 4 * dispatch.params.len().next_multiple_of(4) as u64;
-                let params = wgpu::BindingResource::Buffer(piece(&self.shared.params, offset, bytes));
+                let bytes = 4 * dispatch.params.len().next_multiple_of(4);
+                let params = wgpu::BindingResource::Buffer(piece(&self.shared.params, number, bytes));
                 let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
-                for (binding, number) in dispatch.bindings.iter().zip(1_u32..) {
-                    let resource = wgpu::BindingResource::Buffer(self.shared.resource(binding, u64::from(number) - 1));
+                for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
+                    let resource = wgpu::BindingResource::Buffer(self.shared.resource(binding, slot));
                     entries.push(wgpu::BindGroupEntry { binding: number, resource });
                 }
                 let bind_group = context.device.create_bind_group(&wgpu::BindGroupDescriptor {

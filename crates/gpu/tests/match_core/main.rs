@@ -1,7 +1,9 @@
 //! Every shader against its twin in core, on the machine's adapter: a software one will do. No adapter, no pass.
 
+mod costs;
 mod device;
 mod exact;
+mod kernels;
 mod step;
 mod tolerances;
 

@@ -1,9 +1,6 @@
 //! A training step of one layer: on the device in one, on it in shards, and in core.
 
-use syncbn_core::{
-    Affine, BatchNorm as CoreBatchNorm, BatchNormBackward as CoreBackward, Gradients, Layout, Numerics,
-    Running as CoreRunning, STATISTICS_ROWS,
-};
+use syncbn_core::{Layout, STATISTICS_ROWS};
 use syncbn_gpu::{BackwardInput, BatchNorm, BatchNormBackward, Gpu, Guard, Normalize, Running};
 
 use crate::device::{Case, download, upload, wait};
@@ -46,31 +43,15 @@ impl Step {
         }
     }
 
-    pub(crate) fn in_core(&self) -> Outcome {
+    /// Both passes on one device, and nothing else.
+    pub(crate) fn train(&self, gpu: &mut Gpu) {
         let layout = self.case.layout();
-        let channels = layout.channels();
-        let mut statistics = vec![0.0; STATISTICS_ROWS * channels];
-        let [mut y, mut dx] = [(); 2].map(|()| vec![0.0; layout.elements()]);
-        let [mut next_mean, mut next_variance, mut dweight, mut dbias] = [(); 4].map(|()| vec![0.0; channels]);
-        let running = CoreRunning {
-            mean: &self.running_mean,
-            variance: &self.running_var,
-            next_mean: &mut next_mean,
-            next_variance: &mut next_variance,
-            momentum: MOMENTUM,
-        };
-        let args = CoreBatchNorm {
-            layout,
-            numerics: Numerics::Stable,
-            eps: EPS,
-            affine: Affine { weight: Some(&self.weight), bias: Some(&self.bias) },
-            running: Some(running),
-        };
-        syncbn_core::batch_norm(args, Some(&self.x), &mut y, &mut statistics).expect("lengths fit");
-        let args = CoreBackward { layout, statistics: &statistics, weight: Some(&self.weight), batch_statistics: true };
-        let gradients = Gradients { dx: Some(&mut dx), dweight: Some(&mut dweight), dbias: Some(&mut dbias) };
-        syncbn_core::batch_norm_backward(&args, Some(&self.dy), &self.x, gradients).expect("lengths fit");
-        Outcome { y, running_mean: next_mean, running_var: next_variance, dx, dweight, dbias }
+        let Shard { x, y, dy, dx, statistics } = Shard::new(gpu, self, &layout, 0..layout.samples(), false);
+        let Vectors { weight, bias, running, dweight, dbias } = Vectors::new(gpu, self);
+        let normalize = Normalize { x, y, layout, statistics, weight, bias };
+        gpu.batch_norm(&BatchNorm { normalize, eps: EPS, running: Some(running) }).expect("valid");
+        let input = BackwardInput { x, dy, dx, layout, statistics, weight };
+        gpu.batch_norm_backward(&BatchNormBackward { input, dweight, dbias, batch_statistics: true }).expect("valid");
     }
 
     /// On one device, the results written over the inputs or not.
