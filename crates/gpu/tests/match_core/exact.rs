@@ -1,6 +1,6 @@
 //! A training step in f64, straight from the formulas.
 
-use syncbn_core::Format;
+use syncbn_core::{Format, STATISTICS_ROWS};
 
 use crate::device::Case;
 use crate::step::{EPS, MOMENTUM, Outcome, Step};
@@ -17,6 +17,7 @@ fn place(case: &Case, sample: usize, channel: usize, position: usize) -> usize {
 pub(crate) fn step(step: &Step) -> Outcome {
     let case = &step.case;
     let mut outcome = Outcome {
+        statistics: vec![0.0; STATISTICS_ROWS * case.channels],
         y: vec![0.0; step.x.len()],
         running_mean: step.running_mean.clone(),
         running_var: step.running_var.clone(),
@@ -31,6 +32,9 @@ pub(crate) fn step(step: &Step) -> Outcome {
         let mean = places().map(&x).sum::<f64>() / n;
         let m2 = places().map(|i| (x(i) - mean).powi(2)).sum::<f64>();
         let invstd = 1.0 / (m2 / n + EPS).sqrt();
+        for (row, value) in [mean, mean - f64::from(mean as f32), invstd, 0.0].into_iter().enumerate() {
+            outcome.statistics[row * case.channels + channel] = value as f32;
+        }
         let [weight, bias] = [&step.weight, &step.bias].map(|vector| f64::from(vector[channel]));
         let sum_dy = places().map(&dy).sum::<f64>();
         let sum_dy_xmu = places().map(|i| dy(i) * (x(i) - mean)).sum::<f64>();

@@ -40,6 +40,42 @@ fn partials_of_the_device_merge_with_those_of_core() {
 }
 
 #[test]
+fn values_that_mislead_the_first_centre_are_looked_at_again() {
+    for family in [Family::Chunked, Family::Coalesced] {
+        let mut gpu = device(family);
+        for format in [Format::Contiguous, Format::ChannelsLast] {
+            let case = case(1, 1, 4096, format);
+            let (layout, mut x) = (case.layout(), case.values(1, 0.0, 1e-3));
+            // Where the centre is taken from.
+            for quarter in x.chunks_exact_mut(if format == Format::Contiguous { 1024 } else { 64 }) {
+                quarter[..4].fill(1.0);
+            }
+            let handle = upload(&mut gpu, &x);
+            let moments = gpu.moments(handle, &layout, 0).expect("valid");
+            let moments = Partial::from_bytes(&wait(&gpu, moments)).and_then(Partial::finish).expect("a whole batch");
+            let expected = syncbn_core::moments(&x, &layout, 0).and_then(Partial::finish).expect("a whole batch");
+            for (actual, expected) in moments.values.iter().zip(&expected.values) {
+                assert!((actual / expected - 1.0).abs() < 1e-6, "{family:?} {format:?}: {expected}, got {actual}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_low_half_of_the_mean_counts() {
+    let mut gpu = device(Family::Chunked);
+    let case = case(2, 3, 8, Format::Contiguous);
+    let (layout, x) = (case.layout(), case.values(1, 0.0, 1.0));
+    let rows: Vec<f32> = [[1.0; 3], [0.25; 3], [2.0; 3], [0.0; 3]].concat();
+    let mut y = vec![0.0; x.len()];
+    let affine = syncbn_core::Affine::default();
+    syncbn_core::normalize(Some(&x), &mut y, &layout, Numerics::Stable, &rows, &affine).expect("lengths fit");
+    let [x, statistics] = [x, rows].map(|values| upload(&mut gpu, &values));
+    gpu.normalize(&Normalize { x, y: x, layout, statistics, weight: 0, bias: 0 }).expect("valid");
+    expect_near("y", &download(&mut gpu, x), &y, output(1.0, 1.0));
+}
+
+#[test]
 fn evaluation_normalizes_and_scales_gradients_with_the_running_statistics() {
     let mut gpu = device(Family::Chunked);
     for case in

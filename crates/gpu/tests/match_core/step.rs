@@ -21,6 +21,8 @@ pub(crate) struct Step {
 
 /// The tensors that come out.
 pub(crate) struct Outcome {
+    /// Four rows of C values.
+    pub(crate) statistics: Vec<f32>,
     pub(crate) y: Vec<f32>,
     pub(crate) running_mean: Vec<f32>,
     pub(crate) running_var: Vec<f32>,
@@ -70,6 +72,7 @@ impl Step {
         let input = BackwardInput { x, dy, dx, layout, statistics, weight };
         gpu.batch_norm_backward(&BatchNormBackward { input, dweight, dbias, batch_statistics: true }).expect("valid");
         let outcome = Outcome {
+            statistics: download(gpu, statistics),
             y: output,
             running_mean: download(gpu, running.next_mean),
             running_var: download(gpu, running.next_variance),
@@ -101,6 +104,7 @@ impl Step {
             merged.extend(wait(gpu, partial));
         }
         let mut outcome = Outcome {
+            statistics: Vec::new(),
             y: Vec::new(),
             running_mean: Vec::new(),
             running_var: Vec::new(),
@@ -128,6 +132,7 @@ impl Step {
             outcome.dx.extend(download(gpu, dx));
         }
         gpu.backward_parameters(&sums, shards[0].statistics, dweight, dbias).expect("valid");
+        outcome.statistics = download(gpu, shards[0].statistics);
         outcome.running_mean = download(gpu, running.next_mean);
         outcome.running_var = download(gpu, running.next_variance);
         outcome.dweight = download(gpu, dweight);
