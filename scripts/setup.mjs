@@ -6,6 +6,7 @@
  */
 
 import { parseArgs } from 'node:util';
+import { setUpAdapter } from './setup/adapter.mjs';
 import { setUpBrowser } from './setup/browser.mjs';
 import { setUpDeno } from './setup/deno.mjs';
 import { setUpLinker } from './setup/linker.mjs';
@@ -32,6 +33,7 @@ try {
   if (purpose === 'test') {
     setUpBrowser();
     setUpDeno();
+    setUpAdapter();
   }
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;

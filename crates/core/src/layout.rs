@@ -79,6 +79,12 @@ impl Layout {
         self.samples as u64 * self.length as u64
     }
 
+    /// G: samples in a leaf of the canonical tree, the smallest power of two with G·L ≥ 32.
+    #[must_use]
+    pub fn leaf_samples(&self) -> usize {
+        leaf_samples(self.length)
+    }
+
     /// Checks that a tensor has one value per element.
     pub(crate) fn expect_tensor(&self, name: &'static str, tensor: &[f32]) -> Result<(), KernelError> {
         expect_length(name, tensor.len(), self.elements())

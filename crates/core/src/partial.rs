@@ -46,13 +46,16 @@ pub struct Merged {
 
 /// The cuts of a range of samples: its head is [first, head_end), its tail [tail_begin, end).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cuts {
-    pub(crate) head_end: u64,
-    pub(crate) tail_begin: u64,
+pub struct Cuts {
+    /// The first sample that begins a leaf.
+    pub head_end: u64,
+    /// The end of the last complete leaf.
+    pub tail_begin: u64,
 }
 
-/// Where the complete leaves of [first, end) begin and end.
-pub(crate) fn cuts(first: u64, end: u64, leaf: u64) -> Cuts {
+/// Where the complete leaves of [first, end) begin and end, a leaf having `leaf` samples.
+#[must_use]
+pub fn cuts(first: u64, end: u64, leaf: u64) -> Cuts {
     let head_end = first.next_multiple_of(leaf).min(end);
     Cuts { head_end, tail_begin: (end - end % leaf).max(head_end) }
 }

@@ -69,6 +69,21 @@ impl Partial {
         Ok(merged)
     }
 
+    /// Reads partials laid end to end, of which there must be one at least.
+    ///
+    /// # Errors
+    /// [`KernelError::Damaged`] if the bytes are not partials.
+    pub fn list_from_bytes(bytes: &[u8]) -> Result<Vec<Self>, KernelError> {
+        let (first, mut rest) = Self::read(bytes)?;
+        let mut partials = vec![first];
+        while !rest.is_empty() {
+            let (partial, left) = Self::read(rest)?;
+            partials.push(partial);
+            rest = left;
+        }
+        Ok(partials)
+    }
+
     fn read(bytes: &[u8]) -> Result<(Self, &[u8]), KernelError> {
         let mut reader = Reader { bytes };
         let header = reader.header()?;

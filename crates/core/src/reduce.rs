@@ -133,7 +133,13 @@ impl<'a, V: Lanes> Reduction<'a, V> {
     }
 
     /// Appends the raw rows of some samples, the centre subtracted from x.
-    fn push_edges(&self, layout: &Layout, inputs: Inputs<&[f32]>, samples: Range<usize>, edges: &mut Vec<f32>) {
+    pub(crate) fn push_edges(
+        &self,
+        layout: &Layout,
+        inputs: Inputs<&[f32]>,
+        samples: Range<usize>,
+        edges: &mut Vec<f32>,
+    ) {
         let (channels, length) = (layout.channels(), layout.length());
         if samples.is_empty() {
             return;

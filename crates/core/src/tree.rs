@@ -11,11 +11,21 @@ use crate::kind::Kind;
 
 /// Where a subtree hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) level: u32,
-    pub(crate) index: u64,
+pub struct Node {
+    /// 0 for a leaf.
+    pub level: u32,
+    /// Number among the nodes of its level.
+    pub index: u64,
     /// Samples below this node; fewer than G·2^level only at the end of a batch.
-    pub(crate) samples: u64,
+    pub samples: u64,
+}
+
+impl Node {
+    /// Whether `right` is the right sibling of this node, with which it is merged.
+    #[must_use]
+    pub fn is_left_sibling_of(&self, right: &Self) -> bool {
+        self.level == right.level && self.index.is_multiple_of(2) && right.index == self.index + 1
+    }
 }
 
 /// Maximal subtrees of a range of leaves, with `width` channels and the values of `kind` in each node.
@@ -38,6 +48,11 @@ impl Forest {
         &self.values
     }
 
+    /// The nodes from left to right, each with its values.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (Node, &[f64])> {
+        self.nodes.iter().copied().zip(self.values.chunks_exact(self.stride()))
+    }
+
     fn stride(&self) -> usize {
         self.width * self.kind.values()
     }
@@ -49,8 +64,7 @@ impl Forest {
         fill(&mut self.values[begin..]);
         self.nodes.push(node);
         while let [.., left, right] = self.nodes[..] {
-            let siblings = left.level == right.level && left.index.is_multiple_of(2) && right.index == left.index + 1;
-            if !siblings {
+            if !left.is_left_sibling_of(&right) {
                 break;
             }
             self.merge_last_two();
@@ -59,8 +73,8 @@ impl Forest {
 
     /// Appends the nodes of a forest that follows this one.
     pub(crate) fn append(&mut self, other: &Self) {
-        for (node, values) in other.nodes.iter().zip(other.values.chunks_exact(other.stride())) {
-            self.push(*node, |slot| slot.copy_from_slice(values));
+        for (node, values) in other.nodes() {
+            self.push(node, |slot| slot.copy_from_slice(values));
         }
     }
 
@@ -103,7 +117,7 @@ fn count(samples: u64, length: usize) -> f64 {
 }
 
 /// The maximal aligned subtrees of the leaves [first, end), from left to right, as (level, index).
-pub(crate) fn subtrees(first: u64, end: u64) -> impl Iterator<Item = (u32, u64)> {
+pub fn subtrees(first: u64, end: u64) -> impl Iterator<Item = (u32, u64)> {
     let mut next = first;
     core::iter::from_fn(move || {
         let left = end.checked_sub(next).filter(|left| *left > 0)?;

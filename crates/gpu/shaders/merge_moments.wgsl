@@ -1,0 +1,77 @@
+// Merges moments; finalizes them and updates the running statistics if they are those of a whole batch. Twins:
+// `crates/core/src/kind.rs`, `statistics.rs`, `running.rs`. Dispatch: `merge.wgsl`. Preludes: `pairs`, `merge`.
+
+/// Four rows of C values: mean_hi, mean_lo, invstd, 0.
+@group(0) @binding(3) var<storage, read_write> statistics: array<f32>;
+/// C values each, from here on.
+@group(0) @binding(4) var<storage, read> running_mean: array<f32>;
+@group(0) @binding(5) var<storage, read> running_var: array<f32>;
+@group(0) @binding(6) var<storage, read_write> next_mean: array<f32>;
+@group(0) @binding(7) var<storage, read_write> next_var: array<f32>;
+
+const HAS_STATISTICS = 1u;
+const HAS_RUNNING = 2u;
+/// 1 / √max(var, eps) instead of 1 / √(var + eps).
+const CLAMPS = 4u;
+
+/// Chan, Golub, LeVeque (1979).
+fn merged(left: Node, right: Node, left_count: f32, right_count: f32) -> Node {
+  let factor = rounded(vec4f(right_count / (left_count + right_count)));
+  let delta = rounded(rounded(right.first.hi - left.first.hi) + rounded(right.first.lo - left.first.lo));
+  let mean = add_to_pair(left.first, rounded(delta * factor));
+  let between = rounded(rounded(delta * delta) * rounded(left_count * factor));
+  return Node(mean, add_to_pair(add_pairs(left.second, right.second), between));
+}
+
+/// Leaves the maximal subtrees of the range in `nodes`.
+@compute @workgroup_size(64)
+fn subtrees(@builtin(global_invocation_id) id: vec3u) {
+  if 4u * id.x < params.channels {
+    merge_nodes(id.x, false);
+  }
+}
+
+@compute @workgroup_size(64)
+fn finalize(@builtin(global_invocation_id) id: vec3u) {
+  let channel = 4u * id.x;
+  if channel >= params.channels {
+    return;
+  }
+  let root = merge_nodes(id.x, true);
+  for (var i = 0u; i < min(4u, params.channels - channel); i++) {
+    let mean = vec2f(root.first.hi[i], root.first.lo[i]);
+    if (params.flags & HAS_STATISTICS) != 0u {
+      put_statistics(channel + i, mean, root.second.hi[i]);
+    }
+    if (params.flags & HAS_RUNNING) != 0u {
+      put_running(channel + i, mean.x, root.second.hi[i]);
+    }
+  }
+}
+
+fn put_statistics(channel: u32, mean: vec2f, m2: f32) {
+  var invstd = 0.0;
+  if params.values > 0u {
+    let variance = m2 / f32(params.values);
+    var guarded = variance + params.eps;
+    if (params.flags & CLAMPS) != 0u {
+      guarded = select(variance, params.eps, variance < params.eps);
+    }
+    invstd = inverseSqrt(guarded);
+  }
+  statistics[channel] = mean.x;
+  statistics[params.channels + channel] = mean.y;
+  statistics[2u * params.channels + channel] = invstd;
+  statistics[3u * params.channels + channel] = 0.0;
+}
+
+fn put_running(channel: u32, mean: f32, m2: f32) {
+  if params.values == 0u {
+    next_mean[channel] = running_mean[channel];
+    next_var[channel] = running_var[channel];
+    return;
+  }
+  let var_unbiased = m2 / f32(params.values - 1u);
+  next_mean[channel] = fma(params.momentum, mean, params.rest * running_mean[channel]);
+  next_var[channel] = fma(params.momentum, var_unbiased, params.rest * running_var[channel]);
+}

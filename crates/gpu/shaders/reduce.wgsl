@@ -1,0 +1,148 @@
+// The sums of a unit and the node they make: what `moments` and `backward_reduce` share besides `units`; a prelude, which
+// takes `centre_of`, `load_dy`, `add_terms` and `node_of` from the kernel.
+//
+// Two families: `chunked`, for software adapters, gives a unit to one invocation and has no barrier; `coalesced` gives it to
+// LANES invocations whose sums meet in a tree. In either a unit is looked at a second time, from a better centre, where the
+// first sums do not tell its node exactly.
+// Dispatch: x · y · 64 ≥ units for `chunked`, x · y · 128 / LANES ≥ units for `coalesced`.
+
+/// Invocations per unit of `coalesced`, a power of two.
+override LANES: u32 = 32u;
+
+const COALESCED = 128u;
+/// Vectors that are summed in f32 before they go to a pair.
+const BLOCK = 16u;
+
+/// Sums of terms in f32.
+struct Terms {
+  first: vec4f,
+  second: vec4f,
+}
+
+/// What the sums of a unit tell.
+struct Reduced {
+  node: Node,
+  /// What to look at it from again.
+  centre: vec4f,
+  is_exact: bool,
+}
+
+var<workgroup> sums_of_lanes: array<Node, COALESCED>;
+var<workgroup> inexact_units: atomic<u32>;
+var<workgroup> has_inexact: u32;
+
+/// Sums over the vectors of one lane.
+fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
+  var sums = Node();
+  let vectors = select(unit.count / 4u, unit.count, ROWS);
+  for (var begin = lane; begin < vectors; begin += BLOCK * lanes) {
+    var terms = Terms();
+    let end = min(begin + BLOCK * lanes, vectors);
+    for (var i = begin; i < end; i += lanes) {
+      terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
+    }
+    sums = Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
+  }
+  if !ROWS && lane == 0u && unit.count % 4u != 0u {
+    let is_value = 4u * vectors + vec4u(0u, 1u, 2u, 3u) < vec4u(unit.count);
+    let dy = select(vec4f(), load_dy(unit, vectors), is_value);
+    let terms = add_terms(Terms(), dy, select(centre, load_x(unit, vectors), is_value), centre);
+    sums = Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
+  }
+  return sums;
+}
+
+/// The four sums of a plane as one, in all four places.
+fn folded(sums: Node) -> Node {
+  if ROWS {
+    return sums;
+  }
+  return Node(folded_pair(sums.first), folded_pair(sums.second));
+}
+
+fn folded_pair(sums: Pair) -> Pair {
+  let halves = add_pairs(sums, Pair(sums.hi.zwxy, sums.lo.zwxy));
+  return add_pairs(Pair(halves.hi.xxxx, halves.lo.xxxx), Pair(halves.hi.yyyy, halves.lo.yyyy));
+}
+
+fn store(unit: Unit, node: Node) {
+  let storable = node_as_f64(node);
+  let row = (params.channels + 3u) / 4u * 4u;
+  let base = (params.first_node + unit.atom) * 4u * row + unit.column;
+  let columns = select(1u, min(4u, params.channels - unit.column), ROWS);
+  for (var i = 0u; i < columns; i++) {
+    nodes[base + i] = storable.first.hi[i];
+    nodes[base + row + i] = storable.first.lo[i];
+    nodes[base + 2u * row + i] = storable.second.hi[i];
+    nodes[base + 3u * row + i] = storable.second.lo[i];
+  }
+}
+
+/// Sums over the lanes of each unit, in the slots of lane 0.
+fn add_lanes(slot: u32, units: u32) {
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if slot < half * units {
+      sums_of_lanes[slot] = add_nodes(sums_of_lanes[slot], sums_of_lanes[slot + half * units]);
+    }
+  }
+  workgroupBarrier();
+}
+
+@compute @workgroup_size(64)
+fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = id.y * groups.x * 64u + id.x;
+  if index >= params.units {
+    return;
+  }
+  let unit = unit_of(index);
+  if unit.count == 0u {
+    return;
+  }
+  let centre = centre_of(unit);
+  let sums = folded(sums_of_lane(unit, centre, 0u, 1u));
+  let node = node_of(sums, centre, f32(unit.count));
+  if node.is_exact {
+    store(unit, node.node);
+    return;
+  }
+  let second = folded(sums_of_lane(unit, node.centre, 0u, 1u));
+  store(unit, node_of(second, node.centre, f32(unit.count)).node);
+}
+
+@compute @workgroup_size(COALESCED)
+fn coalesced(
+  @builtin(workgroup_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  // Neighbours read neighbouring memory: lanes of a plane, columns of a row.
+  let units = COALESCED / LANES;
+  let place = select(local / LANES, local % units, ROWS);
+  let lane = select(local % LANES, local / units, ROWS);
+  let index = (id.y * groups.x + id.x) * units + place;
+  var unit = Unit();
+  if index < params.units {
+    unit = unit_of(index);
+  }
+  let centre = centre_of(unit);
+  let slot = lane * units + place;
+  sums_of_lanes[slot] = sums_of_lane(unit, centre, lane, LANES);
+  add_lanes(slot, units);
+  var node = node_of(folded(sums_of_lanes[place]), centre, f32(unit.count));
+  if lane == 0u && unit.count > 0u && !node.is_exact {
+    atomicOr(&inexact_units, 1u);
+  }
+  workgroupBarrier();
+  if local == 0u {
+    has_inexact = atomicLoad(&inexact_units);
+  }
+  if workgroupUniformLoad(&has_inexact) != 0u {
+    sums_of_lanes[slot] = sums_of_lane(unit, node.centre, lane, LANES);
+    add_lanes(slot, units);
+    node = node_of(folded(sums_of_lanes[place]), node.centre, f32(unit.count));
+  }
+  if lane == 0u && unit.count > 0u {
+    store(unit, node.node);
+  }
+}

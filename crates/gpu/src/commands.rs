@@ -1,0 +1,175 @@
+//! Kernels on their way to the queue: those of one pass are submitted at once.
+
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::pipelines::Kernel;
+use crate::read_back::ReadBack;
+
+/// Bytes from one kernel's parameters to those of the next: what WebGPU guarantees as an offset.
+const PARAMS_STRIDE: usize = 256;
+/// Kernels of one submit.
+const MOST_DISPATCHES: usize = 64;
+/// Outputs of one kernel that may be absent; each has a place of its own, since outputs must not overlap.
+const MOST_BINDINGS: usize = 8;
+/// WebGPU's largest number of workgroups in one dimension.
+const MOST_WORKGROUPS: u64 = 65535;
+
+/// What a kernel reads or writes.
+#[derive(Debug, Clone)]
+pub(crate) enum Binding {
+    Buffer(wgpu::Buffer),
+    AbsentInput,
+    AbsentOutput,
+}
+
+impl Binding {
+    pub(crate) fn input(buffer: Option<wgpu::Buffer>) -> Self {
+        buffer.map_or(Self::AbsentInput, Self::Buffer)
+    }
+
+    pub(crate) fn output(buffer: Option<wgpu::Buffer>) -> Self {
+        buffer.map_or(Self::AbsentOutput, Self::Buffer)
+    }
+}
+
+/// One start of a kernel.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) kernel: Kernel,
+    /// The words of its `Params`.
+    pub(crate) params: Vec<u32>,
+    /// From binding 1 on.
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) workgroups: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_written: u64,
+}
+
+/// A piece of a buffer, in bytes.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) buffer: wgpu::Buffer,
+    pub(crate) begin: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Buffers that every command shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    params: wgpu::Buffer,
+    absent_input: wgpu::Buffer,
+    absent_output: wgpu::Buffer,
+}
+
+impl Shared {
+    pub(crate) fn new(device: &wgpu::Device) -> Self {
+        let buffer = |slots: usize, usage| {
+            let size = (PARAMS_STRIDE * slots) as u64;
+            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+        };
+        Self {
+            params: buffer(MOST_DISPATCHES, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+            absent_input: buffer(1, wgpu::BufferUsages::STORAGE),
+            absent_output: buffer(MOST_BINDINGS, wgpu::BufferUsages::STORAGE),
+        }
+    }
+
+    pub(crate) fn destroy(&self) {
+        [&self.params, &self.absent_input, &self.absent_output].into_iter().for_each(wgpu::Buffer::destroy);
+    }
+
+    fn resource<'a>(&'a self, binding: &'a Binding, slot: usize) -> wgpu::BufferBinding<'a> {
+        match binding {
+            Binding::Buffer(buffer) => buffer.as_entire_buffer_binding(),
+            Binding::AbsentInput => self.absent_input.as_entire_buffer_binding(),
+            Binding::AbsentOutput => piece(&self.absent_output, slot, PARAMS_STRIDE),
+        }
+    }
+}
+
+/// The first bytes of a slot.
+fn piece(buffer: &wgpu::Buffer, slot: usize, bytes: usize) -> wgpu::BufferBinding<'_> {
+    let offset = (slot * PARAMS_STRIDE) as u64;
+    wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes as u64) }
+}
+
+impl Gpu {
+    /// Submits kernels, in order.
+    pub(crate) fn run(&mut self, dispatches: &[Dispatch]) -> Result<(), GpuError> {
+        self.run_and_read(dispatches, &[]).map(drop)
+    }
+
+    /// Submits kernels, in order, and begins to read back what they leave in some pieces of buffers.
+    pub(crate) fn run_and_read(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> Result<ReadBack, GpuError> {
+        self.context.failures.check()?;
+        let mut batches: Vec<_> = dispatches.chunks(MOST_DISPATCHES).collect();
+        let last = batches.pop().unwrap_or_default();
+        for batch in batches {
+            self.submit(batch, &[]);
+        }
+        Ok(self.submit(last, pieces))
+    }
+
+    fn submit(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> ReadBack {
+        let context = &self.context;
+        if dispatches.is_empty() && pieces.is_empty() {
+            return ReadBack::empty(context);
+        }
+        let mut params = vec![0; PARAMS_STRIDE * dispatches.len()];
+        for (dispatch, slot) in dispatches.iter().zip(params.chunks_exact_mut(PARAMS_STRIDE)) {
+            for (word, bytes) in dispatch.params.iter().zip(slot.chunks_exact_mut(4)) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        // Takes effect between the submits before and this one, as everything in the queue.
+        context.queue.write_buffer(&self.shared.params, 0, &params);
+        let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if !dispatches.is_empty() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for (number, dispatch) in dispatches.iter().enumerate() {
+                let pipeline = self.pipelines.get(&context.device, &dispatch.kernel);
+                let bytes = 4 * dispatch.params.len().next_multiple_of(4);
+                let params = wgpu::BindingResource::Buffer(piece(&self.shared.params, number, bytes));
+                let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
+                for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
+                    let resource = wgpu::BindingResource::Buffer(self.shared.resource(binding, slot));
+                    entries.push(wgpu::BindGroupEntry { binding: number, resource });
+                }
+                let bind_group = context.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &pipeline.get_bind_group_layout(0),
+                    entries: &entries,
+                });
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, &bind_group, &[]);
+                let [x, y] = grid(dispatch.workgroups);
+                pass.dispatch_workgroups(x, y, 1);
+                self.counters.dispatches += 1;
+                self.counters.bytes_read += dispatch.bytes_read;
+                self.counters.bytes_written += dispatch.bytes_written;
+            }
+        }
+        self.counters.submits += 1;
+        self.staging.read(context, encoder, pieces)
+    }
+}
+
+/// Workgroups in two dimensions, as nearly as many as are needed.
+#[allow(clippy::cast_possible_truncation, reason = "no batch in memory needs 65535² workgroups")]
+fn grid(workgroups: u64) -> [u32; 2] {
+    let y = workgroups.div_ceil(MOST_WORKGROUPS).max(1);
+    [workgroups.div_ceil(y) as u32, y as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_has_at_least_the_workgroups_asked_for() {
+        for workgroups in [0, 1, 65535, 65536, 131_071, 10_000_000] {
+            let [x, y] = grid(workgroups).map(u64::from);
+            assert!(x * y >= workgroups && x * y < workgroups + y && x <= 65535, "{workgroups}: {x} × {y}");
+        }
+    }
+}

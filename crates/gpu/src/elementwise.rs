@@ -1,0 +1,225 @@
+//! Kernels that look at each element once.
+
+use syncbn_core::{Layout, STATISTICS_ROWS};
+
+use crate::commands::{Binding, Dispatch};
+use crate::error::GpuError;
+use crate::gpu::{Gpu, is_contiguous, vectors};
+use crate::pipelines::Kernel;
+use crate::reduce::word;
+use crate::shaders::Shader;
+
+/// Invocations of a workgroup.
+const WORKGROUP: u64 = 64;
+/// Values of a side of a tile of `permute`.
+const TILE: usize = 16;
+
+/// Rows inside a buffer: row i begins at element `offset + i · stride`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    /// Handle of the buffer.
+    pub buffer: u32,
+    /// Where the first row begins.
+    pub offset: usize,
+    /// From the beginning of a row to that of the next.
+    pub stride: usize,
+}
+
+/// What `normalize` is given, as handles; `y` may be `x`, weight and bias may be 0.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the tensors of the formula")]
+pub struct Normalize {
+    pub x: u32,
+    pub y: u32,
+    pub layout: Layout,
+    pub statistics: u32,
+    pub weight: u32,
+    pub bias: u32,
+}
+
+/// What `backward_input` is given, as handles; `dx` may be `dy`, `weight` may be 0.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the tensors of the formula")]
+pub struct BackwardInput {
+    pub x: u32,
+    pub dy: u32,
+    pub dx: u32,
+    pub layout: Layout,
+    pub statistics: u32,
+    pub weight: u32,
+}
+
+impl Gpu {
+    /// `target[i] = value`.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    pub fn fill(&mut self, target: u32, value: f32) -> Result<(), GpuError> {
+        let vectors = vectors(self.memory.length(target)?);
+        let params = vec![word(vectors), value.to_bits()];
+        let kernel = Kernel::new(Shader::Fill, "fill", &[]);
+        self.run(&[flat(kernel, params, vec![self.binding(target)?], vectors, 0)])
+    }
+
+    /// `target[i] = a[i] + b[i]`; `target` may be `a` or `b`.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    pub fn add(&mut self, a: u32, b: u32, target: u32) -> Result<(), GpuError> {
+        let vectors = vectors(self.memory.length(target)?);
+        let constants = [("A_IS_TARGET", u32::from(a == target)), ("B_IS_TARGET", u32::from(b == target))];
+        let operand = |handle| if handle == target { Ok(Binding::AbsentInput) } else { self.binding(handle) };
+        let bindings = vec![operand(a)?, operand(b)?, self.binding(target)?];
+        self.run(&[flat(Kernel::new(Shader::Add, "add", &constants), vec![word(vectors)], bindings, vectors, 2)])
+    }
+
+    /// Copies rows to another buffer.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    pub fn copy_rows(&mut self, source: Rows, target: Rows, row_length: usize, rows: usize) -> Result<(), GpuError> {
+        let values = row_length * rows;
+        if values == 0 {
+            return Ok(());
+        }
+        let params = [values, row_length, source.offset, source.stride, target.offset, target.stride];
+        let bytes = 4 * values as u64;
+        self.run(&[Dispatch {
+            kernel: Kernel::new(Shader::CopyRows, "copy_rows", &[]),
+            params: params.map(word).into(),
+            bindings: vec![self.binding(source.buffer)?, self.binding(target.buffer)?],
+            workgroups: (values as u64).div_ceil(WORKGROUP),
+            bytes_read: bytes,
+            bytes_written: bytes,
+        }])
+    }
+
+    /// Rearranges from the format of `layout` to the other one.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    pub fn permute(&mut self, source: u32, target: u32, layout: &Layout) -> Result<(), GpuError> {
+        let (channels, length) = (layout.channels(), layout.length());
+        let (rows, columns) = if is_contiguous(layout) { (channels, length) } else { (length, channels) };
+        if layout.elements() == 0 {
+            return Ok(());
+        }
+        let tiles = layout.samples() * rows.div_ceil(TILE) * columns.div_ceil(TILE);
+        let bytes = 4 * layout.elements() as u64;
+        self.run(&[Dispatch {
+            kernel: Kernel::new(Shader::Permute, "permute", &[]),
+            params: [layout.samples(), rows, columns].map(word).into(),
+            bindings: vec![self.binding(source)?, self.binding(target)?],
+            workgroups: tiles as u64,
+            bytes_read: bytes,
+            bytes_written: bytes,
+        }])
+    }
+
+    /// Statistics from the running ones.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    #[allow(clippy::cast_possible_truncation, reason = "eps is rounded once")]
+    pub fn evaluation_statistics(
+        &mut self,
+        running_mean: u32,
+        running_var: u32,
+        eps: f64,
+        statistics: u32,
+    ) -> Result<(), GpuError> {
+        let channels = self.memory.length(running_mean)?;
+        let bindings = vec![self.binding(running_mean)?, self.binding(running_var)?, self.binding(statistics)?];
+        self.run(&[Dispatch {
+            kernel: Kernel::new(Shader::EvaluationStatistics, "evaluation_statistics", &[]),
+            params: vec![word(channels), (eps as f32).to_bits()],
+            bindings,
+            workgroups: (channels as u64).div_ceil(WORKGROUP),
+            bytes_read: 8 * channels as u64,
+            bytes_written: 16 * channels as u64,
+        }])
+    }
+
+    /// y = (x − mean)·invstd·w + b.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    pub fn normalize(&mut self, args: &Normalize) -> Result<(), GpuError> {
+        let dispatch = self.normalizing(args)?;
+        self.run(&dispatch)
+    }
+
+    pub(crate) fn normalizing(&self, args: &Normalize) -> Result<Vec<Dispatch>, GpuError> {
+        let in_place = args.x == args.y;
+        let x = if in_place { Binding::AbsentInput } else { self.binding(args.x)? };
+        let bindings = vec![
+            x,
+            self.binding(args.y)?,
+            self.binding(args.statistics)?,
+            self.input(args.weight)?,
+            self.input(args.bias)?,
+        ];
+        let flags = u32::from(args.weight != 0) + 2 * u32::from(args.bias != 0);
+        let kernel = normalize_kernel(&args.layout, in_place);
+        Ok(over_batch(kernel, &args.layout, flags, bindings, 1))
+    }
+
+    /// dx = (dy − (x − centre)·slope − offset)·scale with the rows of `plane`; of constant statistics dx = dy·scale.
+    pub(crate) fn input_gradient(
+        &self,
+        args: &BackwardInput,
+        of_batch: bool,
+        plane: &wgpu::Buffer,
+    ) -> Result<Vec<Dispatch>, GpuError> {
+        let in_place = args.dx == args.dy;
+        let dy = if in_place { Binding::AbsentInput } else { self.binding(args.dy)? };
+        let bindings = vec![self.binding(args.x)?, dy, self.binding(args.dx)?, Binding::Buffer(plane.clone())];
+        let kernel = backward_input_kernel(&args.layout, in_place);
+        let tensors = if of_batch { 2 } else { 1 };
+        Ok(over_batch(kernel, &args.layout, u32::from(!of_batch), bindings, tensors))
+    }
+}
+
+pub(crate) fn normalize_kernel(layout: &Layout, in_place: bool) -> Kernel {
+    of_channels(Shader::Normalize, "normalize_batch", layout, in_place)
+}
+
+pub(crate) fn backward_input_kernel(layout: &Layout, in_place: bool) -> Kernel {
+    of_channels(Shader::BackwardInput, "backward_batch", layout, in_place)
+}
+
+/// The variant of a kernel over a batch.
+fn of_channels(shader: Shader, entry: &'static str, layout: &Layout, in_place: bool) -> Kernel {
+    let size = if is_contiguous(layout) { layout.length() } else { layout.channels() };
+    let constants = [
+        ("CONTIGUOUS", u32::from(is_contiguous(layout))),
+        ("ALIGNED", u32::from(size.is_multiple_of(4))),
+        ("IN_PLACE", u32::from(in_place)),
+    ];
+    Kernel::new(shader, entry, &constants)
+}
+
+/// A kernel over all elements of a batch, if there are any, that reads some tensors and writes one.
+fn over_batch(kernel: Kernel, layout: &Layout, flags: u32, bindings: Vec<Binding>, tensors: u64) -> Vec<Dispatch> {
+    let elements = layout.elements();
+    if elements == 0 {
+        return Vec::new();
+    }
+    let params = vec![word(vectors(elements)), word(layout.channels()), word(layout.length()), flags];
+    let mut dispatch = flat(kernel, params, bindings, vectors(elements), tensors);
+    dispatch.bytes_read += 4 * (STATISTICS_ROWS * layout.channels()) as u64;
+    vec![dispatch]
+}
+
+/// A kernel with an invocation per vector.
+fn flat(kernel: Kernel, params: Vec<u32>, bindings: Vec<Binding>, vectors: usize, tensors: u64) -> Dispatch {
+    let bytes = 16 * vectors as u64;
+    Dispatch {
+        kernel,
+        params,
+        bindings,
+        workgroups: (vectors as u64).div_ceil(WORKGROUP),
+        bytes_read: tensors * bytes,
+        bytes_written: bytes,
+    }
+}

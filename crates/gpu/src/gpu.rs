@@ -1,0 +1,244 @@
+//! One WebGPU device: its memory, its pipelines and its queue.
+
+use std::future::Future;
+
+use syncbn_core::{Format, Layout};
+
+use crate::commands::{Binding, Piece, Shared};
+use crate::context::{Context, Description, Options};
+use crate::counters::Counters;
+use crate::elementwise::{backward_input_kernel, normalize_kernel};
+use crate::error::GpuError;
+use crate::memory::{Memory, Usage};
+use crate::merge::merge_kernel;
+use crate::pipelines::Pipelines;
+use crate::read_back::{ReadBack, Staging, floats};
+use crate::shaders::Shader;
+use crate::tiles::{Family, Tiles};
+
+/// One WebGPU device.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(crate) context: Context,
+    pub(crate) memory: Memory,
+    pub(crate) pipelines: Pipelines,
+    pub(crate) staging: Staging,
+    pub(crate) shared: Shared,
+    pub(crate) counters: Counters,
+    pub(crate) family: Family,
+}
+
+impl Gpu {
+    /// A device of an adapter of its own.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Limit`].
+    pub async fn request(instance: &wgpu::Instance, options: &Options) -> Result<Self, GpuError> {
+        let context = Context::request(instance, options).await?;
+        let family = if context.description.is_software { Family::Chunked } else { Family::Coalesced };
+        Ok(Self {
+            memory: Memory::new(&context.device.limits()),
+            shared: Shared::new(&context.device),
+            pipelines: Pipelines::default(),
+            staging: Staging::default(),
+            counters: Counters::default(),
+            family,
+            context,
+        })
+    }
+
+    /// What is known of the adapter.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.context.description
+    }
+
+    /// The device of wgpu, for those who hand it out or poll it.
+    #[must_use]
+    pub fn device(&self) -> &wgpu::Device {
+        &self.context.device
+    }
+
+    /// The family of kernels that reduce. Partials of devices with different families have different bits.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Chooses the family; that of the adapter's class is set already.
+    pub fn set_family(&mut self, family: Family) {
+        self.family = family;
+    }
+
+    /// What the commands have cost.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sets all counters to 0.
+    pub fn reset_counters(&mut self) {
+        self.counters = Counters::default();
+    }
+
+    /// Pipelines compiled so far.
+    #[must_use]
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.count()
+    }
+
+    /// What the device holds.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.memory.usage()
+    }
+
+    /// Largest number of bytes in use.
+    #[must_use]
+    pub fn memory_limit(&self) -> u64 {
+        self.memory.limit_bytes
+    }
+
+    /// Sets the largest number of bytes in use.
+    pub fn set_memory_limit(&mut self, bytes: u64) {
+        self.memory.limit_bytes = bytes;
+    }
+
+    /// Compiles the pipelines that the steps of such a batch use, whatever its number of samples. Others are compiled when they
+    /// are used for the first time.
+    pub fn warm_up(&mut self, layout: &Layout) {
+        let tiles = self.tiles(*layout);
+        let mut kernels = vec![tiles.kernel(Shader::Moments), tiles.kernel(Shader::BackwardReduce)];
+        for from_table in [false, true] {
+            kernels.push(merge_kernel(Shader::MergeMoments, "finalize", from_table));
+            kernels.push(merge_kernel(Shader::MergeSums, "finish", from_table));
+        }
+        kernels.push(merge_kernel(Shader::MergeMoments, "subtrees", false));
+        kernels.push(merge_kernel(Shader::MergeSums, "subtrees", false));
+        for in_place in [false, true] {
+            kernels.push(normalize_kernel(layout, in_place));
+            kernels.push(backward_input_kernel(layout, in_place));
+        }
+        for kernel in &kernels {
+            self.pipelines.get(&self.context.device, kernel);
+        }
+    }
+
+    /// A buffer of `length` values, contents undefined.
+    ///
+    /// # Errors
+    /// [`GpuError::OutOfMemory`] beyond the limit set, [`GpuError::Limit`] beyond that of the adapter; what the platform
+    /// itself lacks is told of later.
+    pub fn allocate(&mut self, length: usize) -> Result<u32, GpuError> {
+        self.context.failures.check()?;
+        self.memory.allocate(&self.context.device, length)
+    }
+
+    /// Names a buffer of wgpu that somebody else owns: `release` forgets it and destroys nothing.
+    pub fn adopt_buffer(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
+        self.memory.adopt(buffer, length)
+    }
+
+    /// Gives a buffer back.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`].
+    pub fn release(&mut self, handle: u32) -> Result<(), GpuError> {
+        self.memory.release(handle)
+    }
+
+    /// The buffer behind a handle, at least as long as was asked for.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`].
+    pub fn buffer(&self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
+        self.memory.get(handle)
+    }
+
+    /// Writes to a buffer.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before.
+    pub fn write(&mut self, handle: u32, data: &[f32]) -> Result<(), GpuError> {
+        self.context.failures.check()?;
+        let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.context.queue.write_buffer(self.memory.get(handle)?, 0, &bytes);
+        Ok(())
+    }
+
+    /// Reads a buffer. What it holds now is read, whenever the future is awaited.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`], and what has failed before or fails meanwhile.
+    pub fn read(&mut self, handle: u32) -> Result<impl Future<Output = Result<Vec<f32>, GpuError>> + use<>, GpuError> {
+        let buffer = self.memory.get(handle)?.clone();
+        let bytes = 4 * self.memory.length(handle)? as u64;
+        let reading = self.run_and_read(&[], &[Piece { buffer, begin: 0, bytes }])?;
+        Ok(async move { Ok(floats(&reading.await?)) })
+    }
+
+    /// Resolves when all commands given so far are done.
+    ///
+    /// # Errors
+    /// What has failed before or fails meanwhile.
+    pub fn settled(&mut self) -> Result<impl Future<Output = Result<(), GpuError>> + use<>, GpuError> {
+        let reading = self.read_marker()?;
+        Ok(async move { reading.await.map(drop) })
+    }
+
+    /// Destroys the device and all it holds. Pending reads fail, and so does every later command.
+    pub fn destroy(&mut self) {
+        self.release_all();
+        self.context.device.destroy();
+        self.context.failures.destroyed();
+    }
+
+    /// Destroys all that this library has taken from the device, but not the device: for one that somebody else owns.
+    pub fn release_all(&mut self) {
+        self.memory.destroy();
+        self.staging.destroy();
+        self.shared.destroy();
+        self.context.failures.destroyed();
+    }
+
+    fn read_marker(&mut self) -> Result<ReadBack, GpuError> {
+        let buffer = self.memory.take(&self.context.device, 4)?;
+        let reading = self.run_and_read(&[], &[Piece { buffer: buffer.clone(), begin: 0, bytes: 4 }]);
+        self.memory.give_back(buffer);
+        reading
+    }
+
+    pub(crate) fn optional(&self, handle: u32) -> Result<Option<wgpu::Buffer>, GpuError> {
+        if handle == 0 { Ok(None) } else { self.memory.get(handle).cloned().map(Some) }
+    }
+
+    pub(crate) fn binding(&self, handle: u32) -> Result<Binding, GpuError> {
+        self.memory.get(handle).cloned().map(Binding::Buffer)
+    }
+
+    pub(crate) fn tiles(&self, layout: Layout) -> Tiles {
+        Tiles::of(layout, self.family)
+    }
+
+    /// Runs `command` with a buffer of its own, which is free again as soon as the command is submitted.
+    pub(crate) fn with_scratch<T>(
+        &mut self,
+        bytes: u64,
+        command: impl FnOnce(&mut Self, &wgpu::Buffer) -> Result<T, GpuError>,
+    ) -> Result<T, GpuError> {
+        let buffer = self.memory.take(&self.context.device, bytes)?;
+        let result = command(self, &buffer);
+        self.memory.give_back(buffer);
+        result
+    }
+}
+
+/// Vectors of a tensor, the last of which may be incomplete.
+pub(crate) fn vectors(length: usize) -> usize {
+    length.div_ceil(4)
+}
+
+/// Whether memory is (N, C, L).
+pub(crate) fn is_contiguous(layout: &Layout) -> bool {
+    layout.format() == Format::Contiguous
+}

@@ -1,0 +1,34 @@
+//! Batch normalization as compute pipelines on a WebGPU device, natively and in wasm.
+//!
+//! Each shader of `shaders/` is the twin of a file of `syncbn-core`. Commands return at once and take effect in the order they
+//! were given; what is read back is a future. Buffers are named by handles, 0 standing for an absent one. Arguments have been
+//! checked by the caller, as with every device.
+
+mod batch_norm;
+mod commands;
+mod context;
+mod counters;
+mod elementwise;
+mod error;
+mod forest;
+mod gpu;
+mod memory;
+mod merge;
+mod merged;
+mod partials;
+mod pipelines;
+mod read_back;
+mod reduce;
+mod shaders;
+mod tiles;
+
+pub use batch_norm::{BatchNorm, BatchNormBackward, Running};
+pub use context::{Description, Options, instance};
+pub use counters::Counters;
+pub use elementwise::{BackwardInput, Normalize, Rows};
+pub use error::GpuError;
+pub use gpu::Gpu;
+pub use memory::Usage;
+pub use merge::Guard;
+pub use shaders::{SHADERS, Shader};
+pub use tiles::Family;

@@ -1,0 +1,180 @@
+//! Nodes of the canonical tree merge: to the subtrees of a shard, or to the root of a batch and what follows from it.
+
+use syncbn_core::{Kind, STATISTICS_ROWS};
+
+use crate::batch_norm::Running;
+use crate::commands::{Binding, Dispatch};
+use crate::error::GpuError;
+use crate::gpu::Gpu;
+use crate::pipelines::Kernel;
+use crate::reduce::word;
+use crate::shaders::Shader;
+use crate::tiles::{Tiles, node_bytes};
+
+/// Four channels to an invocation, 64 of these to a workgroup.
+const CHANNELS_OF_WORKGROUP: u64 = 256;
+
+/// How eps guards the inverse deviation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// The number.
+    pub eps: f64,
+    /// 1 / √max(var, eps) instead of 1 / √(var + eps).
+    pub clamps: bool,
+}
+
+/// What nodes are merged.
+#[derive(Debug, Clone)]
+pub(crate) struct Nodes {
+    pub(crate) channels: usize,
+    pub(crate) buffer: wgpu::Buffer,
+    pub(crate) count: usize,
+    /// Values of a channel in all nodes.
+    pub(crate) values: u64,
+    pub(crate) order: Order,
+}
+
+/// How the tree stands above them.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    /// They are the atoms of a range, the first of which has this global number.
+    Atoms { tiles: Tiles, first: u64 },
+    /// A table tells what follows each.
+    Table(wgpu::Buffer),
+}
+
+impl Nodes {
+    /// The words that `merge.wgsl` asks for.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "of a number only the low bits decide where it stands in a range"
+    )]
+    fn params(&self, flags: u32, [eps, momentum]: [f64; 2]) -> Vec<u32> {
+        let [first, chunks, chunk, leaf_values] = match &self.order {
+            Order::Table(_) => [0, 1, 0, 0],
+            Order::Atoms { tiles, first } => {
+                let leaf_values = tiles.layout.leaf_samples() * tiles.layout.length();
+                [*first as u32, word(tiles.chunks), word(tiles.chunk), word(leaf_values)]
+            }
+        };
+        let values = u32::try_from(self.values).unwrap_or(u32::MAX);
+        let counts = [0, word(self.channels), word(self.count), first, chunks, chunk, leaf_values, values, flags];
+        let numbers = [eps, momentum, 1.0 - momentum].map(|number| (number as f32).to_bits());
+        counts.into_iter().chain(numbers).collect()
+    }
+
+    fn dispatch(&self, shader: Shader, entry: &'static str, params: Vec<u32>, outputs: Vec<Binding>) -> Dispatch {
+        let (table, from_table) = match &self.order {
+            Order::Table(table) => (Binding::Buffer(table.clone()), true),
+            Order::Atoms { .. } => (Binding::AbsentInput, false),
+        };
+        let mut bindings = vec![Binding::Buffer(self.buffer.clone()), table];
+        bindings.extend(outputs);
+        Dispatch {
+            kernel: merge_kernel(shader, entry, from_table),
+            params,
+            bindings,
+            workgroups: (self.channels as u64).div_ceil(CHANNELS_OF_WORKGROUP),
+            // Each node is read once and written to the stack.
+            bytes_read: node_bytes(self.channels, self.count),
+            bytes_written: node_bytes(self.channels, self.count),
+        }
+    }
+
+    fn channel_bytes(&self, rows: usize) -> u64 {
+        4 * (rows * self.channels) as u64
+    }
+
+    /// Leaves the maximal subtrees at the beginning of the buffer.
+    pub(crate) fn subtrees(&self, kind: Kind) -> Dispatch {
+        let shader = if kind == Kind::Sums { Shader::MergeSums } else { Shader::MergeMoments };
+        self.dispatch(shader, "subtrees", self.params(0, [0.0; 2]), Vec::new())
+    }
+}
+
+/// What is made of the sums of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Finish {
+    pub(crate) statistics: u32,
+    pub(crate) weight: u32,
+    pub(crate) dweight: u32,
+    pub(crate) dbias: u32,
+    pub(crate) of_batch: bool,
+    pub(crate) clamp_eps: Option<f64>,
+}
+
+impl Gpu {
+    /// Statistics and running statistics of a whole batch; either may be unwanted.
+    pub(crate) fn finalize_nodes(
+        &self,
+        nodes: &Nodes,
+        statistics: Option<(u32, Guard)>,
+        running: Option<&Running>,
+    ) -> Result<Dispatch, GpuError> {
+        let guard = statistics.map_or(Guard { eps: 0.0, clamps: false }, |(_, guard)| guard);
+        let flags = [(statistics.is_some(), 1), (running.is_some(), 2), (guard.clamps, 4)];
+        let params = nodes.params(bits(&flags), [guard.eps, running.map_or(0.0, |running| running.momentum)]);
+        let handles = running
+            .map_or([0; 4], |running| [running.mean, running.variance, running.next_mean, running.next_variance]);
+        let [mean, variance, next_mean, next_variance] = handles;
+        let outputs = vec![
+            self.output(statistics.map_or(0, |(statistics, _)| statistics))?,
+            self.input(mean)?,
+            self.input(variance)?,
+            self.output(next_mean)?,
+            self.output(next_variance)?,
+        ];
+        let mut dispatch = nodes.dispatch(Shader::MergeMoments, "finalize", params, outputs);
+        dispatch.bytes_written += nodes.channel_bytes(STATISTICS_ROWS * usize::from(statistics.is_some()));
+        dispatch.bytes_read += nodes.channel_bytes(2 * usize::from(running.is_some()));
+        dispatch.bytes_written += nodes.channel_bytes(2 * usize::from(running.is_some()));
+        Ok(dispatch)
+    }
+
+    /// Gradients of weight and bias, and what `backward_input` needs of a whole batch.
+    pub(crate) fn finish_sums(
+        &self,
+        nodes: &Nodes,
+        finish: &Finish,
+        plane: Option<&wgpu::Buffer>,
+    ) -> Result<Dispatch, GpuError> {
+        let flags = [
+            (finish.weight != 0, 1),
+            (finish.dweight != 0, 2),
+            (finish.dbias != 0, 4),
+            (finish.of_batch, 8),
+            (finish.clamp_eps.is_some(), 16),
+            (plane.is_some(), 32),
+        ];
+        let params = nodes.params(bits(&flags), [finish.clamp_eps.unwrap_or(0.0), 0.0]);
+        let outputs = vec![
+            self.input(finish.statistics)?,
+            self.input(finish.weight)?,
+            self.output(finish.dweight)?,
+            self.output(finish.dbias)?,
+            Binding::output(plane.cloned()),
+        ];
+        let mut dispatch = nodes.dispatch(Shader::MergeSums, "finish", params, outputs);
+        dispatch.bytes_read += nodes.channel_bytes(STATISTICS_ROWS + usize::from(finish.weight != 0));
+        let rows = usize::from(finish.dweight != 0) + usize::from(finish.dbias != 0);
+        dispatch.bytes_written += nodes.channel_bytes(rows + if plane.is_some() { 4 } else { 0 });
+        Ok(dispatch)
+    }
+
+    pub(crate) fn input(&self, handle: u32) -> Result<Binding, GpuError> {
+        Ok(Binding::input(self.optional(handle)?))
+    }
+
+    pub(crate) fn output(&self, handle: u32) -> Result<Binding, GpuError> {
+        Ok(Binding::output(self.optional(handle)?))
+    }
+}
+
+/// The variant of a kernel that merges atoms, or nodes that a table describes.
+pub(crate) fn merge_kernel(shader: Shader, entry: &'static str, from_table: bool) -> Kernel {
+    Kernel::new(shader, entry, &[("FROM_TABLE", u32::from(from_table))])
+}
+
+fn bits(flags: &[(bool, u32)]) -> u32 {
+    flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()
+}

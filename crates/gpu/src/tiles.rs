@@ -1,0 +1,118 @@
+//! How a batch is cut for the kernels that reduce. The cuts, and with them the order of the arithmetic, follow from C, L, the
+//! memory format and the adapter alone, never from the samples that a device holds.
+
+use syncbn_core::{Format, Layout};
+
+use crate::pipelines::Kernel;
+use crate::shaders::Shader;
+
+/// Which of the two families of kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Many invocations to a plane, whose sums meet in a tree: for GPUs.
+    Coalesced,
+    /// One invocation to a chunk of a plane, without barriers: for software adapters, where a barrier costs more than the sum.
+    Chunked,
+}
+
+/// Values of the largest chunk of a plane.
+const PLANE_CHUNK: usize = 4096;
+/// Rows of the largest chunk of rows.
+const ROWS_CHUNK: usize = 256;
+/// Invocations of a workgroup of `coalesced` and of `chunked`.
+const COALESCED: u64 = 128;
+const CHUNKED: u64 = 64;
+
+/// The cuts of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiles {
+    pub(crate) layout: Layout,
+    family: Family,
+    /// Whether units are columns of rows, and not planes.
+    is_rows: bool,
+    /// K, a power of two.
+    pub(crate) chunks: usize,
+    /// Values of a channel in a chunk.
+    pub(crate) chunk: usize,
+}
+
+impl Tiles {
+    pub(crate) fn of(layout: Layout, family: Family) -> Self {
+        let (length, leaf) = (layout.length(), layout.leaf_samples());
+        let is_rows = layout.format() == Format::ChannelsLast || leaf > 1;
+        let largest = if is_rows { ROWS_CHUNK } else { PLANE_CHUNK };
+        let chunks = if leaf > 1 { 1 } else { length.div_ceil(largest).next_power_of_two() };
+        let chunk = (leaf * length).div_ceil(chunks).next_multiple_of(4);
+        Self { layout, family, is_rows, chunks, chunk }
+    }
+
+    /// Atoms of some samples, the last leaf of which may be incomplete.
+    pub(crate) fn atoms(&self, samples: usize) -> usize {
+        samples.div_ceil(self.layout.leaf_samples()) * self.chunks
+    }
+
+    pub(crate) fn units(&self, samples: usize) -> usize {
+        let columns = if self.is_rows { self.layout.channels().div_ceil(4) } else { self.layout.channels() };
+        self.atoms(samples) * columns
+    }
+
+    /// Bytes of some nodes: four rows of f32, of whole vectors.
+    pub(crate) fn node_bytes(&self, nodes: usize) -> u64 {
+        node_bytes(self.layout.channels(), nodes)
+    }
+
+    pub(crate) fn kernel(&self, shader: Shader) -> Kernel {
+        let is_contiguous = self.layout.format() == Format::Contiguous;
+        let has_vectors = match (self.is_rows, is_contiguous) {
+            (true, true) => false,
+            (true, false) => self.layout.channels().is_multiple_of(4),
+            (false, _) => self.layout.length().is_multiple_of(4),
+        };
+        let flags = [("ROWS", self.is_rows), ("CONTIGUOUS", is_contiguous), ("VECTORS", has_vectors)];
+        let mut constants: Vec<_> = flags.map(|(name, flag)| (name, u32::from(flag))).into();
+        match self.family {
+            Family::Chunked => Kernel { shader, entry: "chunked", constants },
+            Family::Coalesced => {
+                constants.push(("LANES", self.lanes()));
+                Kernel { shader, entry: "coalesced", constants }
+            }
+        }
+    }
+
+    pub(crate) fn workgroups(&self, units: usize) -> u64 {
+        let per_workgroup = match self.family {
+            Family::Chunked => CHUNKED,
+            Family::Coalesced => COALESCED / u64::from(self.lanes()),
+        };
+        (units as u64).div_ceil(per_workgroup)
+    }
+
+    /// Invocations per unit: enough to have four vectors each, of rows eight.
+    fn lanes(&self) -> u32 {
+        let (per_lane, most) = if self.is_rows { (8, 16) } else { (16, 64) };
+        u32::try_from(self.chunk.div_ceil(per_lane).next_power_of_two()).unwrap_or(most).min(most)
+    }
+}
+
+/// Bytes of some nodes: four rows of f32, of whole vectors.
+pub(crate) fn node_bytes(channels: usize, nodes: usize) -> u64 {
+    16 * channels.next_multiple_of(4) as u64 * nodes as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_a_leaf_and_none_but_the_last_is_short() {
+        for length in (1..5000).chain([65_536, 65_537, 1 << 20]) {
+            for format in [Format::Contiguous, Format::ChannelsLast] {
+                let layout = Layout::new(3, 5, length, format).expect("a moderate shape");
+                let tiles = Tiles::of(layout, Family::Coalesced);
+                let leaf = layout.leaf_samples() * length;
+                assert!(tiles.chunks.is_power_of_two() && tiles.chunks * tiles.chunk >= leaf, "{length}");
+                assert!(tiles.chunk <= PLANE_CHUNK && tiles.chunk.is_multiple_of(4), "{length}");
+            }
+        }
+    }
+}

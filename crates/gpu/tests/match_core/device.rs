@@ -1,0 +1,114 @@
+//! The adapter of the tests, and tensors on it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use syncbn_core::{Format, Layout};
+use syncbn_gpu::{Family, Gpu, GpuError, Options};
+
+/// A device; a machine without an adapter fails here.
+pub(crate) fn device(family: Family) -> Gpu {
+    let (instance, options) = (syncbn_gpu::instance(), Options::default());
+    let mut request = pin!(Gpu::request(&instance, &options));
+    let Poll::Ready(gpu) = request.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("native adapters are there at once");
+    };
+    let mut gpu = gpu.expect("an adapter: `npm run setup` installs a software one");
+    gpu.set_family(family);
+    gpu
+}
+
+/// Waits for what has been read back.
+pub(crate) fn wait<T>(gpu: &Gpu, reading: impl Future<Output = Result<T, GpuError>>) -> T {
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("the device answers");
+    let mut reading = pin!(reading);
+    match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result.expect("the commands are valid"),
+        Poll::Pending => panic!("all that was submitted is done"),
+    }
+}
+
+pub(crate) fn upload(gpu: &mut Gpu, values: &[f32]) -> u32 {
+    let handle = gpu.allocate(values.len()).expect("room");
+    gpu.write(handle, values).expect("a buffer in use");
+    handle
+}
+
+pub(crate) fn download(gpu: &mut Gpu, handle: u32) -> Vec<f32> {
+    let reading = gpu.read(handle).expect("a buffer in use");
+    wait(gpu, reading)
+}
+
+/// A shape, and where the values lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) samples: usize,
+    pub(crate) channels: usize,
+    pub(crate) length: usize,
+    pub(crate) format: Format,
+    pub(crate) mean: f32,
+    pub(crate) std: f32,
+}
+
+impl Case {
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::new(self.samples, self.channels, self.length, self.format).expect("a moderate shape")
+    }
+
+    /// Values of about this mean and deviation, the same for the same seed.
+    pub(crate) fn values(&self, seed: u64, mean: f32, std: f32) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let uniform = core::iter::repeat_with(|| {
+            // Vigna: xorshift64* (2016). The upper bits are the good ones.
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            let bits = u16::try_from(state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 48).unwrap_or(0);
+            f32::from(bits) / 32768.0 - 1.0
+        });
+        let elements = self.layout().elements();
+        // The sum of three uniform numbers in [−1, 1) has the variance 1.
+        uniform
+            .take(3 * elements)
+            .collect::<Vec<_>>()
+            .chunks_exact(3)
+            .map(|u| mean + std * u.iter().sum::<f32>())
+            .collect()
+    }
+}
+
+/// The grid with nearly constant values, too: the low half of a mean then has digits that no f64 holds beside the high half.
+pub(crate) fn cases_to_split() -> Vec<Case> {
+    let cases = cases();
+    let nearly_constant = cases.iter().map(|case| Case { mean: 1.0, std: 3e-8, ..*case });
+    cases.iter().copied().chain(nearly_constant.step_by(2)).collect()
+}
+
+/// The grid of shapes: both formats, both kinds of units, whole and cut vectors, one value and many.
+pub(crate) fn cases() -> Vec<Case> {
+    let shapes = [
+        (6, 3, 49),
+        (1, 17, 64),
+        (70, 17, 1),
+        (33, 64, 1),
+        (9, 3, 2),
+        (21, 8, 6),
+        (1, 2048, 49),
+        (3, 1, 1000),
+        (2, 3, 65_536),
+        (2, 5, 4099),
+        (5, 4, 300),
+        (2, 1, 1),
+        (0, 3, 7),
+    ];
+    let mut cases = Vec::new();
+    for (samples, channels, length) in shapes {
+        for format in [Format::Contiguous, Format::ChannelsLast] {
+            for (mean, std) in [(0.5, 2.0), (1e4, 1e-2)] {
+                cases.push(Case { samples, channels, length, format, mean, std });
+            }
+        }
+    }
+    cases
+}

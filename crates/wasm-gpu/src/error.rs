@@ -1,0 +1,58 @@
+//! Errors on their way to JavaScript: an `Error` whose `kind` and fields are properties.
+
+use js_sys::{Error, Reflect};
+use syncbn_core::KernelError;
+use syncbn_gpu::GpuError;
+use wasm_bindgen::JsValue;
+
+/// What a call failed with.
+#[derive(Debug)]
+pub struct CallError(GpuError);
+
+impl<T: Into<GpuError>> From<T> for CallError {
+    fn from(error: T) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<CallError> for JsValue {
+    #[cold]
+    #[inline(never)]
+    #[allow(clippy::cast_precision_loss, reason = "bytes of buffers are below 2^53")]
+    fn from(CallError(error): CallError) -> Self {
+        let message = error.to_string();
+        match error {
+            GpuError::NoAdapter { .. } => to_js("no_adapter", &message, &[]),
+            GpuError::NoDevice { .. } => to_js("no_device", &message, &[]),
+            GpuError::Limit { wanted, granted, .. } => {
+                to_js("limit", &message, &[("wanted", (wanted as f64).into()), ("granted", (granted as f64).into())])
+            }
+            GpuError::Lost { reason, .. } => to_js("lost", &message, &[("reason", reason.into())]),
+            GpuError::Validation { .. } => to_js("validation", &message, &[]),
+            GpuError::AdapterOutOfMemory { .. } => to_js("adapter_out_of_memory", &message, &[]),
+            GpuError::OutOfMemory { bytes_wanted, bytes_in_use } => {
+                let fields =
+                    [("bytesWanted", (bytes_wanted as f64).into()), ("bytesInUse", (bytes_in_use as f64).into())];
+                to_js("out_of_memory", &message, &fields)
+            }
+            GpuError::UnknownBuffer { handle } => to_js("unknown_buffer", &message, &[("handle", handle.into())]),
+            GpuError::Kernel(
+                KernelError::Damaged { .. }
+                | KernelError::Kind { .. }
+                | KernelError::Mismatch { .. }
+                | KernelError::Gap { .. },
+            ) => to_js("partial", &message, &[]),
+            GpuError::Kernel(_) => to_js("argument", &message, &[]),
+        }
+    }
+}
+
+fn to_js(kind: &str, message: &str, fields: &[(&str, JsValue)]) -> JsValue {
+    let error = JsValue::from(Error::new(message));
+    // Setting a property of a fresh Error cannot fail; if it did, the message would still arrive.
+    let _ = Reflect::set(&error, &"kind".into(), &kind.into());
+    for (name, value) in fields {
+        let _ = Reflect::set(&error, &(*name).into(), value);
+    }
+    error
+}

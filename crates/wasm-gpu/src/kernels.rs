@@ -1,0 +1,339 @@
+//! A WebGPU device, its memory, and the commands that are complete in themselves.
+
+use js_sys::{Float32Array, Promise};
+use syncbn_core::{Format, Layout};
+use syncbn_gpu::{BackwardInput, BatchNorm, BatchNormBackward, Gpu, Normalize, Options, Rows, Running};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::error::CallError;
+
+/// One WebGPU device.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct GpuKernels {
+    pub(crate) gpu: Gpu,
+    /// Whether the device is somebody else's.
+    is_adopted: bool,
+}
+
+#[inline(never)]
+pub(crate) fn layout(samples: u32, channels: u32, length: u32, channels_last: bool) -> Result<Layout, CallError> {
+    let format = if channels_last { Format::ChannelsLast } else { Format::Contiguous };
+    Ok(Layout::new(samples as usize, channels as usize, length as usize, format)?)
+}
+
+/// Of bytes in JavaScript, where infinity is no limit.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates; NaN becomes 0")]
+fn bytes(number: f64) -> u64 {
+    number as u64
+}
+
+#[allow(clippy::cast_precision_loss, reason = "bytes and commands are below 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+#[wasm_bindgen]
+#[allow(clippy::missing_errors_doc, reason = "every call fails alike: see the crate")]
+#[allow(clippy::too_many_arguments, reason = "numbers cross the border without allocation, structs do not")]
+impl GpuKernels {
+    /// A device of an adapter of its own. `power_preference` is WebGPU's, or empty; `largest_buffer` in bytes, 0: whatever the
+    /// adapter grants.
+    pub async fn request(
+        label: String,
+        power_preference: String,
+        fallback: bool,
+        largest_buffer: f64,
+    ) -> Result<GpuKernels, CallError> {
+        let power_preference = match &*power_preference {
+            "low-power" => wgpu::PowerPreference::LowPower,
+            "high-performance" => wgpu::PowerPreference::HighPerformance,
+            _ => wgpu::PowerPreference::None,
+        };
+        let options = Options { label, power_preference, fallback, largest_buffer: bytes(largest_buffer) };
+        let gpu = Gpu::request(&syncbn_gpu::instance(), &options).await?;
+        Ok(Self { gpu, is_adopted: false })
+    }
+
+    /// A device on a `GPUDevice` that somebody else owns.
+    #[cfg(target_arch = "wasm32")]
+    pub async fn adopt(
+        #[wasm_bindgen(unchecked_param_type = "GPUDevice")] device: JsValue,
+    ) -> Result<GpuKernels, CallError> {
+        Ok(Self { gpu: crate::adopt::adopt_device(device).await?, is_adopted: true })
+    }
+
+    /// Destroys the device, or of one that somebody else owns what this library has taken from it. Pending reads reject.
+    pub fn destroy(&mut self) {
+        if self.is_adopted {
+            self.gpu.release_all();
+        } else {
+            self.gpu.destroy();
+        }
+    }
+
+    /// What the platform calls the adapter.
+    #[wasm_bindgen(getter, js_name = adapterName)]
+    #[must_use]
+    pub fn adapter_name(&self) -> String {
+        self.gpu.description().name.clone()
+    }
+
+    /// Whether the adapter computes on the CPU.
+    #[wasm_bindgen(getter, js_name = isSoftware)]
+    #[must_use]
+    pub fn is_software(&self) -> bool {
+        self.gpu.description().is_software
+    }
+
+    /// The platform's device.
+    #[cfg(target_arch = "wasm32")]
+    #[wasm_bindgen(getter, js_name = gpuDevice, unchecked_return_type = "GPUDevice")]
+    #[must_use]
+    pub fn gpu_device(&self) -> JsValue {
+        self.gpu.device().as_webgpu().map_or(JsValue::NULL, |device| device.into())
+    }
+
+    /// Bytes of the buffers in use, rounded to their size classes.
+    #[wasm_bindgen(getter, js_name = bytesInUse)]
+    #[must_use]
+    pub fn bytes_in_use(&self) -> f64 {
+        number(self.gpu.usage().bytes_in_use)
+    }
+
+    /// The most bytes that have been in use.
+    #[wasm_bindgen(getter, js_name = bytesPeak)]
+    #[must_use]
+    pub fn bytes_peak(&self) -> f64 {
+        number(self.gpu.usage().bytes_peak)
+    }
+
+    /// Bytes of freed buffers kept for reuse.
+    #[wasm_bindgen(getter, js_name = bytesPooled)]
+    #[must_use]
+    pub fn bytes_pooled(&self) -> f64 {
+        number(self.gpu.usage().bytes_pooled)
+    }
+
+    /// Buffers in use.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn buffers(&self) -> usize {
+        self.gpu.usage().buffers
+    }
+
+    /// Buffers taken from the platform since the beginning.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn allocations(&self) -> usize {
+        self.gpu.usage().allocations
+    }
+
+    /// Pipelines compiled since the beginning.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn pipelines(&self) -> usize {
+        self.gpu.pipelines()
+    }
+
+    /// Kernels started since the counters were reset.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn dispatches(&self) -> f64 {
+        number(self.gpu.counters().dispatches)
+    }
+
+    /// Command buffers submitted since the counters were reset.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn submits(&self) -> f64 {
+        number(self.gpu.counters().submits)
+    }
+
+    /// Bytes that kernels have read since the counters were reset.
+    #[wasm_bindgen(getter, js_name = bytesRead)]
+    #[must_use]
+    pub fn bytes_read(&self) -> f64 {
+        number(self.gpu.counters().bytes_read)
+    }
+
+    /// Bytes that kernels have written since the counters were reset.
+    #[wasm_bindgen(getter, js_name = bytesWritten)]
+    #[must_use]
+    pub fn bytes_written(&self) -> f64 {
+        number(self.gpu.counters().bytes_written)
+    }
+
+    /// Sets the counters to 0.
+    #[wasm_bindgen(js_name = resetCounters)]
+    pub fn reset_counters(&mut self) {
+        self.gpu.reset_counters();
+    }
+
+    /// Largest number of bytes in use.
+    #[wasm_bindgen(getter, js_name = memoryLimit)]
+    #[must_use]
+    pub fn memory_limit(&self) -> f64 {
+        match self.gpu.memory_limit() {
+            u64::MAX => f64::INFINITY,
+            bytes => number(bytes),
+        }
+    }
+
+    /// Sets the largest number of bytes in use.
+    #[wasm_bindgen(setter, js_name = memoryLimit)]
+    pub fn set_memory_limit(&mut self, limit: f64) {
+        self.gpu.set_memory_limit(bytes(limit));
+    }
+
+    /// Compiles the pipelines that the steps of such a batch use.
+    #[wasm_bindgen(js_name = warmUp)]
+    pub fn warm_up(&mut self, channels: u32, length: u32, channels_last: bool) -> Result<(), CallError> {
+        self.gpu.warm_up(&layout(0, channels, length, channels_last)?);
+        Ok(())
+    }
+
+    /// A buffer of `length` values, contents undefined.
+    pub fn allocate(&mut self, length: usize) -> Result<u32, CallError> {
+        Ok(self.gpu.allocate(length)?)
+    }
+
+    /// A handle for a `GPUBuffer` of this device that somebody else owns; it has at least `length` values, a size that is a
+    /// multiple of 16, and the usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    #[cfg(target_arch = "wasm32")]
+    #[wasm_bindgen(js_name = adoptBuffer)]
+    pub fn adopt_buffer(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "GPUBuffer")] buffer: &JsValue,
+        size: f64,
+        usage: u32,
+        length: usize,
+    ) -> Result<u32, JsValue> {
+        let adopted = crate::adopt::adopt_buffer(&self.gpu, buffer, bytes(size), usage)?;
+        Ok(self.gpu.adopt_buffer(adopted, length))
+    }
+
+    /// The platform's buffer behind a handle; it may be longer than was asked for.
+    #[cfg(target_arch = "wasm32")]
+    #[wasm_bindgen(js_name = gpuBuffer, unchecked_return_type = "GPUBuffer")]
+    pub fn gpu_buffer(&self, handle: u32) -> Result<JsValue, CallError> {
+        Ok(self.gpu.buffer(handle)?.as_webgpu().map_or(JsValue::NULL, |buffer| buffer.into()))
+    }
+
+    /// Gives a buffer back; one that somebody else owns is forgotten.
+    pub fn release(&mut self, handle: u32) -> Result<(), CallError> {
+        Ok(self.gpu.release(handle)?)
+    }
+
+    /// Writes to a buffer.
+    pub fn write(&mut self, handle: u32, data: &[f32]) -> Result<(), CallError> {
+        Ok(self.gpu.write(handle, data)?)
+    }
+
+    /// A copy of what a buffer holds now.
+    #[wasm_bindgen(unchecked_return_type = "Promise<Float32Array<ArrayBuffer>>")]
+    pub fn read(&mut self, handle: u32) -> Result<Promise, CallError> {
+        let reading = self.gpu.read(handle)?;
+        Ok(future_to_promise(async { Ok(Float32Array::from(&*reading.await.map_err(CallError::from)?).into()) }))
+    }
+
+    /// Resolves when all commands given so far are done.
+    #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
+    pub fn settled(&mut self) -> Result<Promise, CallError> {
+        let settling = self.gpu.settled()?;
+        Ok(future_to_promise(async { Ok(settling.await.map(|()| JsValue::UNDEFINED).map_err(CallError::from)?) }))
+    }
+
+    /// Copies rows between buffers: row i begins at offset + i · stride.
+    #[wasm_bindgen(js_name = copyRows)]
+    pub fn copy_rows(
+        &mut self,
+        source: u32,
+        source_offset: usize,
+        source_stride: usize,
+        target: u32,
+        target_offset: usize,
+        target_stride: usize,
+        row_length: usize,
+        rows: usize,
+    ) -> Result<(), CallError> {
+        let source = Rows { buffer: source, offset: source_offset, stride: source_stride };
+        let target = Rows { buffer: target, offset: target_offset, stride: target_stride };
+        Ok(self.gpu.copy_rows(source, target, row_length, rows)?)
+    }
+
+    /// `target[i] = value`.
+    pub fn fill(&mut self, target: u32, value: f32) -> Result<(), CallError> {
+        Ok(self.gpu.fill(target, value)?)
+    }
+
+    /// `target[i] = a[i] + b[i]`; `target` may be `a` or `b`.
+    pub fn add(&mut self, a: u32, b: u32, target: u32) -> Result<(), CallError> {
+        Ok(self.gpu.add(a, b, target)?)
+    }
+
+    /// Rearranges to the other memory format.
+    pub fn permute(
+        &mut self,
+        source: u32,
+        target: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+    ) -> Result<(), CallError> {
+        Ok(self.gpu.permute(source, target, &layout(samples, channels, length, channels_last)?)?)
+    }
+
+    /// The whole training forward. Without tracking the four running buffers are 0.
+    #[wasm_bindgen(js_name = batchNorm)]
+    pub fn batch_norm(
+        &mut self,
+        x: u32,
+        y: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        eps: f64,
+        weight: u32,
+        bias: u32,
+        statistics: u32,
+        running_mean: u32,
+        running_var: u32,
+        next_mean: u32,
+        next_var: u32,
+        momentum: f64,
+    ) -> Result<(), CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        let normalize = Normalize { x, y, layout, statistics, weight, bias };
+        let running =
+            Running { mean: running_mean, variance: running_var, next_mean, next_variance: next_var, momentum };
+        let running = (running_mean != 0).then_some(running);
+        Ok(self.gpu.batch_norm(&BatchNorm { normalize, eps, running })?)
+    }
+
+    /// The whole backward. Each gradient may be 0: not wanted.
+    #[wasm_bindgen(js_name = batchNormBackward)]
+    pub fn batch_norm_backward(
+        &mut self,
+        x: u32,
+        dy: u32,
+        dx: u32,
+        samples: u32,
+        channels: u32,
+        length: u32,
+        channels_last: bool,
+        statistics: u32,
+        weight: u32,
+        dweight: u32,
+        dbias: u32,
+        batch_statistics: bool,
+    ) -> Result<(), CallError> {
+        let layout = layout(samples, channels, length, channels_last)?;
+        let input = BackwardInput { x, dy, dx, layout, statistics, weight };
+        Ok(self.gpu.batch_norm_backward(&BatchNormBackward { input, dweight, dbias, batch_statistics })?)
+    }
+}
