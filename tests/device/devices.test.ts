@@ -52,7 +52,22 @@ describe('the list of devices', () => {
     const description = devices.describe().find(({ name }) => name === 'cpu:11');
     expect(description).toMatchObject({ kind: 'cpu', adapter: 'calling thread', isSoftware: false });
     expect(description?.memory.bytesInUse).toBe(before + 4096);
+    expect(description?.traffic).toBeNull();
     held.dispose();
+  });
+
+  it('is described with what has travelled to a worker and back', async () => {
+    const trafficOf = (name: string) => devices.describe().find((device) => device.name === name)?.traffic;
+    expect(trafficOf('worker:0')).toEqual({ messages: 0, bytes: 0 });
+    await init(['worker:0']);
+    const held = tensor(new Float32Array(1024), [1024], { device: 'worker:0' });
+    await held.data();
+    const { messages, bytes = 0 } = trafficOf('worker:0') ?? {};
+    expect(messages).toBe(2);
+    expect(bytes).toBeGreaterThan(2 * 4096);
+    expect(bytes).toBeLessThan(3 * 4096);
+    held.dispose();
+    await devices.close('worker:0');
   });
 });
 

@@ -5,6 +5,7 @@ import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceKind, MemoryUsage } from './device.ts';
 import { WorkerDevice, type WorkerSettings } from './worker_device.ts';
+import type { Traffic } from './worker_queue.ts';
 
 /** Devices of the calling thread share its one core, and workers beyond the number of cores share those. */
 const MAX_DEVICES = 64;
@@ -18,6 +19,8 @@ export interface DeviceDescription {
   /** Whether a graphics API is emulated on the CPU. */
   readonly isSoftware: boolean;
   readonly memory: MemoryUsage;
+  /** What has travelled to a device in another thread and back; `null` where nothing has to. */
+  readonly traffic: Traffic | null;
 }
 
 /** What {@link devices.configure} takes. */
@@ -90,7 +93,8 @@ export const devices = {
     return devices.list().map((name) => {
       const device = deviceByName(name);
       const adapter = device.kind === 'cpu' ? 'calling thread' : `thread of ${name}`;
-      return { name, kind: device.kind, adapter, isSoftware: false, memory: device.memoryUsage() };
+      const traffic = isWorker(device) ? device.traffic : null;
+      return { name, kind: device.kind, adapter, isSoftware: false, memory: device.memoryUsage(), traffic };
     });
   },
   /** Settings for devices that become ready later. */
