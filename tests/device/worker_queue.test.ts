@@ -41,6 +41,48 @@ describe('commands of one tick', () => {
     buffers.forEach((buffer) => device.release(buffer));
   });
 
+  it('travel together also when an await that need not wait lies between them', async () => {
+    const device = devices.get(first);
+    const buffer = device.allocate(4);
+    await device.read(buffer);
+    const before = traffic(first);
+    device.fill(buffer, 1);
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    device.add(buffer, buffer, buffer);
+    expect([...(await device.read(buffer))]).toEqual([2, 2, 2, 2]);
+    expect(traffic(first).messages - before.messages).toBe(2);
+    device.release(buffer);
+  });
+
+  it('set off at the end of the tick when nobody awaits a result', async () => {
+    const device = devices.get(first);
+    const buffer = device.allocate(4);
+    await settled();
+    const before = traffic(first);
+    device.fill(buffer, 1);
+    await Promise.resolve();
+    expect(traffic(first).messages - before.messages).toBe(0);
+    // The end of the tick and the next message of a channel may come in either order.
+    await settled();
+    await settled();
+    expect(traffic(first).messages - before.messages).toBe(1);
+    device.release(buffer);
+  });
+
+  it('set off before the end of the tick when they are many', async () => {
+    const device = devices.get(first);
+    const buffer = device.allocate(4);
+    await device.read(buffer);
+    const before = traffic(first);
+    for (let i = 0; i < 31; i++) device.fill(buffer, i);
+    await Promise.resolve();
+    expect(traffic(first).messages - before.messages).toBe(0);
+    device.fill(buffer, 31);
+    await Promise.resolve();
+    expect(traffic(first).messages - before.messages).toBe(1);
+    device.release(buffer);
+  });
+
   it('take effect in the order given, also across messages', async () => {
     const device = devices.get(first);
     const [sum, one] = [device.allocate(1), device.allocate(1)];
@@ -48,7 +90,7 @@ describe('commands of one tick', () => {
     device.fill(one, 1);
     for (let i = 0; i < 100; i++) {
       device.add(sum, one, sum);
-      if (i % 7 === 0) await Promise.resolve();
+      if (i % 7 === 0) await settled();
     }
     expect([...(await device.read(sum))]).toEqual([100]);
     [sum, one].forEach((buffer) => device.release(buffer));

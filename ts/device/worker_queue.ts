@@ -1,5 +1,6 @@
 /**
- * The queue of commands for one worker: those of one tick travel in one message, results come back by ticket.
+ * The queue of commands for one worker: those of one tick travel in one message, results come back by ticket. A command whose
+ * result is awaited sets off at once, with those that wait for the end of the tick; so do many of them.
  *
  * A queue ends once: then everything pending is rejected with one error, and whatever is asked later throws the same.
  *
@@ -8,6 +9,7 @@
  */
 
 import type * as errors from '../errors.ts';
+import { atEndOfTick } from './end_of_tick.ts';
 import { encodeCommand } from './worker_codec.ts';
 import { openWorker, type WorkerLink } from './worker_host.ts';
 import {
@@ -23,6 +25,7 @@ import {
 /** What has travelled so far, both ways together. */
 export interface Traffic {
   readonly messages: number;
+  /** Of commands as text, and of arrays. */
   readonly bytes: number;
 }
 
@@ -51,6 +54,9 @@ export async function openQueue(
 ): Promise<WorkerQueue> {
   return new WorkerQueue(start.name, await openWorker(start, url), owner);
 }
+
+/** So many commands are enough to keep a worker busy while the next ones are given. */
+const MOST_WAITING = 32;
 
 /** Who awaits a ticket, and what for. */
 interface Pending {
@@ -141,8 +147,11 @@ export class WorkerQueue {
       throw this.#lost;
     }
     const line = encodeCommand(operation, ticket, args, this.#parts, this.#owner.nameOf);
-    if (this.#lines.push(line) === 1) {
+    const waiting = this.#lines.push(line);
+    if (ticket !== NO_TICKET || waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
+    } else if (waiting === 1) {
+      atEndOfTick(() => this.#flush());
     }
   }
 
