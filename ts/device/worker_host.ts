@@ -115,7 +115,8 @@ function link(startWorker: StartWorker, start: WorkerStart, slot: SharedSlot | n
             listeners.onEnd = onLost;
           },
           post(message, transfer) {
-            if (transfer.length > 0 || !slot?.put(message)) {
+            // Copying what fits into the slot takes less than giving it away does.
+            if (!slot?.put(message)) {
               worker.postMessage(message, [...transfer]);
             }
             slot?.announce();

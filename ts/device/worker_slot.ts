@@ -2,8 +2,7 @@
  * Memory that a worker shares with the calling thread, where threads may share any: the worker sleeps on it between commands,
  * and small messages lie in it. Waking a sleeper takes two thirds of the time that a posted message takes.
  *
- * Messages are numbered from 1. A small one without memory to give away is put into the slot, if the slot is free; any other
- * is posted. Either way the number of messages given is raised, so that a sleeping worker wakes, and takes the next message
+ * Messages are numbered from 1. A small one is put into the slot, if the slot is free; any other is posted. Either way the number of messages given is raised, so that a sleeping worker wakes, and takes the next message
  * from the slot or, when it is not there, returns to its event loop, where the posted one arrives.
  */
 
