@@ -2,7 +2,7 @@
 
 import type { Pass } from './engine.ts';
 
-export const engineNames = ['syncbn', 'kernels', 'pytorch', 'jax-js', 'tfjs', 'roofline'] as const;
+export const engineNames = ['syncbn', 'workers', 'kernels', 'pytorch', 'jax-js', 'tfjs', 'roofline'] as const;
 export type EngineName = (typeof engineNames)[number];
 
 export interface Contender {
@@ -47,7 +47,19 @@ export const contenders = [
   { name: 'wasm-affine', title: 'wasm\naffine', engine: 'roofline', variant: 'affine', passes: ALL },
 ] as const satisfies readonly Contender[];
 
-export type ContenderName = (typeof contenders)[number]['name'];
+/** Who is compared by `npm run bench:parallel`. On one worker nothing is synchronized. */
+export const parallelContenders = [
+  { name: 'synchronized-1', title: '1 worker', engine: 'workers', variant: 'synchronized:1', passes: ['step'] },
+  { name: 'synchronized-2', title: '2 workers', engine: 'workers', variant: 'synchronized:2', passes: ['step'] },
+  { name: 'unsynchronized-2', title: '2 apart', engine: 'workers', variant: 'unsynchronized:2', passes: ['step'] },
+  { name: 'synchronized-4', title: '4 workers', engine: 'workers', variant: 'synchronized:4', passes: ['step'] },
+  { name: 'unsynchronized-4', title: '4 apart', engine: 'workers', variant: 'unsynchronized:4', passes: ['step'] },
+  { name: 'synchronized-8', title: '8 workers', engine: 'workers', variant: 'synchronized:8', passes: ['step'] },
+  { name: 'unsynchronized-8', title: '8 apart', engine: 'workers', variant: 'unsynchronized:8', passes: ['step'] },
+  { name: 'pytorch-2', title: 'PyTorch\n2 threads', engine: 'pytorch', variant: '2', passes: ['step'] },
+] as const satisfies readonly Contender[];
+
+export type ContenderName = (typeof contenders | typeof parallelContenders)[number]['name'];
 
 /** A contender of the list. */
 export type NamedContender = Contender & { readonly name: ContenderName };

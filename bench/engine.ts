@@ -45,7 +45,15 @@ export interface Engine {
   load(batches: readonly Batch[]): Promise<void>;
   /** The loaded layers, set up for one of the engine's variants. */
   layers(variant: string): readonly LayerRun[];
-  unload(): void;
+  /** What a step of a variant sends between threads, where it does. */
+  traffic?(variant: string): Promise<StepTraffic>;
+  unload(): void | Promise<void>;
+}
+
+/** Both ways together. */
+export interface StepTraffic {
+  readonly messages: number;
+  readonly bytes: number;
 }
 
 /** Seconds of one step of all layers. */

@@ -129,6 +129,19 @@ export function judgeSpeed(workloads: readonly Workload[], measurements: readonl
   });
 }
 
+/** A figure that is a factor to be reached. */
+export function judgeAtLeast(figure: string, factor: number, got: number | null): Verdict {
+  const isMissed = got !== null && !(got >= factor);
+  return {
+    figure,
+    wanted: `≥ ${times(factor)}`,
+    got: got === null ? '' : times(got),
+    margin: got === null ? null : got / factor,
+    missed: isMissed ? [times(got)] : [],
+    unmeasured: got === null ? [figure] : [],
+  };
+}
+
 /** A figure that is an upper limit, such as bytes. */
 export function judgeLimit(figure: string, unit: string, limit: number, got: number | null): Verdict {
   const isMissed = got !== null && !(got <= limit);

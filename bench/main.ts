@@ -1,10 +1,10 @@
 /** `npm run bench`: see README.md. With `--serve` this program is one of its own child processes. */
 
 import { writeFileSync } from 'node:fs';
-import { arch, availableParallelism, cpus, totalmem } from 'node:os';
 import { checkAgreement } from './agreement.ts';
 import { EnginePool } from './engine_pool.ts';
 import { judgeLimit, judgeSpeed, secondsOf, type Verdict } from './figures.ts';
+import { describeMachine } from './machine.ts';
 import { type Budget, type Failure, type Measurement, measureWorkload } from './measure.ts';
 import type { MemoryUse } from './memory.ts';
 import { CommanderError, type Options, readOptions } from './options.ts';
@@ -98,14 +98,4 @@ function judge(
     judgeLimit('growth of memory over 1,000 steps', 'bytes', 0, memory.growthBytes),
     judgeLimit("package in a user's bundle, gzip", 'KB', 60, packageBytes / 1000),
   ];
-}
-
-function describeMachine(): Results['machine'] {
-  return {
-    cpu: cpus()[0]?.model.trim() ?? 'unknown CPU',
-    cores: `${availableParallelism()} cores`,
-    memory: `${(totalmem() / 2 ** 30).toFixed(0)} GiB`,
-    platform: `${process.platform} ${arch()}`,
-    node: `Node ${process.version}`,
-  };
 }

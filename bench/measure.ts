@@ -54,11 +54,16 @@ interface Entry {
   secondsSpent: number;
 }
 
+/**
+ * Measures one workload.
+ * @param afterwards - runs once for each contender of an engine that has not failed, while everything is still in place.
+ */
 export async function measureWorkload(
   workload: Workload,
   contenders: readonly NamedContender[],
   engines: Engines,
   budget: Budget,
+  afterwards: (contender: NamedContender) => Promise<void> = () => Promise.resolve(),
 ): Promise<{ measurements: Measurement[]; failures: Failure[] }> {
   const entries = contenders
     .filter(({ maximumElements = Infinity }) => elementsOf(workload) <= maximumElements)
@@ -93,6 +98,7 @@ export async function measureWorkload(
     (entry) => hasFailed(entry) || isMeasured(entry, budget),
     (entry) => attempt(entry, () => takeSample(entry, engines)),
   );
+  for (const entry of entries) if (!hasFailed(entry)) await attempt(entry, () => afterwards(entry.contender));
   await askEngines({ command: 'unload' });
   const measured = entries.filter((entry) => !hasFailed(entry));
   return { measurements: measured.flatMap((entry) => measurementsOf(workload, entry)), failures };

@@ -8,6 +8,8 @@ export async function openEngine(name: Exclude<EngineName, 'pytorch'>): Promise<
   switch (name) {
     case 'syncbn':
       return (await import('./engines/syncbn_layers.ts')).openSyncbnLayers();
+    case 'workers':
+      return (await import('./engines/syncbn_workers.ts')).openSyncbnWorkers();
     case 'kernels':
       return (await import('./engines/syncbn_kernels.ts')).openSyncbnKernels();
     case 'jax-js':

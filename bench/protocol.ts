@@ -1,6 +1,6 @@
 /** What parent and engine processes say to each other: one line of JSON asks, one line answers, in turn. */
 
-import type { Timing } from './engine.ts';
+import type { StepTraffic, Timing } from './engine.ts';
 import type { LayerShape } from './workloads.ts';
 
 /** A batch as JSON carries it. */
@@ -25,6 +25,8 @@ export type Request =
   | { readonly command: 'check'; readonly variant: string; readonly batch: PlainBatch }
   /** Time so many steps of all layers. */
   | { readonly command: 'time'; readonly variant: string; readonly calls: number }
+  /** Count what one step sends between threads. */
+  | { readonly command: 'traffic'; readonly variant: string }
   | { readonly command: 'unload' };
 
 /** What each command is answered with. An engine greets with its version before it is asked anything. */
@@ -33,6 +35,8 @@ export interface Answers {
   readonly check: PlainResults;
   /** Means over the calls. */
   readonly time: Timing;
+  /** `null` from an engine of one thread. */
+  readonly traffic: StepTraffic | null;
   readonly unload: null;
 }
 

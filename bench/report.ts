@@ -91,7 +91,8 @@ function milliseconds(seconds: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-function plainTable(head: string[]): Table.Table {
+/** A table without lines. */
+export function plainTable(head: string[]): Table.Table {
   const none = Object.fromEntries(
     ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
       .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])

@@ -35,8 +35,10 @@ async function answer(engine: Engine, request: Request): Promise<Answers[Request
       return check(engine, request.variant, request.batch);
     case 'time':
       return timeSteps(engine.layers(request.variant), request.calls);
+    case 'traffic':
+      return (await engine.traffic?.(request.variant)) ?? null;
     case 'unload':
-      engine.unload();
+      await engine.unload();
       return null;
   }
 }
@@ -52,7 +54,7 @@ async function check(engine: Engine, variant: string, batch: PlainBatch): Promis
   await run.results();
   await run.refresh?.();
   const { y, dx, dweight, dbias } = await run.results();
-  engine.unload();
+  await engine.unload();
   return {
     y: Array.from(y),
     ...(dx && { dx: Array.from(dx) }),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { summarize } from './statistics.ts';
+import { percentile, summarize } from './statistics.ts';
 
 test('the minimum is the least sample, wherever it stands', () => {
   expect(summarize([5, 2, 9, 3, 4]).minimum).toBe(2);
@@ -26,4 +26,12 @@ test('the samples are left in their order', () => {
 
 test.each([[[]], [[1, 0]], [[1, Number.NaN]], [[-1]]])('%j is no list of times', (samples) => {
   expect(() => summarize(samples)).toThrow(RangeError);
+});
+
+test('a percentile is a sample that so many do not exceed', () => {
+  const samples = Array.from({ length: 100 }, (_, i) => 100 - i);
+  expect(percentile(samples, 0.5)).toBe(50);
+  expect(percentile(samples, 0.95)).toBe(95);
+  expect(percentile([7], 0.95)).toBe(7);
+  expect(percentile([], 0.5)).toBeNaN();
 });

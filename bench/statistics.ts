@@ -9,6 +9,15 @@ export interface Summary {
   readonly count: number;
 }
 
+/**
+ * The least sample that so large a part of all does not exceed.
+ * @param part - from 0 to 1: 0.5 for the median, 0.95 for p95.
+ */
+export function percentile(samples: readonly number[], part: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN;
+}
+
 /** @throws RangeError without a sample, or with one that is no positive number. */
 export function summarize(samples: readonly number[]): Summary {
   if (samples.length === 0 || !samples.every((sample) => Number.isFinite(sample) && sample > 0)) {

@@ -64,7 +64,8 @@ function single(family: Exclude<Family, 'network'>, shape: readonly number[]): W
   return { name: `${shape.join('x')}${suffix}`, family, layers: [{ shape, format }] };
 }
 
-function network(samples: number): Workload {
+/** The batch norm layers of ResNet-50. */
+export function network(samples: number): Workload {
   const layers = resnet50Layers().map(({ channels, side }): LayerShape => {
     return { shape: [samples, channels, side, side], format: 'contiguous' };
   });

@@ -104,6 +104,8 @@ def answer(request, layers):
         case "time":
             torch.set_num_threads(int(request["variant"]))
             return time_steps(layers, request["calls"])
+        case "traffic":
+            return None
         case "unload":
             return None
     raise ValueError(f"unknown command {request['command']}")

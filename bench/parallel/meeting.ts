@@ -1,0 +1,121 @@
+/**
+ * The meeting point alone: every worker gives a payload, all meet, and every worker takes one. What the workers take travels
+ * with the next command, as `finalize` does in a layer, so a meeting is one message there and one back.
+ */
+
+import { type Device, type DeviceBuffer, devices, init } from 'syncbn';
+// The only part of the library that is not reached through its face: a layer has it, users have not.
+import { MeetingPoint } from '../../ts/sync/meeting_point.ts';
+import { interleave } from '../interleave.ts';
+import { percentile } from '../statistics.ts';
+import { openEchoes } from './echo.ts';
+
+/** `bare`: `postMessage` there and back; the others are meetings of worker devices, without and with shared memory. */
+export type Transport = 'bare' | 'posted' | 'shared';
+
+export interface MeetingTime {
+  readonly transport: Transport;
+  readonly workers: number;
+  readonly bytes: number;
+  /** Seconds. */
+  readonly p50: number;
+  readonly p95: number;
+  readonly count: number;
+}
+
+export const PAYLOADS = [0, 2048, 65_536] as const;
+const BYTES_PER_VALUE = 4;
+/** Rounds of one contender before it is the next one's turn. */
+const TURN = 50;
+/** Until code is compiled. */
+const WARM_UP_ROUNDS = 300;
+
+/** One round of all workers. */
+type Round = (bytes: number) => Promise<unknown>;
+
+interface Contender {
+  readonly transport: Transport;
+  readonly bytes: number;
+  readonly round: Round;
+  readonly samples: number[];
+}
+
+/** @param rounds - of each transport, payload and number of workers. */
+export async function measureMeetings(workerCounts: readonly number[], rounds: number): Promise<MeetingTime[]> {
+  const times: MeetingTime[] = [];
+  for (const workers of workerCounts) times.push(...(await measureWith(workers, rounds)));
+  return times;
+}
+
+async function measureWith(workers: number, rounds: number): Promise<MeetingTime[]> {
+  const names = (first: number) => Array.from({ length: workers }, (_, i) => `worker:${first + i}`);
+  const shared = names(0);
+  const posted = names(workers);
+  await init(shared);
+  await withoutSharedMemory(() => init(posted));
+  const echoes = await openEchoes(workers);
+  const transports: readonly [Transport, Round][] = [
+    ['bare', echoes.round],
+    ['posted', meetingOf(posted)],
+    ['shared', meetingOf(shared)],
+  ];
+  const contenders = PAYLOADS.flatMap((bytes) =>
+    transports.map(([transport, round]): Contender => ({ transport, bytes, round, samples: [] })),
+  );
+  for (const { round, bytes } of contenders) for (let i = 0; i < WARM_UP_ROUNDS; i++) await round(bytes);
+  await interleave(contenders, ({ samples }) => samples.length >= rounds, takeTurn);
+  await echoes.close();
+  await devices.close();
+  return contenders.map(({ transport, bytes, samples }) => ({
+    transport,
+    workers,
+    bytes,
+    p50: percentile(samples, 0.5),
+    p95: percentile(samples, 0.95),
+    count: samples.length,
+  }));
+}
+
+async function takeTurn({ round, bytes, samples }: Contender): Promise<void> {
+  for (let i = 0; i < TURN; i++) {
+    const start = performance.now();
+    await round(bytes);
+    samples.push((performance.now() - start) / 1000);
+  }
+}
+
+/** Worker devices whose memory holds the largest payload. */
+function meetingOf(names: readonly string[]): Round {
+  const length = Math.max(...PAYLOADS) / BYTES_PER_VALUE;
+  const replicas = names.map((name) => {
+    const device = devices.get(name);
+    return { device, buffer: device.allocate(length) };
+  });
+  return (bytes) => {
+    const point = new MeetingPoint(names);
+    return Promise.all(replicas.map((replica, r) => meet(point, r, replica, bytes / BYTES_PER_VALUE)));
+  };
+}
+
+async function meet(
+  point: MeetingPoint,
+  index: number,
+  { device, buffer }: { readonly device: Device; readonly buffer: DeviceBuffer },
+  length: number,
+): Promise<void> {
+  const session = point.attend(index, 'bench', { timeoutSeconds: 15, onTimeout: 'error' });
+  const payload = await device.readRows({ buffer, offset: 0, stride: length }, length, 1);
+  const outcome = await session.meet(index, payload, ([first]) => first);
+  if (outcome.kind === 'met' && outcome.value !== undefined && length > 0) device.write(buffer, outcome.value);
+}
+
+/** Runs a function where `SharedArrayBuffer` is missing, as in a page that is not cross-origin isolated. */
+async function withoutSharedMemory(run: () => Promise<void>): Promise<void> {
+  const { SharedArrayBuffer } = globalThis;
+  Reflect.deleteProperty(globalThis, 'SharedArrayBuffer');
+  try {
+    await run();
+  } finally {
+    Object.assign(globalThis, { SharedArrayBuffer });
+  }
+}
