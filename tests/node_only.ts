@@ -7,5 +7,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/device/worker_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/device/worker_process.test.ts': 'starts processes',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
+  'tests/parallel/fuzz_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/lint/import_direction.test.ts': 'calls ESLint',
 };

@@ -67,8 +67,20 @@ describe.each(deviceKinds)('copies of parameters on %s', (kind) => {
     ['copy_() of an array', async ({ weight }) => weight?.copy_(randomArray(2, CHANNELS)), 1],
     ['copy_() of a tensor', async ({ weight, bias }) => bias && weight?.copy_(bias), 1],
     ['loadStateDict()', async (own) => own.loadStateDict(new SynchronizedBatchNorm1d(CHANNELS).stateDict()), 4],
-    ['resetRunningStats()', (own) => void own.resetRunningStats(), 2],
-    ['resetParameters()', (own) => void own.resetParameters(), 4],
+    [
+      'resetRunningStats()',
+      (own) => {
+        own.resetRunningStats();
+      },
+      2,
+    ],
+    [
+      'resetParameters()',
+      (own) => {
+        own.resetParameters();
+      },
+      4,
+    ],
     ['to() and back', async (own) => (await own.to(second)).to(first), 4],
   ])('are sent again after %s', async (_, change, sent) => {
     await vectorsSent();
