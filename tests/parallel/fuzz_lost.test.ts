@@ -12,8 +12,8 @@ const replay: fc.Parameters<unknown> = { seed: 1, numRuns: 60 };
 
 /** The thread behind each device. Node tells of every worker it starts, and one is started at a time. */
 const threads = new Map<string, Worker>();
-let latest: Worker | null = null;
-const note = (worker: Worker): void => void (latest = worker);
+const started: Worker[] = [];
+const note = (worker: Worker): void => void started.push(worker);
 
 beforeEach(() => void process.on('worker', note));
 afterEach(() => void process.off('worker', note));
@@ -23,9 +23,10 @@ const platform: Platform = {
   async open(name) {
     const ended = threads.get(name)?.threadId === -1;
     if (ended) devices.recreate(name);
-    latest = null;
+    const before = started.length;
     await devices.get(name).ready();
-    if (latest !== null) threads.set(name, latest);
+    const thread = started[before];
+    if (thread !== undefined) threads.set(name, thread);
   },
   async terminate(name) {
     await threads.get(name)?.terminate();

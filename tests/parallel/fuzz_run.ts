@@ -12,14 +12,14 @@ import {
   noGrad,
   OutOfMemoryError,
   SynchronizedBatchNorm1d,
-  tensor,
   type Tensor,
 } from 'syncbn';
 import { expect } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
-import { randomArray, randomBits } from '../support/random.ts';
-import { type Account, bytesOf, CHANNELS, expectedLengths, type Holding, LENGTH, TWIN } from './fuzz_memory.ts';
+import { batchOn, chunks, type Graph, release } from './fuzz_graph.ts';
+import { type Account, bytesOf, CHANNELS, expectedLengths, TWIN } from './fuzz_memory.ts';
 import { disposeModel, type Event, stateOf, TwoLayers, update } from './fuzz_model.ts';
+import { type ErrorClass, errorOf, expectCause, inTime } from './fuzz_outcome.ts';
 import type { Failing, Moment, Sequence, Step } from './fuzz_steps.ts';
 
 /** What differs between kinds of device. */
@@ -32,21 +32,8 @@ export interface Platform {
 
 /** Graphs that wait for their backward pass at most. */
 const MOST_GRAPHS = 3;
-/** A thousand times what a step takes: what has not ended by then never will. */
-const HANG_SECONDS = 20;
-
 /** What a replica throws on purpose. */
 class Mishap extends Error {}
-
-/** A forward pass that waits for its backward, here and at the twin. */
-interface Graph extends Holding {
-  readonly x: Tensor;
-  readonly y: Tensor;
-  readonly twinX: Tensor;
-  readonly twinY: Tensor;
-  /** Those it ran on, which may have been lost since. */
-  readonly devices: readonly Device[];
-}
 
 /** The steps of a kind. */
 type Kind<K extends Step['kind'], S = Step> = S extends { readonly kind: infer Own }
@@ -54,7 +41,6 @@ type Kind<K extends Step['kind'], S = Step> = S extends { readonly kind: infer O
     ? S
     : never
   : never;
-type ErrorClass = abstract new (...args: never[]) => Error;
 
 /** Runs a sequence from a fresh model to its end, where nothing may be left. */
 export async function runSequence(
@@ -130,7 +116,8 @@ class Run {
       case 'backward':
         return this.#backward(this.#taken(step.graph), step.seed, null);
       case 'dispose':
-        return release(this.#taken(step.graph));
+        release(this.#taken(step.graph));
+        return;
       case 'update':
       case 'load':
       case 'zeroGrad':
@@ -253,17 +240,17 @@ class Run {
   async #terminate({ during, device }: Kind<'terminate'>): Promise<void> {
     const r = device % this.#names.length;
     if (this.#lost.size > 0) return;
-    let ended: Promise<void> | null = null;
+    const ended: Promise<void>[] = [];
     if (during === 'forward') {
       const shards = this.#names.map(() => 2);
       await this.#tryForward(shards, r, 'perhaps', (replica, at) => {
-        if (replica === r && at === 'before') ended = this.#end(r);
+        if (replica === r && at === 'before') ended.push(this.#end(r));
         return Promise.resolve();
       });
     } else if (during === 'backward') {
-      await this.#backward(this.#taken(device), r, () => (ended = this.#end(r)));
+      await this.#backward(this.#taken(device), r, () => void ended.push(this.#end(r)));
     }
-    await (ended ?? this.#end(r));
+    await (ended[0] ?? this.#end(r));
   }
 
   /** @param expected - what the failure must come of; none where there must be none. */
@@ -300,7 +287,7 @@ class Run {
   }
 
   /** @param meanwhile - what happens at the same time, and may make it fail. */
-  async #backward(graph: Graph | null, seed: number, meanwhile: (() => Promise<void>) | null): Promise<void> {
+  async #backward(graph: Graph | null, seed: number, meanwhile: (() => void) | null): Promise<void> {
     if (graph === null) return;
     const isWhole = graph.devices.every(
       (device, r) => devices.get(this.#names[r] ?? '') === device && !this.#lost.has(r),
@@ -308,8 +295,9 @@ class Run {
     const { x, y, twinX, twinY, shards } = graph;
     const error = await errorOf(async () => {
       const dy = this.#batch(shards, seed + 1, false);
-      const pass = y.backward(dy);
-      await Promise.all([pass.finally(() => dy.dispose()), meanwhile?.()]);
+      const pass = y.backward(dy).finally(() => dy.dispose());
+      meanwhile?.();
+      await pass;
     });
     expectCause(error, meanwhile === null ? (isWhole ? [] : [DeviceLostError]) : 'perhaps');
     if (error === null) {
@@ -393,49 +381,4 @@ class Run {
     const [graph = null] = this.#graphs.splice(index % Math.max(this.#graphs.length, 1), 1);
     return graph;
   }
-}
-
-function batchOn(device: string, shards: readonly number[], seed: number, requiresGrad = true): Tensor {
-  const samples = shards.reduce((sum, count) => sum + count, 0);
-  const values = randomArray(randomBits(seed, samples), samples * CHANNELS * LENGTH);
-  return tensor(values, [samples, CHANNELS, LENGTH], { device, requiresGrad });
-}
-
-function release(graph: Graph | null): void {
-  if (graph !== null) [graph.x, graph.y, graph.twinX, graph.twinY].forEach((item) => item.dispose());
-}
-
-/** Samples of each replica, as `torch.chunk` has them. */
-function chunks(samples: number, count: number): number[] {
-  const size = Math.ceil(samples / count);
-  return Array.from({ length: Math.ceil(samples / size) }, (_, i) => Math.min(size, samples - i * size));
-}
-
-async function errorOf(attempt: () => Promise<unknown>): Promise<unknown> {
-  try {
-    await attempt();
-    return null;
-  } catch (error) {
-    return error;
-  }
-}
-
-/** @param expected - classes of which one must be that of the error or of what caused it. */
-function expectCause(error: unknown, expected: readonly ErrorClass[] | 'perhaps'): void {
-  const classes = expected === 'perhaps' ? [DeviceLostError] : expected;
-  if (error === null && (expected === 'perhaps' || classes.length === 0)) return;
-  for (let cause = error; cause instanceof Error; { cause } = cause) {
-    if (classes.some((one) => cause instanceof one)) return;
-  }
-  const names = classes.map(({ name }) => name).join(' or ');
-  throw new Error(`expected ${names || 'no error'}, got ${String(error)}`, { cause: error });
-}
-
-/** @throws when the work hangs. */
-async function inTime<T>(work: Promise<T>, label: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const hang = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${label}: hangs`)), 1000 * HANG_SECONDS);
-  });
-  return Promise.race([work, hang]).finally(() => clearTimeout(timer));
 }
