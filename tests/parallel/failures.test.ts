@@ -18,7 +18,7 @@ import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, placed, stateOf } from './modules.ts';
+import { Around, buffersOn, placed, spreadCopies, stateOf } from './modules.ts';
 import { eventLoopTurns } from './sharded_step.ts';
 
 type Layer = SynchronizedBatchNorm1d;
@@ -39,6 +39,7 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
     net = await placed(
       new DataParallelWithCallBack(new Around(layer, (...args) => behaviour(...args)), { deviceIds: names }),
     );
+    await spreadCopies(net);
   });
   afterEach(() => names.forEach((name) => (devices.get(name).memoryLimit = Infinity)));
 
@@ -198,7 +199,7 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
   });
 
   it('in a backward pass leaves gradients, state and memory as they were', async () => {
-    behaviour = (inner, x) => inner.forward(x);
+    await expectWorking();
     const memory = buffersOn(names);
     for (const name of names) {
       const x = tensor(data, shape, { device: names[0] ?? '', requiresGrad: true });
@@ -215,17 +216,24 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
     expect(buffersOn(names)).toEqual(memory);
   });
 
-  it('has no room for its parameters, and nothing is left behind', async () => {
-    const memory = buffersOn(names);
+  it('has no room for its parameters: what found room stays for the next time', async () => {
     behaviour = (inner, x) => inner.forward(x);
-    const last = devices.get(names[2] ?? '');
-    const x = batch();
-    for (const room of [0, 320, 330, 340]) {
-      last.memoryLimit = last.memoryUsage().bytesInUse + room;
-      await expect(net.forward(x)).rejects.toThrow(/out of memory/);
-      last.memoryLimit = Infinity;
+    await layer.loadStateDict(new BatchNorm1d(2).stateDict());
+    const [memory, last] = [buffersOn(names), devices.get(names[2] ?? '')];
+    const { bytesInUse } = last.memoryUsage();
+    const [shard, copy] = [last.allocate(160), last.allocate(2)].map((buffer) => {
+      const before = last.memoryUsage().bytesInUse;
+      last.release(buffer);
+      return before - last.memoryUsage().bytesInUse;
+    });
+    for (const copies of [0, 1, 2, 3]) {
+      last.memoryLimit = bytesInUse + (shard ?? 0) + copies * (copy ?? 0);
+      const x = batch();
+      await expect(net.forward(x)).rejects.toThrow(OutOfMemoryError);
+      x.dispose();
+      expect(buffersOn(names).map((count, r) => count - (memory[r] ?? 0))).toEqual([0, 4, copies]);
     }
-    x.dispose();
-    expect(buffersOn(names)).toEqual(memory);
+    last.memoryLimit = Infinity;
+    await expectWorking();
   });
 });

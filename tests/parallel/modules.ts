@@ -1,6 +1,7 @@
 /** Modules from which the tests of replication are built, and readings of memory. */
 
-import { type DataParallel, devices, Module, type Tensor } from 'syncbn';
+import { type DataParallel, type DataParallelWithCallBack, devices, Module, tensor, type Tensor } from 'syncbn';
+import { expect } from 'vitest';
 import { settled } from '../support/event_loop.ts';
 
 /** What one replica was given. */
@@ -61,6 +62,24 @@ export class Around<L extends Module & { forward(x: Tensor): Promise<Tensor> }> 
 /** Buffers in use on each device. */
 export function buffersOn(names: readonly string[]): number[] {
   return names.map((name) => devices.get(name).memoryUsage().buffers);
+}
+
+/**
+ * Has every device hold its copies of parameters and buffers, which stay until those change: by a forward that fails before
+ * any replica runs.
+ */
+export async function spreadCopies(
+  net: DataParallelWithCallBack<Module & { forward(x: Tensor): unknown }>,
+): Promise<void> {
+  const { module, deviceIds } = net;
+  const stop = new Error('the copies are there');
+  module.onReplicate = () => {
+    throw stop;
+  };
+  const x = tensor(new Float32Array(deviceIds.length), [deviceIds.length]);
+  await expect(net.forward(x)).rejects.toMatchObject({ cause: stop });
+  x.dispose();
+  Reflect.deleteProperty(module, 'onReplicate');
 }
 
 /** Everything a failed forward must not touch. */

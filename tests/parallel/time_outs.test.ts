@@ -18,7 +18,7 @@ import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, devicesSettled, placed, stateOf } from './modules.ts';
+import { Around, buffersOn, devicesSettled, placed, spreadCopies, stateOf } from './modules.ts';
 
 /** Two layers, one after the other; what replica 1 does before the first is up to the test. */
 class TwoLayers extends Module {
@@ -140,6 +140,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
 
   it('fails all replicas where a time-out is an error', async () => {
     const { net, wake } = await sleeper({ onTimeout: 'error', syncTimeout: 2.5 });
+    await spreadCopies(net);
     const [state, memory] = [await stateOf(net), buffersOn(names)];
     await scope(async () => {
       const error: unknown = await sleepThrough(net.forward(batch()), wake, 2.5).catch((reason: unknown) => reason);

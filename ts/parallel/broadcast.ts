@@ -2,40 +2,29 @@
 
 import type { Device } from '../device/device.ts';
 import type { Gradients } from '../tensor/graph_node.ts';
-import type { Storage } from '../tensor/storage.ts';
-import { copyTo, holding } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { allOrNone } from './all_or_none.ts';
 import { record } from './record.ts';
 
 /**
- * Copies of a tensor, one per device, outside every scope. On the tensor's own device the memory is shared. Their gradients
- * are summed onto the tensor in order of replicas.
+ * Copies of a tensor, one per device, outside every scope. On the tensor's own device the memory is shared; elsewhere it is
+ * kept until the tensor changes, so that what has not changed is not sent again. Their gradients are summed onto the tensor
+ * in order of replicas.
  */
 export async function broadcast(tensor: Tensor, devices: readonly Device[]): Promise<Tensor[]> {
-  const { shape, memoryFormat, storage } = tensor;
-  const { device } = storage;
+  const { shape, memoryFormat } = tensor;
+  const { device: home } = tensor.storage;
   const copies = await record({
     name: 'broadcast',
     inputs: [tensor],
-    forward: async () => (await copiesOf(storage, devices)).map((copy) => ({ storage: copy, shape, memoryFormat })),
-    backward: async (gradients) => [await sumOf(gradients, device)],
+    forward: async () => {
+      const attempts = devices.map((device) => tensor.copyOn(device));
+      const storages = await allOrNone(attempts, (copy) => copy.release());
+      return storages.map((copy) => ({ storage: copy, shape, memoryFormat }));
+    },
+    backward: async (gradients) => [await sumOf(gradients, home)],
   });
   return copies.map((copy) => copy.keep());
-}
-
-function copiesOf(source: Storage, devices: readonly Device[]): Promise<Storage[]> {
-  return holding([source], async () => {
-    const copies: Storage[] = [];
-    try {
-      for (const device of devices) {
-        copies.push(source.device === device ? source.retain() : await copyTo(source, device));
-      }
-      return copies;
-    } catch (error) {
-      copies.forEach((copy) => copy.release());
-      throw error;
-    }
-  });
 }
 
 /** Sum on one device, in order; the tape owns the gradients given and disposes them. */

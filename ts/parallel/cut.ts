@@ -1,10 +1,11 @@
 /** Cutting memory along one dimension, and putting it together again, across devices. */
 
-import type { Device, MemoryFormat } from '../device/device.ts';
+import type { Device, MemoryFormat, Rows } from '../device/device.ts';
 import { elementCount, physicalDim, physicalShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { copyTo, holding } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { allOrNone } from './all_or_none.ts';
 
 /** One dimension of a shape, cut into consecutive pieces. */
 export class Cut {
@@ -39,22 +40,15 @@ export class Cut {
    * @returns one reference each, which the caller must release.
    */
   split(whole: Storage, devices: readonly Device[]): Promise<Storage[]> {
-    return holding([whole], async () => {
-      const pieces: Storage[] = [];
-      try {
-        let offset = 0;
-        for (const [i, device] of devices.entries()) {
-          const rowLength = (this.sizes[i] ?? 0) * this.width;
-          const piece = devices.length === 1 ? moved(whole, device) : this.cutOut(whole, offset, rowLength, device);
-          pieces.push(await piece);
-          offset += rowLength;
-        }
-        return pieces;
-      } catch (error) {
-        pieces.forEach((piece) => piece.release());
-        throw error;
-      }
-    });
+    const [only] = devices;
+    return holding([whole], () =>
+      allOrNone(
+        devices.length === 1 && only
+          ? [moved(whole, only)]
+          : devices.map((device, i) => this.cutOut(whole, this.offset(i), this.pieceLength(i), device)),
+        (piece) => piece.release(),
+      ),
+    );
   }
 
   /**
@@ -92,20 +86,32 @@ export class Cut {
       if (pieces.includes(null)) {
         device.fill(whole.buffer, 0);
       }
-      let offset = 0;
-      for (const [i, piece] of pieces.entries()) {
-        const rowLength = (this.sizes[i] ?? 0) * this.width;
-        if (piece !== null) {
-          const from = { buffer: piece.buffer, offset: 0, stride: rowLength };
-          await device.copyRows(from, { buffer: whole.buffer, offset, stride: this.rowLength }, rowLength, this.rows);
-        }
-        offset += rowLength;
-      }
+      const target = (i: number): Rows => ({ buffer: whole.buffer, offset: this.offset(i), stride: this.rowLength });
+      await allOrNone(
+        pieces.map(async (piece, i) => {
+          const rowLength = this.pieceLength(i);
+          if (piece !== null) {
+            const from = { buffer: piece.buffer, offset: 0, stride: rowLength };
+            await device.copyRows(from, target(i), rowLength, this.rows);
+          }
+        }),
+        () => undefined,
+      );
     });
   }
 
+  /** Values of piece i in each row. */
+  private pieceLength(piece: number): number {
+    return (this.sizes[piece] ?? 0) * this.width;
+  }
+
+  /** Where piece i begins in each row. */
+  private offset(piece: number): number {
+    return this.sizes.slice(0, piece).reduce((sum, size) => sum + size, 0) * this.width;
+  }
+
   private get rowLength(): number {
-    return this.sizes.reduce((sum, size) => sum + size, 0) * this.width;
+    return this.offset(this.sizes.length);
   }
 }
 

@@ -7,6 +7,7 @@ import { buffersKey, childrenOf, joinPath, parametersOf } from '../nn/module_tre
 import { placeReplica } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { allOrNone } from './all_or_none.ts';
 import { broadcast } from './broadcast.ts';
 
 /** The replicas of one forward pass. */
@@ -66,7 +67,7 @@ export class Replicas {
  *
  * @param path - of the module, as errors shall name it.
  * @param meetingPoint - where synchronized layers meet; `null`: they do not.
- * @throws OutOfMemoryError; nothing is left behind.
+ * @throws OutOfMemoryError; the copies that found room stay for the next time, as all copies do.
  */
 export async function replicate(
   module: Module,
@@ -74,17 +75,12 @@ export async function replicate(
   devices: readonly Device[],
   meetingPoint: MeetingPoint | null,
 ): Promise<Replicas> {
-  const tensors = new Map<Tensor, readonly Tensor[]>();
-  try {
-    for (const tensor of [...module.parameters(), ...module.buffers()]) {
-      if (!tensors.has(tensor)) {
-        tensors.set(tensor, await broadcast(tensor, devices));
-      }
-    }
-  } catch (error) {
-    tensors.forEach((copies) => copies.forEach((copy) => copy.dispose()));
-    throw error;
-  }
+  const originals = [...new Set([...module.parameters(), ...module.buffers()])];
+  const broadcasts = await allOrNone(
+    originals.map(async (tensor) => [tensor, await broadcast(tensor, devices)] as const),
+    ([, copies]) => copies.forEach((copy) => copy.dispose()),
+  );
+  const tensors = new Map(broadcasts);
   const names = devices.map((device) => device.name);
   const copies = new Map<Module, readonly Module[]>();
   for (const [name, original] of module.namedModules()) {

@@ -1,9 +1,10 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
-import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
+import type { Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { DeviceMismatchError, DisposedError } from '../errors.ts';
 import { runBackward } from './backward.ts';
+import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
 import { kindOf } from './kind_of.ts';
@@ -42,6 +43,7 @@ export class Tensor {
   readonly serial: number = nextSerial();
 
   #storage: Storage | null;
+  #copies: Copies | null = null;
   #requiresGrad: boolean;
   #source: Source | null;
   #isDonated = false;
@@ -231,6 +233,7 @@ export class Tensor {
   dispose(): void {
     untrack(this);
     this.#grad?.dispose();
+    this.#dropCopies();
     this.#storage?.release();
     this.#storage = null;
     this.#source?.node.release();
@@ -281,8 +284,18 @@ export class Tensor {
       storage.release();
       throw new DisposedError(this.shape);
     }
+    this.#dropCopies();
     this.#storage.release();
     this.#storage = storage;
+  }
+
+  /**
+   * The memory on a device, as a reference the caller must release. A copy is kept until the tensor has other memory.
+   * @internal
+   */
+  copyOn(device: Device): Promise<Storage> {
+    this.#copies ??= new Copies(this.storage);
+    return this.#copies.on(device);
   }
 
   /** A copy of the values on the device and in the memory format of another tensor. @internal */
@@ -348,6 +361,11 @@ export class Tensor {
       node?.free();
       throw error;
     }
+  }
+
+  #dropCopies(): void {
+    this.#copies?.release();
+    this.#copies = null;
   }
 }
 

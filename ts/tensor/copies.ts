@@ -1,0 +1,39 @@
+/** Copies of a tensor's memory on other devices, kept so that what has not changed is not sent again. */
+
+import type { Device } from '../device/device.ts';
+import type { Storage } from './storage.ts';
+import { copyTo } from './storage_ops.ts';
+
+/** Belongs to one tensor for as long as that has the same memory, which nobody writes over while it has. */
+export class Copies {
+  readonly #source: Storage;
+  /** By names of devices, so that what a lost device held makes way for what its successor holds. */
+  readonly #kept = new Map<string, Storage>();
+  #isReleased = false;
+
+  constructor(source: Storage) {
+    this.#source = source;
+  }
+
+  /** The values on a device, as a reference that the caller must release. */
+  async on(device: Device): Promise<Storage> {
+    const known = this.#source.device === device ? this.#source : this.#kept.get(device.name);
+    if (known?.device === device) {
+      return known.retain();
+    }
+    const copy = await copyTo(this.#source, device);
+    // Meanwhile the tensor may have got other memory, of which this is no copy.
+    if (!this.#isReleased) {
+      this.#kept.get(device.name)?.release();
+      this.#kept.set(device.name, copy.retain());
+    }
+    return copy;
+  }
+
+  /** Gives the copies back, but for what others hold of them. */
+  release(): void {
+    this.#isReleased = true;
+    this.#kept.forEach((copy) => copy.release());
+    this.#kept.clear();
+  }
+}
