@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { dts } from 'rollup-plugin-dts';
 import typescript from 'typescript';
 import { buildWorker } from './scripts/build_worker.mjs';
@@ -50,6 +50,9 @@ const alsoAsCts = {
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const banner = `/*! syncbn ${version} | MIT */`;
+
+// Chunks of an earlier build would be published, too.
+rmSync('dist', { recursive: true, force: true });
 
 export default [
   {
