@@ -4,7 +4,7 @@
 
 use crate::kind::Chan;
 use crate::moments::Count;
-use crate::rows::{Rows, rows_per_super_row};
+use crate::rows::{LINE, Rows, rows_per_super_row};
 use crate::simd::{Doubles, Lanes, Mask};
 use crate::sums::{ROWS_BLOCK, Strip, Terms, strips};
 
@@ -12,8 +12,6 @@ use crate::sums::{ROWS_BLOCK, Strip, Terms, strips};
 pub(crate) const LEVELS: u32 = 2;
 /// Leaves below such a node.
 pub(crate) const LEAVES: usize = 1 << LEVELS;
-/// Columns that are looked at together where sums are not exact: those of a line of cache.
-const COLUMNS: usize = 16;
 
 /// Two sums that become the two values of a node.
 pub(crate) trait Leaf<const INPUTS: usize>: Terms<INPUTS, 2> {
@@ -52,9 +50,8 @@ pub(crate) fn reduce_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
             T::centre::<V>(inputs, given, centre);
             Strip { inputs, centre, zeros: &zeros }.add_rows_in_f32::<V, T, 2>(0..rows, sums);
         }
-        let outs =
-            first_out[first..][..width].chunks_mut(COLUMNS).zip(second_out[first..][..width].chunks_mut(COLUMNS));
-        for (begin, (first_out, second_out)) in (0..).step_by(COLUMNS).zip(outs) {
+        let outs = first_out[first..][..width].chunks_mut(LINE).zip(second_out[first..][..width].chunks_mut(LINE));
+        for (begin, (first_out, second_out)) in (0..).step_by(LINE).zip(outs) {
             let count = first_out.len();
             let row = |row: usize| sums[row * width + begin..][..count].as_chunks().0;
             let leaf = |leaf: usize| [row(3 * leaf), row(3 * leaf + 1), row(3 * leaf + 2)];

@@ -18,7 +18,7 @@ use crate::layout::Layout;
 use crate::leaves::{LEAVES, Leaf, reduce_leaves};
 use crate::partial::Partial;
 use crate::reduce::{Inputs, Reduction};
-use crate::rows::Rows;
+use crate::rows::{LINE, Rows};
 use crate::simd::{Doubles, Lanes, Native};
 use crate::sums::{Terms, sums_of_plane, sums_of_rows};
 
@@ -207,12 +207,6 @@ impl Count<f64> {
         mean * mean * self.limit <= m2 && m2 <= f64::MAX
     }
 
-    /// Mean and M2 from k, r and q; none where a f32 sum has overflowed or a value is not finite.
-    fn shifted_moments(self, k: f32, [r, q]: [f64; 2]) -> Option<[f64; 2]> {
-        let shift = r * self.inverse;
-        q.is_finite().then_some([f64::from(k) + shift, q - r * shift])
-    }
-
     /// Of values whose f32 sums overflow, and of values that are not finite: the mean is then what it is in PyTorch.
     fn moments_in_f64(self, values: impl Iterator<Item = f32> + Clone) -> [f64; 2] {
         let mean = values.clone().map(f64::from).sum::<f64>() * self.inverse;
@@ -226,8 +220,8 @@ impl Count<f64> {
 #[allow(clippy::cast_possible_truncation, reason = "k is rounded on purpose")]
 fn moments_of_shifted_plane<V: Lanes>(plane: &[f32], mean: f64, count: Count<f64>) -> [f64; 2] {
     let k = mean as f32;
-    let sums = sums_of_plane::<V, ShiftedPowers, 1, 2>([plane], k);
-    count.shifted_moments(k, sums).unwrap_or_else(|| count.moments_in_f64(plane.iter().copied()))
+    let [shift, m2] = count.moments(sums_of_plane::<V, ShiftedPowers, 1, 2>([plane], k));
+    if m2.is_finite() { [f64::from(k) + shift, m2] } else { count.moments_in_f64(plane.iter().copied()) }
 }
 
 /// Computes the moments of inexact columns anew, `shifts` being their means without the centre. Columns that share a line of
@@ -237,7 +231,7 @@ fn moments_of_shifted_plane<V: Lanes>(plane: &[f32], mean: f64, count: Count<f64
 #[allow(clippy::cast_possible_truncation, reason = "k is rounded on purpose")]
 fn shift_inexact_columns<V: Lanes>(x: Rows<'_>, centre: &mut [f32], shifts: &mut [f64], m2s: &mut [f64]) {
     let count = Count::of(x.count).near();
-    let width = if x.can_be_cut() { 16.min(x.width) } else { x.width };
+    let width = if x.can_be_cut() { LINE.min(x.width) } else { x.width };
     let mut sums = vec![0.0; 2 * width];
     let parts = centre.chunks_mut(width).zip(shifts.chunks_mut(width)).zip(m2s.chunks_mut(width));
     for (first, ((centre, shifts), m2s)) in (0..).step_by(width).zip(parts) {

@@ -12,6 +12,9 @@ use crate::layout::{Format, Layout};
 /// Columns from which a row is long enough for a loop over its vectors.
 pub(crate) const WIDE: usize = 64;
 
+/// Columns that are read together where some of them need a second look: those of a line of cache.
+pub(crate) const LINE: usize = 16;
+
 /// Rows of `width` values, each `stride` after the one before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
