@@ -31,7 +31,7 @@ const files = (extension) => {
 // Before anything is bundled: the sources import the text.
 const program = await buildWorker();
 
-/** The program of a worker, for pages that must serve it by themselves; all others find the same text in `worker_queue`. */
+/** The program of a worker, for pages that must serve it by themselves; all others find the same text in `worker_device`. */
 const workerProgram = {
   name: 'worker-program',
   generateBundle() {
@@ -62,7 +62,7 @@ export default [
     onLog: (level, log) => {
       if (level === 'warn') throw new Error(log.message);
     },
-    // What only workers need is a file beside the entry (`worker_queue`), loaded when the first of them is made ready.
+    // What only workers or GPUs need is a file beside the entry, loaded when the first of them is made ready.
     output: [
       { ...files('js'), format: 'es', sourcemap: true, banner },
       { ...files('cjs'), format: 'cjs', sourcemap: true, banner },

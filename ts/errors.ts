@@ -35,7 +35,7 @@ export class PartialError extends Error {
   override readonly name = 'PartialError';
 }
 
-/** A device has ended: its worker died, or was closed. What it held is gone; `devices.recreate()` makes a fresh one. */
+/** A device has ended: its worker died, its GPU was lost, or it was closed. What it held is gone; `devices.recreate()` makes a fresh one. */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
   readonly device: string;
@@ -64,6 +64,72 @@ export class WorkerStartError extends Error {
     super(
       `device ${device}: ${cause instanceof Error ? cause.message : String(cause)}; a page whose content security policy allows ` +
         `workers from its own address only has to serve the file of syncbn/worker and say devices.configure({ workerUrl })`,
+      options,
+    );
+    this.device = device;
+  }
+}
+
+/** The platform has no WebGPU. */
+export class NoWebGpuError extends Error {
+  override readonly name = 'NoWebGpuError';
+  readonly device: string;
+
+  constructor(device: string, options?: ErrorOptions) {
+    super(
+      `device ${device}: there is no WebGPU here; use a browser that has it on a page served by https or from localhost, in Node ` +
+        `install the package webgpu, or stay on 'cpu' or 'worker'`,
+      options,
+    );
+    this.device = device;
+  }
+}
+
+/** WebGPU has no adapter to offer, or the adapter makes no device. */
+export class NoAdapterError extends Error {
+  override readonly name = 'NoAdapterError';
+  readonly device: string;
+
+  constructor(device: string, options: { readonly cause: Error }) {
+    super(
+      `device ${device}: ${options.cause.message}; check that graphics acceleration is on and the driver is not on the browser's ` +
+        `blocklist, or stay on 'cpu' or 'worker'`,
+      options,
+    );
+    this.device = device;
+  }
+}
+
+/** An adapter grants less of something than is needed. */
+export class DeviceLimitError extends RangeError {
+  override readonly name = 'DeviceLimitError';
+  readonly device: string;
+  /** What is limited, for example `maxBufferSize`. */
+  readonly limit: string;
+  readonly wanted: number;
+  readonly granted: number;
+
+  constructor(device: string, limit: string, wanted: number, granted: number, options?: ErrorOptions) {
+    super(
+      `device ${device}: expected a ${limit} of at most ${granted}, which the adapter grants, got ${wanted}; use smaller ` +
+        `batches, several devices, or another adapter (devices.create({ powerPreference }))`,
+      options,
+    );
+    this.device = device;
+    this.limit = limit;
+    this.wanted = wanted;
+    this.granted = granted;
+  }
+}
+
+/** The platform has refused a command: a defect of this library, or a buffer that was destroyed by somebody else. */
+export class ValidationError extends Error {
+  override readonly name = 'ValidationError';
+  readonly device: string;
+
+  constructor(device: string, options: { readonly cause: Error }) {
+    super(
+      `device ${device}: ${options.cause.message}; unless a shared GPUBuffer was destroyed or mapped meanwhile, please report this`,
       options,
     );
     this.device = device;

@@ -10,14 +10,19 @@ export {
 export {
   type Device,
   type DeviceBuffer,
+  type DeviceDetails,
   type DeviceKind,
   type EpsMode,
+  type GpuWork,
   type MemoryFormat,
   type MemoryUsage,
   type Numerics,
   STATISTICS_ROWS,
+  type Traffic,
+  type WebGpuDevice,
 } from './device/device.ts';
-export { type DeviceDescription, devices, init } from './device/registry.ts';
+export { type DeviceDescription, type DeviceOptions, devices, init } from './device/registry.ts';
+export type { WebGpuOptions } from './device/webgpu_face.ts';
 export * from './errors.ts';
 export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
 export * as functional from './nn/functional.ts';
@@ -36,7 +41,7 @@ export {
   DataParallelWithCallBack,
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
-export { type NestedNumbers, tensor, type TensorOptions } from './tensor/create.ts';
+export { type NestedNumbers, tensor, tensorFromGPUBuffer, type TensorOptions } from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
 export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';

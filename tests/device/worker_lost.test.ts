@@ -105,7 +105,7 @@ describe('devices.recreate()', () => {
 
   it('refuses what is no worker', () => {
     expect(() => devices.recreate('cpu:0')).toThrow(
-      "expected the name of a worker device such as 'worker:0', got cpu:0",
+      "expected the name of a worker or WebGPU device such as 'worker:0', got cpu:0",
     );
   });
 });
@@ -141,6 +141,6 @@ describe('devices.close()', () => {
   });
 
   it('refuses what is no worker', async () => {
-    await expect(devices.close('cpu:0')).rejects.toThrow('expected the name of a worker device');
+    await expect(devices.close('cpu:0')).rejects.toThrow('expected the name of a worker or WebGPU device');
   });
 });

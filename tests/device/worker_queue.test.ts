@@ -1,6 +1,6 @@
 /** How commands travel: one message per tick, in order. */
 
-import { type Device, devices, DeviceMismatchError, init } from 'syncbn';
+import { devices, DeviceMismatchError, init } from 'syncbn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { settled } from '../support/event_loop.ts';
 
@@ -12,8 +12,7 @@ afterAll(() => devices.close());
 
 /** What has travelled to a worker and back. */
 function traffic(name: string): { messages: number; bytes: number } {
-  const device: Device & { traffic?: { messages: number; bytes: number } } = devices.get(name);
-  return device.traffic ?? { messages: Number.NaN, bytes: Number.NaN };
+  return devices.get(name).details().traffic ?? { messages: Number.NaN, bytes: Number.NaN };
 }
 
 describe('commands of one tick', () => {

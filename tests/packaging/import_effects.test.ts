@@ -52,7 +52,7 @@ describe.each([
   });
 });
 
-const files = ['index', 'worker_queue'].flatMap((name) => [`dist/${name}.js`, `dist/${name}.cjs`]);
+const files = ['index', 'webgpu_device', 'worker_device'].flatMap((name) => [`dist/${name}.js`, `dist/${name}.cjs`]);
 
 describe.each(files)('%s', (path) => {
   it('has_no_import_meta_no_top_level_await_and_imports_nothing_at_once', () => {
@@ -65,7 +65,7 @@ it.each([
   ['a top-level await', 'if (true) { await 1; }'],
   ['a top-level await', 'for await (const x of []) {}'],
   ['an import', "import fs from 'fs';"],
-  ['an import', "const own = import('./worker_queue.js');"],
+  ['an import', "const own = import('./worker_device.js');"],
   ['an import', "const later = () => import('fs');"],
 ])('the_search_finds_%s', (finding, code) => {
   expect(findings(parseAst(code))).toContain(finding);

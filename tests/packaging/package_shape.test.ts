@@ -35,6 +35,11 @@ describe('the packed package', () => {
 });
 
 const distFiles = [
-  ...['index', 'worker_queue'].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
+  ...['index', 'webgpu_device', 'worker_device'].flatMap((name) => [
+    `${name}.js`,
+    `${name}.js.map`,
+    `${name}.cjs`,
+    `${name}.cjs.map`,
+  ]),
   ...['index.d.ts', 'index.d.cts', 'worker.js'],
 ].map((name) => `dist/${name}`);

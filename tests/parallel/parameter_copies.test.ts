@@ -1,15 +1,6 @@
 /** Copies of parameters and buffers on the devices of replicas: sent once, and again only when what they are copies of changes. */
 
-import {
-  DataParallelWithCallBack,
-  devices,
-  init,
-  noGrad,
-  SynchronizedBatchNorm1d,
-  tensor,
-  type Device,
-  type Tensor,
-} from 'syncbn';
+import { DataParallelWithCallBack, devices, init, noGrad, SynchronizedBatchNorm1d, tensor, type Tensor } from 'syncbn';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
@@ -128,8 +119,7 @@ describe.each(deviceKinds)('copies of parameters on %s', (kind) => {
 
 /** What has travelled to a worker and back. */
 function traffic(name: string): { readonly messages: number; readonly bytes: number } {
-  const device: Device & { traffic?: { readonly messages: number; readonly bytes: number } } = devices.get(name);
-  return device.traffic ?? { messages: Number.NaN, bytes: Number.NaN };
+  return devices.get(name).details().traffic ?? { messages: Number.NaN, bytes: Number.NaN };
 }
 
 describe('a step on workers', () => {

@@ -12,14 +12,14 @@ import type {
   BatchNormBackwardArguments,
   Device,
   DeviceBuffer,
-  EpsMode,
+  DeviceDetails,
   MemoryUsage,
   NormalizeArguments,
   Numerics,
   Rows,
-  RunningUpdate,
   ShardArguments,
 } from './device.ts';
+import { endToEnd } from './end_to_end.ts';
 
 /** Buffers of the kernels have numbers from 1. */
 const ABSENT = 0;
@@ -92,6 +92,10 @@ export class CpuDevice implements Device {
     }
     const { bytesInUse, bytesPeak, bytesPooled, buffers } = this.#instance.kernels;
     return { bytesInUse, bytesPeak, bytesPooled, bytesReserved: this.#instance.memory.buffer.byteLength, buffers };
+  }
+
+  details(): DeviceDetails {
+    return { adapter: 'calling thread', isSoftware: false, traffic: null, work: null };
   }
 
   /** Bytes that a buffer of `length` values counts for, on any device with these kernels; nothing when none can be that large. */
@@ -217,17 +221,12 @@ export class CpuDevice implements Device {
     return this.#result((kernels) => kernels.merge(endToEnd(partials)));
   }
 
-  finalize(args: {
-    readonly merged: Uint8Array;
-    readonly eps: number;
-    readonly epsMode: EpsMode;
-    readonly statistics: DeviceBuffer;
-  }): void {
+  finalize(args: Parameters<Device['finalize']>[0]): void {
     const clamp = args.epsMode === 'clamp';
     this.#call((kernels) => kernels.finalize(args.merged, args.eps, clamp, this.#handle(args.statistics)));
   }
 
-  updateRunning({ merged, running }: { readonly merged: Uint8Array; readonly running: RunningUpdate }): void {
+  updateRunning({ merged, running }: Parameters<Device['updateRunning']>[0]): void {
     this.#call((kernels) =>
       kernels.updateRunning(
         merged,
@@ -240,13 +239,7 @@ export class CpuDevice implements Device {
     );
   }
 
-  evaluationStatistics(args: {
-    readonly runningMean: DeviceBuffer;
-    readonly runningVar: DeviceBuffer;
-    readonly numerics: Numerics;
-    readonly eps: number;
-    readonly statistics: DeviceBuffer;
-  }): void {
+  evaluationStatistics(args: Parameters<Device['evaluationStatistics']>[0]): void {
     this.#call((kernels) =>
       kernels.evaluationStatistics(
         this.#handle(args.runningMean),
@@ -272,12 +265,7 @@ export class CpuDevice implements Device {
     );
   }
 
-  backwardParameters(args: {
-    readonly sums: Uint8Array;
-    readonly statistics: DeviceBuffer;
-    readonly dweight: DeviceBuffer | null;
-    readonly dbias: DeviceBuffer | null;
-  }): void {
+  backwardParameters(args: Parameters<Device['backwardParameters']>[0]): void {
     this.#call((kernels) =>
       kernels.backwardParameters(
         args.sums,
@@ -362,16 +350,6 @@ function shape({ samples, channels, length, format }: BatchLayout): [number, num
 
 function isTorch(numerics: Numerics): boolean {
   return numerics === 'torch';
-}
-
-function endToEnd(partials: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(partials.reduce((sum, partial) => sum + partial.length, 0));
-  let offset = 0;
-  for (const partial of partials) {
-    bytes.set(partial, offset);
-    offset += partial.length;
-  }
-  return bytes;
 }
 
 /** Where rows lie in an array. */

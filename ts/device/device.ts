@@ -17,7 +17,7 @@ export type Numerics = 'stable' | 'torch';
 export type EpsMode = 'plus' | 'clamp';
 
 /** The kinds of device that exist. */
-export type DeviceKind = 'cpu' | 'worker';
+export type DeviceKind = 'cpu' | 'worker' | 'webgpu';
 
 /** A batch in memory: N samples, C channels, L values per sample and channel. */
 export interface BatchLayout {
@@ -58,6 +58,39 @@ export interface MemoryUsage {
   readonly bytesReserved: number;
   /** Buffers in use. */
   readonly buffers: number;
+}
+
+/** What has travelled to a device in another thread, both ways together. */
+export interface Traffic {
+  readonly messages: number;
+  /** Of commands as text, and of arrays. */
+  readonly bytes: number;
+}
+
+/** What the commands of a WebGPU device have cost since it was made. */
+export interface GpuWork {
+  /** Kernels started. */
+  readonly dispatches: number;
+  /** Command buffers submitted. */
+  readonly submits: number;
+  /** Bytes that kernels have read and written, each input and output counted once per kernel. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Buffers taken from the platform, and pipelines compiled: constant once every step has been seen. */
+  readonly allocations: number;
+  readonly pipelines: number;
+}
+
+/** What a device is, beside its name. */
+export interface DeviceDetails {
+  /** The hardware or thread that does the work; devices with equal `adapter` share it. */
+  readonly adapter: string;
+  /** Whether a graphics API is emulated on the CPU. */
+  readonly isSoftware: boolean;
+  /** `null` where nothing travels. */
+  readonly traffic: Traffic | null;
+  /** `null` where there is no GPU. */
+  readonly work: GpuWork | null;
 }
 
 /** Where the running statistics are read and where the updated ones go. All are C values long. */
@@ -150,6 +183,7 @@ export interface Device {
   /** Largest sum of bytes in use that the device grants; set it lower to fail earlier. */
   memoryLimit: number;
   memoryUsage(): MemoryUsage;
+  details(): DeviceDetails;
 
   /**
    * Memory for `length` f32 values, contents undefined.
@@ -218,4 +252,24 @@ export interface Device {
     readonly dbias: DeviceBuffer | null;
   }): void;
   backwardInput(args: BackwardInputArguments): void;
+}
+
+/**
+ * A device of WebGPU, and what other engines on the page share with it.
+ *
+ * Commands are submitted when they are given, so the platform's queue holds them in order with whatever others submit.
+ */
+export interface WebGpuDevice extends Device {
+  readonly kind: 'webgpu';
+  /** The platform's device. @throws NotInitializedError before `ready()` */
+  readonly gpuDevice: GPUDevice;
+  /** The platform's buffer behind a buffer; it may be longer. */
+  gpuBuffer(buffer: DeviceBuffer): GPUBuffer;
+  /**
+   * A buffer that exists, which stays its owner's: `release` forgets it.
+   * @throws RangeError unless its size and usages suit the kernels; DeviceMismatchError for a buffer of another device.
+   */
+  adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer>;
+  /** Compiles what the steps of such batches run, of any number of samples; else the first step does. */
+  warmUp(layout: Omit<BatchLayout, 'samples'>): void;
 }

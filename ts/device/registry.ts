@@ -1,26 +1,37 @@
-/** Which devices exist, by name. Devices are made on first use; workers end when they are closed, or with the program. */
+/** Which devices exist, by name. Devices are made on first use; they end when they are closed, or with the program. */
 
-import { UnknownDeviceError } from '../errors.ts';
+import {
+  CommandError,
+  DeviceLimitError,
+  DeviceLostError,
+  DeviceMismatchError,
+  NoAdapterError,
+  NoWebGpuError,
+  OutOfMemoryError,
+  PartialError,
+  UnknownDeviceError,
+  ValidationError,
+  WorkerStartError,
+} from '../errors.ts';
+import { compileModule } from '../wasm/compile_module.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceKind, MemoryUsage } from './device.ts';
-import { WorkerDevice, type WorkerSettings } from './worker_device.ts';
-import type { Traffic } from './worker_queue.ts';
+import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } from './device.ts';
+import { endToEnd } from './end_to_end.ts';
+import { type Essentials, LazyDevice } from './lazy_device.ts';
+import { WebGpuFace, type WebGpuOptions, type WebGpuOrigin } from './webgpu_face.ts';
+import type { WorkerSettings } from './worker_device.ts';
 
 /** Devices of the calling thread share its one core, and workers beyond the number of cores share those. */
 const MAX_DEVICES = 64;
 
+const kinds = ['cpu', 'worker', 'webgpu'] satisfies DeviceKind[];
+
 /** What {@link devices.describe} tells of a device. */
-export interface DeviceDescription {
+export interface DeviceDescription extends DeviceDetails {
   readonly name: string;
   readonly kind: DeviceKind;
-  /** The hardware or thread that does the work; devices with equal `adapter` share it. */
-  readonly adapter: string;
-  /** Whether a graphics API is emulated on the CPU. */
-  readonly isSoftware: boolean;
   readonly memory: MemoryUsage;
-  /** What has travelled to a device in another thread and back; `null` where nothing has to. */
-  readonly traffic: Traffic | null;
 }
 
 /** What {@link devices.configure} takes. */
@@ -35,10 +46,28 @@ export interface DeviceOptions {
 const callingThread = new CpuDevice('cpu:0', compileCpuModule);
 const made = new Map<string, Device>([[callingThread.name, callingThread]]);
 const settings: WorkerSettings = { workerUrl: null };
+const essentials: Essentials = {
+  host: callingThread,
+  compileCpuModule,
+  compileModule,
+  endToEnd,
+  errors: {
+    CommandError,
+    DeviceLimitError,
+    DeviceLostError,
+    DeviceMismatchError,
+    NoAdapterError,
+    NoWebGpuError,
+    OutOfMemoryError,
+    PartialError,
+    ValidationError,
+    WorkerStartError,
+  },
+};
 
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
-  return name === 'cpu' || name === 'worker' ? `${name}:0` : name;
+  return (kinds as readonly string[]).includes(name) ? `${name}:0` : name;
 }
 
 /**
@@ -54,47 +83,54 @@ export function deviceByName(name: string): Device {
   if (known !== undefined) {
     return known;
   }
-  const [, kind, ordinal] = /^(cpu|worker):(0|[1-9]\d*)$/.exec(canonical) ?? [];
-  if (ordinal === undefined || Number(ordinal) >= MAX_DEVICES) {
+  const [wanted = '', ordinal = ''] = canonical.split(':');
+  const kind = kinds.find((one) => one === wanted);
+  if (kind === undefined || !/^(0|[1-9]\d?)$/.test(ordinal) || Number(ordinal) >= MAX_DEVICES) {
     const last = MAX_DEVICES - 1;
     throw new UnknownDeviceError(name, [
       'cpu',
-      'cpu:0',
-      'cpu:1',
-      '…',
-      `cpu:${last}`,
-      'worker:0',
-      '…',
-      `worker:${last}`,
+      ...kinds.flatMap((one) => [`${one}:0`, `${one}:1`, '…', `${one}:${last}`]),
     ]);
   }
-  const device = kind === 'cpu' ? new CpuDevice(canonical, compileCpuModule) : newWorker(canonical);
-  made.set(canonical, device);
-  return device;
+  return make(canonical, kind);
+}
+
+/** @throws RangeError unless the device is a WebGPU device. */
+export function webGpuDevice(device: Device): WebGpuDevice {
+  if (device instanceof WebGpuFace) {
+    return device;
+  }
+  throw new RangeError(`expected a WebGPU device such as 'webgpu:0', got ${device.name}`);
+}
+
+/**
+ * Merges partials of one kind that cover adjacent ranges, in order of samples, of the devices that gave them. Devices of one kind
+ * have a way of their own, by which several have the bits of one; others meet in the calling thread, in f64.
+ */
+export async function mergePartials(from: readonly Device[], partials: readonly Uint8Array[]): Promise<Uint8Array> {
+  const [first = callingThread] = from;
+  const device = from.every(({ kind }) => kind === first.kind) ? first : callingThread;
+  await device.ready();
+  return device.merge(partials);
 }
 
 /** The devices of this program. */
 export const devices = {
-  /** Names of the devices made so far, always among them `'cpu:0'` and as many workers as there are cores. */
+  /**
+   * Names of the devices made so far, always among them `'cpu:0'`, as many workers as there are cores, and `'webgpu:0'` where the
+   * platform has WebGPU.
+   */
   list(): string[] {
     const workers = Array.from({ length: Math.min(coreCount(), MAX_DEVICES) }, (_, i) => `worker:${i}`);
-    const names = new Set([...made.keys(), ...workers]);
+    const names = new Set([...made.keys(), ...workers, ...(hasWebGpu() ? ['webgpu:0'] : [])]);
     return [...names].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   },
-  /**
-   * The device of that name, made when it does not exist yet.
-   * @throws UnknownDeviceError for a name that names no device.
-   */
-  get(name: string): Device {
-    return deviceByName(name);
-  },
+  get,
   /** What exists, what it runs on and what it holds. */
   describe(): DeviceDescription[] {
     return devices.list().map((name) => {
       const device = deviceByName(name);
-      const adapter = device.kind === 'cpu' ? 'calling thread' : `thread of ${name}`;
-      const traffic = isWorker(device) ? device.traffic : null;
-      return { name, kind: device.kind, adapter, isSoftware: false, memory: device.memoryUsage(), traffic };
+      return { name, kind: device.kind, ...device.details(), memory: device.memoryUsage() };
     });
   },
   /** Settings for devices that become ready later. */
@@ -102,32 +138,68 @@ export const devices = {
     settings.workerUrl = workerUrl;
   },
   /**
-   * Ends workers: those named, or all. What they held is gone, and tensors there fail with `DeviceLostError`; the names may be
-   * used again. Resolves when the threads have ended.
-   * @throws UnknownDeviceError; RangeError for a device that is no worker.
+   * A WebGPU device of its own adapter, ready, under the first name that is free.
+   * @throws NoWebGpuError, NoAdapterError, DeviceLimitError; RangeError when no name is free.
    */
-  async close(...names: readonly string[]): Promise<void> {
-    const ending = names.length > 0 ? names.map(workerByName) : [...made.values()].filter(isWorker);
-    ending.forEach(({ name }) => made.delete(name));
-    await Promise.all(ending.map((worker) => worker.close()));
+  create(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+    return opened({ options });
   },
   /**
-   * A fresh worker under the name of one that was lost, or still lives: that one is closed. Its tensors stay dead.
-   * @throws as {@link devices.close}
+   * A device on a `GPUDevice` that exists, ready: tensors there and buffers of its owner may share memory. Closing it gives back what
+   * this library has taken, and leaves the `GPUDevice` to its owner.
+   * @throws NoWebGpuError, NoAdapterError
+   */
+  adopt(gpuDevice: GPUDevice): Promise<WebGpuDevice> {
+    return opened({ adopted: gpuDevice });
+  },
+  /** Name of the fastest device: `'webgpu:0'` where it is hardware, else `'cpu:0'`, which is faster than an emulated GPU. */
+  async best(): Promise<string> {
+    const [gpu, cpu] = ['webgpu:0', 'cpu:0'];
+    const isNew = !made.has(gpu);
+    const device = deviceByName(gpu);
+    const isHardware = await device.ready().then(
+      () => !device.details().isSoftware,
+      (error: unknown) => {
+        if (error instanceof NoWebGpuError || error instanceof NoAdapterError) {
+          return false;
+        }
+        throw error;
+      },
+    );
+    if (isNew && !isHardware) {
+      await devices.close(gpu);
+    }
+    return isHardware ? gpu : cpu;
+  },
+  /**
+   * Ends workers and WebGPU devices: those named, or all. What they held is gone, and tensors there fail with
+   * `DeviceLostError`; the names may be used again. Resolves when they have ended.
+   * @throws UnknownDeviceError; RangeError for a device of the calling thread.
+   */
+  async close(...names: readonly string[]): Promise<void> {
+    const ending = names.length > 0 ? names.map(lazyByName) : [...made.values()].filter(isLazy);
+    ending.forEach(({ name }) => made.delete(name));
+    await Promise.all(ending.map((device) => device.close()));
+  },
+  /**
+   * A fresh device under the name of one that was lost, or still lives: that one is closed. Its tensors stay dead.
+   * @throws as {@link devices.close}; RangeError for an adopted device, which its owner must replace.
    */
   recreate(name: string): Device {
-    const old = workerByName(name);
+    const old = lazyByName(name);
+    const origin = old instanceof WebGpuFace ? old.origin : { options: {} };
+    if ('adopted' in origin) {
+      throw new RangeError(`device ${old.name} was adopted; adopt() a new GPUDevice instead`);
+    }
     void old.close();
-    const device = newWorker(old.name);
-    made.set(old.name, device);
-    return device;
+    return make(old.name, old.kind, origin);
   },
 };
 
 /**
- * Compiles the kernels and makes the named devices ready. Optional: the first operation does the same.
+ * Makes the named devices ready: loads and compiles what they need. Optional: the first operation does the same.
  * @param names - default `['cpu:0']`.
- * @throws TypeError for anything but an array of names, UnknownDeviceError
+ * @throws TypeError for anything but an array of names, UnknownDeviceError; WorkerStartError, NoWebGpuError, NoAdapterError
  */
 export async function init(names: readonly string[] = ['cpu:0']): Promise<void> {
   if (typeof names !== 'object' || !(Symbol.iterator in names)) {
@@ -136,28 +208,82 @@ export async function init(names: readonly string[] = ['cpu:0']): Promise<void> 
   await Promise.all(names.map((name) => deviceByName(name).ready()));
 }
 
-function newWorker(name: string): WorkerDevice {
-  return new WorkerDevice(name, callingThread, settings);
+/**
+ * The device of that name, made when it does not exist yet.
+ * @throws UnknownDeviceError for a name that names no device.
+ */
+function get(name: 'webgpu' | `webgpu:${number}`): WebGpuDevice;
+function get(name: string): Device;
+function get(name: string): Device {
+  return deviceByName(name);
 }
 
-function isWorker(device: Device): device is WorkerDevice {
-  return device.kind === 'worker';
+function make(name: string, kind: DeviceKind, origin: WebGpuOrigin = { options: {} }): Device {
+  const device = newDevice(name, kind, origin);
+  made.set(name, device);
+  return device;
 }
 
-function workerByName(name: string): WorkerDevice {
-  const device = deviceByName(name);
-  if (!isWorker(device)) {
-    throw new RangeError(`expected the name of a worker device such as 'worker:0', got ${device.name}`);
+function newDevice(name: string, kind: DeviceKind, origin: WebGpuOrigin): Device {
+  switch (kind) {
+    case 'cpu':
+      return new CpuDevice(name, compileCpuModule);
+    case 'worker': {
+      const adapter = `thread of ${name}`;
+      const before = { adapter, isSoftware: false, traffic: { messages: 0, bytes: 0 }, work: null };
+      return new LazyDevice(name, kind, before, async (face) => {
+        const { openWorkerDevice } = await import('./worker_device.ts');
+        return openWorkerDevice(face, essentials, settings);
+      });
+    }
+    case 'webgpu':
+      return new WebGpuFace(name, essentials, origin);
+  }
+}
+
+/** A WebGPU device under a free name, ready. One that cannot be opened leaves none. */
+async function opened(origin: WebGpuOrigin): Promise<WebGpuDevice> {
+  const number = Array.from({ length: MAX_DEVICES }, (_, i) => i).find((i) => !made.has(`webgpu:${i}`));
+  if (number === undefined) {
+    throw new RangeError(`expected at most ${MAX_DEVICES} WebGPU devices; close() those no longer needed`);
+  }
+  const device = new WebGpuFace(`webgpu:${number}`, essentials, origin);
+  made.set(device.name, device);
+  try {
+    await device.ready();
+  } catch (error) {
+    made.delete(device.name);
+    throw error;
   }
   return device;
 }
 
-/** Node 20 has no `navigator`. */
-function coreCount(): number {
-  interface Platform {
-    readonly navigator?: { readonly hardwareConcurrency?: number };
-    readonly process?: { getBuiltinModule?(name: 'os'): { availableParallelism(): number } };
+function isLazy(device: Device): device is LazyDevice {
+  return device instanceof LazyDevice;
+}
+
+function lazyByName(name: string): LazyDevice {
+  const device = deviceByName(name);
+  if (!isLazy(device)) {
+    throw new RangeError(
+      `expected the name of a worker or WebGPU device such as 'worker:0', got ${device.name}, which is the calling thread`,
+    );
   }
+  return device;
+}
+
+/** What there is to be seen of the platform. Node 20 has no `navigator`. */
+interface Platform {
+  readonly navigator?: { readonly hardwareConcurrency?: number; readonly gpu?: unknown };
+  readonly process?: { getBuiltinModule?(name: 'os'): { availableParallelism(): number } };
+}
+
+function hasWebGpu(): boolean {
+  const { navigator } = globalThis as Platform;
+  return navigator?.gpu !== undefined;
+}
+
+function coreCount(): number {
   const { navigator, process } = globalThis as Platform;
   return navigator?.hardwareConcurrency ?? process?.getBuiltinModule?.('os').availableParallelism() ?? 1;
 }

@@ -1,29 +1,22 @@
 /**
  * A CPU worker: a thread with its own instance of the kernels, which computes while the calling thread goes on.
  *
- * This is its face in the calling thread. Commands travel to the worker, where a `CpuDevice` runs them; what can be known
+ * This is its side in the calling thread. Commands travel to the worker, where a `CpuDevice` runs them; what can be known
  * here is known at once: which buffers there are, how much they take, and that a command must not be given.
+ *
+ * Loaded when the first worker device is made ready, with all that only workers need.
  */
 
-import {
-  CommandError,
-  DeviceLostError,
-  DeviceMismatchError,
-  NotInitializedError,
-  OutOfMemoryError,
-  PartialError,
-  WorkerStartError,
-} from '../errors.ts';
-import { compileCpuModule } from '../wasm/cpu_module.ts';
 import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, MemoryUsage, Rows } from './device.ts';
+import type { Device, DeviceBuffer, DeviceDetails, MemoryUsage, Rows } from './device.ts';
+import type { Essentials, OpenDevice } from './lazy_device.ts';
 import type { Operation } from './worker_protocol.ts';
-import type { QueueOwner, Traffic, WorkerQueue } from './worker_queue.ts';
+import { openQueue, type QueueOwner, type WorkerQueue } from './worker_queue.ts';
 
 const BYTES_PER_VALUE = 4;
 
 class WorkerBuffer implements DeviceBuffer {
-  readonly device: WorkerDevice;
+  readonly device: Device;
   readonly length: number;
   /** What both sides call it; numbers are not given twice. */
   readonly name: number;
@@ -31,7 +24,7 @@ class WorkerBuffer implements DeviceBuffer {
   readonly bytes: number;
   isReleased = false;
 
-  constructor(device: WorkerDevice, length: number, name: number, bytes: number) {
+  constructor(device: Device, length: number, name: number, bytes: number) {
     this.device = device;
     this.length = length;
     this.name = name;
@@ -44,60 +37,58 @@ export interface WorkerSettings {
   workerUrl: string | null;
 }
 
+/**
+ * Starts a worker and waits until it can take commands.
+ * @param face - the device as everybody else sees it.
+ * @throws WorkerStartError when the platform starts none.
+ */
+export async function openWorkerDevice(
+  face: Device,
+  essentials: Essentials,
+  { workerUrl }: WorkerSettings,
+): Promise<OpenDevice> {
+  const { host, compileCpuModule, errors } = essentials;
+  const [module] = await Promise.all([compileCpuModule(), host.ready()]);
+  const { name } = face;
+  const owner: QueueOwner = {
+    nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
+    errors,
+  };
+  const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {
+    throw new errors.WorkerStartError(name, { cause });
+  });
+  return new WorkerDevice(face, essentials, queue);
+}
+
 /** `worker:0`, `worker:1`, … */
-export class WorkerDevice implements Device {
-  readonly kind = 'worker';
-  readonly name: string;
+class WorkerDevice implements OpenDevice {
   memoryLimit = Infinity;
+  readonly #face: Device;
   readonly #host: CpuDevice;
-  readonly #settings: WorkerSettings;
-  #opening: Promise<void> | null = null;
-  #queue: WorkerQueue | null = null;
-  /** Set when the device was closed before it was ready. */
-  #closed: DeviceLostError | null = null;
+  readonly #errors: Essentials['errors'];
+  readonly #queue: WorkerQueue;
   #names = 0;
   #buffers = 0;
   #bytesInUse = 0;
   #bytesPeak = 0;
 
-  /** @param host - the device of the calling thread. It does what needs no memory of this one, and knows what buffers take. */
-  constructor(name: string, host: CpuDevice, settings: WorkerSettings) {
-    this.name = name;
+  constructor(face: Device, { host, errors }: Essentials, queue: WorkerQueue) {
+    this.#face = face;
     this.#host = host;
-    this.#settings = settings;
+    this.#errors = errors;
+    this.#queue = queue;
   }
 
-  get isReady(): boolean {
-    return this.#queue !== null;
+  close(): Promise<void> {
+    return this.#queue.lose('close', new Error('it was closed'));
   }
 
-  /** Whether the worker has ended. */
-  get isLost(): boolean {
-    return this.#closed !== null || this.#queue?.isLost === true;
-  }
-
-  /** Messages and bytes that have travelled to the worker and back. */
-  get traffic(): Traffic {
-    return this.#queue?.traffic ?? { messages: 0, bytes: 0 };
-  }
-
-  ready(): Promise<void> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
-      this.#opening = null;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  /** Ends the worker. Whatever is pending, and whatever is asked later, fails with {@link DeviceLostError}. */
-  async close(): Promise<void> {
-    const cause = new Error('it was closed');
-    this.#closed ??= new DeviceLostError(this.name, 'close', { cause });
-    await this.#queue?.lose('close', cause);
+  details(): DeviceDetails {
+    return { adapter: `thread of ${this.#face.name}`, isSoftware: false, traffic: this.#queue.traffic, work: null };
   }
 
   memoryUsage(): MemoryUsage {
-    const { bytesPooled, bytesReserved } = this.#queue?.reserves ?? { bytesPooled: 0, bytesReserved: 0 };
+    const { bytesPooled, bytesReserved } = this.#queue.reserves;
     const [bytesInUse, bytesPeak, buffers] = [this.#bytesInUse, this.#bytesPeak, this.#buffers];
     return { bytesInUse, bytesPeak, bytesPooled, bytesReserved, buffers };
   }
@@ -106,9 +97,9 @@ export class WorkerDevice implements Device {
     const bytes = this.#host.bufferBytes(length) ?? Infinity;
     const total = this.#bytesInUse + bytes;
     if (total > this.memoryLimit || total === Infinity) {
-      throw new OutOfMemoryError(this.name, length * BYTES_PER_VALUE, this.#bytesInUse);
+      throw new this.#errors.OutOfMemoryError(this.#face.name, length * BYTES_PER_VALUE, this.#bytesInUse);
     }
-    const buffer = new WorkerBuffer(this, length, this.#names + 1, bytes);
+    const buffer = new WorkerBuffer(this.#face, length, this.#names + 1, bytes);
     this.#send('allocate', [buffer.name, length]);
     this.#names += 1;
     this.#buffers += 1;
@@ -120,7 +111,7 @@ export class WorkerDevice implements Device {
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
   release(buffer: DeviceBuffer): void {
     const own = this.#own(buffer);
-    if (!this.isLost) {
+    if (!this.#queue.isLost) {
       this.#send('release', [own.name]);
     }
     own.isReleased = true;
@@ -135,7 +126,7 @@ export class WorkerDevice implements Device {
   writeRows(values: Float32Array<ArrayBuffer>, target: Rows, rowLength: number, rows: number): void {
     if (target.offset + (rows - 1) * target.stride + rowLength > target.buffer.length) {
       throw new RangeError(
-        `device ${this.name}: expected at most ${target.buffer.length} values, got ${values.length}`,
+        `device ${this.#face.name}: expected at most ${target.buffer.length} values, got ${values.length}`,
       );
     }
     this.#send('writeRows', [values, target, rowLength, rows], values.buffer);
@@ -149,13 +140,8 @@ export class WorkerDevice implements Device {
     return this.#ask('readRows', args);
   }
 
-  copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void> {
-    const { device } = source.buffer;
-    if (device === this) {
-      this.#send('copyRows', [source, target, rowLength, rows]);
-      return;
-    }
-    return device.readRows(source, rowLength, rows).then((values) => this.writeRows(values, target, rowLength, rows));
+  copyRows(...args: Parameters<OpenDevice['copyRows']>): void {
+    this.#send('copyRows', args);
   }
 
   fill(...args: Parameters<Device['fill']>): void {
@@ -223,51 +209,26 @@ export class WorkerDevice implements Device {
     this.#send('backwardInput', args);
   }
 
-  async #open(): Promise<void> {
-    const { name } = this;
-    const [module, { openQueue }] = await Promise.all([
-      compileCpuModule(),
-      import('./worker_queue.ts'),
-      this.#host.ready(),
-    ]);
-    const owner: QueueOwner = {
-      nameOf: (value) => (value instanceof WorkerBuffer ? this.#own(value).name : null),
-      errors: { CommandError, DeviceLostError, OutOfMemoryError, PartialError },
-    };
-    const queue = await openQueue({ name, module }, this.#settings.workerUrl, owner).catch((cause: unknown) => {
-      throw new WorkerStartError(name, { cause });
-    });
-    if (this.#closed !== null) {
-      await queue.lose('close', this.#closed.cause);
-      throw this.#closed;
-    }
-    this.#queue = queue;
-  }
-
   #send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
-    this.#running().send(operation, args, transfer);
+    this.#queue.send(operation, args, transfer);
   }
 
   /** The result has the type that the same command gives on a `CpuDevice`. */
   async #ask<T extends Float32Array | Uint8Array>(operation: Operation, args: readonly unknown[]): Promise<T> {
-    return (await this.#running().ask(operation, args)) as T;
-  }
-
-  /** @throws NotInitializedError before the device is ready. */
-  #running(): WorkerQueue {
-    if (this.#queue === null) {
-      throw this.#closed ?? new NotInitializedError();
-    }
-    return this.#queue;
+    return (await this.#queue.ask(operation, args)) as T;
   }
 
   #own(buffer: DeviceBuffer): WorkerBuffer {
-    if (!(buffer instanceof WorkerBuffer) || buffer.device !== this) {
-      throw new DeviceMismatchError('command', [this.name, buffer.device.name]);
-    }
-    if (buffer.isReleased) {
-      throw new RangeError(`device ${this.name}: expected a buffer in use, got one that was released`);
-    }
-    return buffer;
+    return ownBuffer(buffer, this.#face, this.#errors);
   }
+}
+
+function ownBuffer(buffer: DeviceBuffer, face: Device, { DeviceMismatchError }: Essentials['errors']): WorkerBuffer {
+  if (!(buffer instanceof WorkerBuffer) || buffer.device !== face) {
+    throw new DeviceMismatchError('command', [face.name, buffer.device.name]);
+  }
+  if (buffer.isReleased) {
+    throw new RangeError(`device ${face.name}: expected a buffer in use, got one that was released`);
+  }
+  return buffer;
 }

@@ -7,10 +7,10 @@
 
 import type { Device } from './device.ts';
 
-/** The methods of a device that travel. `read` is a `readRows`, `merge` needs no memory of the device and stays at home. */
+/** The methods of a device that travel. `read` is a `readRows`; `merge` and `details` need no memory of the device and stay at home. */
 export type Operation = Exclude<
   { [K in keyof Device]: Device[K] extends (...args: never[]) => unknown ? K : never }[keyof Device],
-  'ready' | 'memoryUsage' | 'read' | 'write' | 'merge'
+  'ready' | 'memoryUsage' | 'details' | 'read' | 'write' | 'merge'
 >;
 
 /** Arrays whose contents travel as they are. */

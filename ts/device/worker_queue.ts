@@ -3,12 +3,10 @@
  * result is awaited sets off at once, with those that wait for the end of the tick; so do many of them.
  *
  * A queue ends once: then everything pending is rejected with one error, and whatever is asked later throws the same.
- *
- * Loaded when the first worker device is made ready, with all that only workers need. So it imports nothing that is loaded
- * before: what both need would become a file of its own, and every page would load one file more.
  */
 
 import type * as errors from '../errors.ts';
+import type { Traffic } from './device.ts';
 import { atEndOfTick } from './end_of_tick.ts';
 import { encodeCommand } from './worker_codec.ts';
 import { openWorker, type WorkerLink } from './worker_host.ts';
@@ -21,13 +19,6 @@ import {
   type Reply,
   type WorkerStart,
 } from './worker_protocol.ts';
-
-/** What has travelled so far, both ways together. */
-export interface Traffic {
-  readonly messages: number;
-  /** Of commands as text, and of arrays. */
-  readonly bytes: number;
-}
 
 /** The error classes of the library. */
 export type ErrorClasses = Pick<
@@ -91,6 +82,7 @@ export class WorkerQueue {
     );
   }
 
+  /** What has travelled so far. */
   get traffic(): Traffic {
     return { messages: this.#messages, bytes: this.#bytes };
   }

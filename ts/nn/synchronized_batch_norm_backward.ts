@@ -4,6 +4,7 @@
  */
 
 import type { BatchLayout, Device } from '../device/device.ts';
+import { mergePartials } from '../device/registry.ts';
 import { type Gradients, GraphNode } from '../tensor/graph_node.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -87,7 +88,8 @@ async function runJointly(joint: Joint, gradients: Gradients): Promise<Gradients
       parts.push(partOf(shard, gradients[r] ?? null));
     }
     const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
-    const sums = await firstDevice(parts).merge(partials.map(valueOf));
+    const devices = parts.map(({ shard }) => shard.statistics.device);
+    const sums = await mergePartials(devices, partials.map(valueOf));
     return gradientsOf(joint, parts, sums);
   } finally {
     parts.forEach(({ dy }) => dy.release());
@@ -182,7 +184,7 @@ function inputGradient({ shape, layout }: Shard, dx: Storage | null): Tensor | n
   return dx && new Tensor({ storage: dx, shape, memoryFormat: layout.format });
 }
 
-/** Where partials are merged, and where the parameters are. */
+/** Where the parameters are. */
 function firstDevice(parts: readonly Part[]): Device {
   const [first] = parts;
   if (first === undefined) {

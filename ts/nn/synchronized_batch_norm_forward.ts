@@ -5,7 +5,7 @@
  */
 
 import { STATISTICS_ROWS, type BatchLayout, type Device } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
+import { deviceByName, mergePartials } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
 import type { Outcome, Session, TimedOut } from '../sync/session.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
@@ -102,7 +102,10 @@ async function reduce(reduction: Reduction): Promise<Outcome<Merged>> {
   // Gradients of weight and bias go to the original's once, not through the copies of every replica.
   const { weight, bias } = originalOf(place);
   return session.meet(place.index, { partial, shard }, async (arrivals) => {
-    const merged = await firstDevice(place).merge(arrivals.map((arrival) => arrival.partial));
+    const merged = await mergePartials(
+      devicesOf(place),
+      arrivals.map((arrival) => arrival.partial),
+    );
     const shards = arrivals.map((arrival) => arrival.shard);
     return { merged, node: recordJointly(shards, weight, bias, plan) };
   });
@@ -118,7 +121,7 @@ async function partialOf({ layer, x, place, session, plan, layout }: Reduction):
       return await device.moments(args);
     }
     const total = await session.meet(place.index, await device.total(args), (totals) =>
-      firstDevice(place).merge(totals),
+      mergePartials(devicesOf(place), totals),
     );
     return total.kind === 'timed_out' ? total : await device.deviations({ ...args, total: total.value });
   } finally {
@@ -211,7 +214,6 @@ function originalOf({ original }: MeetingPlace): BatchNorm {
   throw new TypeError('synchronized_batch_norm: expected a copy of a batch norm layer');
 }
 
-/** Where partials are merged. */
-function firstDevice(place: MeetingPlace): Device {
-  return deviceByName(place.devices[0] ?? '');
+function devicesOf(place: MeetingPlace): Device[] {
+  return place.devices.map(deviceByName);
 }

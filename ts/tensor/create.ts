@@ -1,7 +1,7 @@
 /** Making tensors from data. */
 
 import type { MemoryFormat } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
+import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { kindOf } from './kind_of.ts';
 import { batchLayout, checkShape, elementCount, formatShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
@@ -31,9 +31,7 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
   const sizes = shape ?? (data instanceof Float32Array ? [data.length] : nestedShape(data));
   checkShape(sizes);
-  if (typeof requiresGrad !== 'boolean') {
-    throw new TypeError(`requiresGrad: expected a boolean, got ${String(requiresGrad)}`);
-  }
+  checkRequiresGrad(requiresGrad);
   checkMemoryFormat(memoryFormat, sizes);
   const values = data instanceof Float32Array ? data : flatten(data);
   if (values.length !== elementCount(sizes)) {
@@ -44,6 +42,36 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
   const layout = batchLayout(sizes, memoryFormat);
   const storage = Storage.from(deviceByName(device), values, (buffer, given) => writeLogical(buffer, given, layout));
   return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
+}
+
+/**
+ * A tensor on a `GPUBuffer` that exists, without a copy, for engines that share a page: the buffer stays its owner's, who keeps it
+ * until the tensor, and graphs that saved it, are gone.
+ *
+ * @param buffer - f32 values in the order of `memoryFormat`; its size a multiple of 16 bytes, its usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+ * @param options - `device` is required, and the buffer's own: see {@link devices.adopt}.
+ * @throws RangeError for a buffer that does not suit, or a device that is no WebGPU device; DeviceMismatchError for the buffer of
+ * another device.
+ */
+export async function tensorFromGPUBuffer(
+  buffer: GPUBuffer,
+  shape: Shape,
+  options: TensorOptions & { readonly device: string },
+): Promise<Tensor> {
+  const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = options;
+  checkShape(shape);
+  checkRequiresGrad(requiresGrad);
+  checkMemoryFormat(memoryFormat, shape);
+  const device = webGpuDevice(deviceByName(name));
+  await device.ready();
+  const storage = Storage.of(await device.adoptBuffer(buffer, elementCount(shape)));
+  return new Tensor({ storage, shape, memoryFormat, requiresGrad });
+}
+
+function checkRequiresGrad(requiresGrad: unknown): void {
+  if (typeof requiresGrad !== 'boolean') {
+    throw new TypeError(`requiresGrad: expected a boolean, got ${String(requiresGrad)}`);
+  }
 }
 
 function checkMemoryFormat(format: unknown, shape: Shape): void {

@@ -33,8 +33,13 @@ export class Storage {
 
   /** Fresh memory on a ready device, contents undefined. */
   static allocate(device: Device, length: number): Storage {
-    const storage = new Storage(device, length);
-    storage.#adopt(device.allocate(length));
+    return Storage.of(device.allocate(length));
+  }
+
+  /** A buffer of a ready device, which the storage takes over. */
+  static of(buffer: DeviceBuffer): Storage {
+    const storage = new Storage(buffer.device, buffer.length);
+    storage.#adopt(buffer);
     return storage;
   }
 

@@ -1,7 +1,7 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
 import type { Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
+import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { DeviceMismatchError, DisposedError } from '../errors.ts';
 import { runBackward } from './backward.ts';
 import { Copies } from './copies.ts';
@@ -124,6 +124,16 @@ export class Tensor {
       throw new RangeError(`item(): expected a tensor of one element, got shape ${formatShape(this.shape)}`);
     }
     return value;
+  }
+
+  /**
+   * The platform's buffer that holds the values in memory order, on a WebGPU device; it may be longer. Writing to it changes the
+   * tensor and whatever shares its memory; it is the tensor's until that is disposed.
+   * @throws RangeError on other devices, NotInitializedError before the device is ready.
+   */
+  gpuBuffer(): GPUBuffer {
+    const { storage } = this;
+    return webGpuDevice(storage.device).gpuBuffer(storage.buffer);
   }
 
   /** The same values on another device: this tensor when it is there already. Gradients flow back. */

@@ -1,0 +1,52 @@
+/** How a WebGPU device comes to be: the platform is looked up, the kernels are loaded, an adapter is asked. */
+
+import { type GpuKernels, loadGpuKernels } from '../wasm/gpu_kernels.ts';
+import type { Essentials } from './lazy_device.ts';
+import type { WebGpuOptions, WebGpuOrigin } from './webgpu_face.ts';
+import type { WebGpuFailures } from './webgpu_failures.ts';
+import { providePlatform } from './webgpu_platform.ts';
+
+/** @throws NoWebGpuError, NoAdapterError, DeviceLimitError */
+export async function openKernels(
+  name: string,
+  { compileModule, errors }: Essentials,
+  origin: WebGpuOrigin,
+  failures: WebGpuFailures,
+): Promise<GpuKernels> {
+  const [bindings] = await Promise.all([
+    loadGpuKernels(compileModule),
+    providePlatform().catch((cause: unknown) => {
+      throw new errors.NoWebGpuError(name, { cause });
+    }),
+  ]);
+  try {
+    if ('adopted' in origin) {
+      return await bindings.adopt(origin.adopted);
+    }
+    const { label = name, powerPreference = '', forceFallbackAdapter = false } = origin.options;
+    const kernels = await bindings.request(label, powerPreference, forceFallbackAdapter, 0);
+    checkLimits(name, kernels, origin.options, errors);
+    return kernels;
+  } catch (error) {
+    throw failures.translate(error, 'ready');
+  }
+}
+
+/** The device has been given all that the adapter grants. */
+function checkLimits(
+  name: string,
+  kernels: GpuKernels,
+  { requiredLimits = {} }: WebGpuOptions,
+  { DeviceLimitError }: Essentials['errors'],
+): void {
+  const limits = kernels.gpuDevice.limits as unknown as Readonly<Record<string, number | undefined>>;
+  for (const [limit, wanted] of Object.entries(requiredLimits)) {
+    const granted = limits[limit] ?? 0;
+    // Of a minimum less is more.
+    const isMinimum = limit.startsWith('min');
+    if (isMinimum ? granted > wanted : granted < wanted) {
+      kernels.destroy();
+      throw new DeviceLimitError(name, limit, wanted, granted);
+    }
+  }
+}

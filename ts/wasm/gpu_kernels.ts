@@ -1,0 +1,56 @@
+/**
+ * The only place that imports the generated bindings of the GPU kernels. One instance serves all devices: their memory is the
+ * GPU's. Loaded when the first WebGPU device is made ready, so it imports nothing that is loaded before.
+ */
+
+import { createGlue, type bindings } from './generated/gpu_glue.js';
+import { wasmLzmaBase64 } from './generated/gpu_module.js';
+
+/** A device by name of its kernels; see `crates/wasm-gpu`. */
+export type GpuKernels = bindings.GpuKernels;
+
+/** The ways to a device. */
+export type GpuBindings = Pick<typeof bindings.GpuKernels, 'request' | 'adopt'>;
+
+/** What a kernel throws: an `Error` whose `kind` tells the cause (`crates/wasm-gpu/src/error.rs`). */
+export interface GpuFailure extends Error {
+  readonly kind:
+    | 'no_adapter'
+    | 'no_device'
+    | 'limit'
+    | 'lost'
+    | 'validation'
+    | 'adapter_out_of_memory'
+    | 'out_of_memory'
+    | 'unknown_buffer'
+    | 'partial'
+    | 'argument';
+  readonly wanted?: number;
+  readonly granted?: number;
+  readonly bytesWanted?: number;
+  readonly bytesInUse?: number;
+}
+
+let loading: Promise<GpuBindings> | null = null;
+
+/**
+ * Compiles the module; idempotent. A failure is not remembered.
+ * @param compile - compiles a module from its compressed bytes in base64.
+ */
+export function loadGpuKernels(compile: (text: string) => Promise<WebAssembly.Module>): Promise<GpuBindings> {
+  loading ??= load(compile).catch((error: unknown) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
+export function isGpuFailure(error: unknown): error is GpuFailure {
+  return error instanceof Error && 'kind' in error;
+}
+
+async function load(compile: (text: string) => Promise<WebAssembly.Module>): Promise<GpuBindings> {
+  const glue = createGlue();
+  glue.initSync({ module: await compile(wasmLzmaBase64) });
+  return glue.GpuKernels;
+}
