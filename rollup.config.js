@@ -51,6 +51,16 @@ const alsoAsCts = {
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const banner = `/*! syncbn ${version} | MIT */`;
 
+/**
+ * Lets users check the declarations whose `lib` is older than `Symbol.dispose`, or has no WebGPU. Where it has, empty interfaces
+ * add nothing to its own.
+ */
+const olderLibraries = `/// <reference lib="esnext.disposable" />
+declare global {
+  interface GPUDevice {}
+  interface GPUBuffer {}
+}`;
+
 // Chunks of an earlier build would be published, too.
 rmSync('dist', { recursive: true, force: true });
 
@@ -71,7 +81,6 @@ export default [
   {
     input,
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
-    // Users whose `lib` is older than `Symbol.dispose` can then still check this file.
-    output: { file: 'dist/index.d.ts', format: 'es', banner: '/// <reference lib="esnext.disposable" />' },
+    output: { file: 'dist/index.d.ts', format: 'es', banner: olderLibraries },
   },
 ];
