@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { launchOptions } from './scripts/browser.mjs';
+import { softwareGpu } from './scripts/software_gpu.mjs';
 import { nodeOnly } from './tests/node_only.ts';
 
 // Tests import the package by its name, as users do, and get the sources: no bundle stands between a test and its line.
@@ -27,6 +28,7 @@ export default defineConfig({
           exclude: ['tests/packaging/**', '**/node_modules/**'],
           // Tests of the finalizer collect garbage.
           execArgv: ['--expose-gc'],
+          env: softwareGpu(),
           testTimeout,
         },
       },

@@ -1,0 +1,2 @@
+/** See software_gpu.mjs. */
+export declare function softwareGpu(env?: NodeJS.ProcessEnv): Record<string, string>;

@@ -1,0 +1,102 @@
+/** WebGPU devices in Node, by Dawn on whatever adapter there is: the layer on one, on several, and beside other kinds. */
+
+import {
+  DataParallelWithCallBack,
+  DeviceLimitError,
+  DeviceLostError,
+  DeviceMismatchError,
+  devices,
+  init,
+  SynchronizedBatchNorm2d,
+  tensor,
+  tensorFromGPUBuffer,
+} from 'syncbn';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MemoryFormat } from '../../ts/device/device.ts';
+import { expectSameBits } from '../support/bits.ts';
+import { largestDifference } from '../support/tolerances.ts';
+import { randomArray } from '../support/random.ts';
+
+beforeAll(() => init(['webgpu:0', 'webgpu:1', 'webgpu:2']));
+afterAll(() => devices.close());
+
+const shape = [5, 3, 6, 7] as const;
+const size = 5 * 3 * 6 * 7;
+const quantities = ['y', 'dx', 'dweight', 'dbias', 'running_mean', 'running_var'] as const;
+
+/** One training step of a synchronized layer over devices; what it gives, in the order of `quantities`. */
+async function step(names: readonly string[], memoryFormat: MemoryFormat): Promise<Float32Array[]> {
+  const [device = ''] = names;
+  const layer = new SynchronizedBatchNorm2d(3, { device });
+  const net = new DataParallelWithCallBack(layer, { deviceIds: names });
+  const x = tensor(randomArray(1, size), shape, { device, memoryFormat, requiresGrad: true });
+  const y = await net.forward(x);
+  await y.backward(tensor(randomArray(2, size), shape, { device }));
+  const { weight, bias, runningMean, runningVar } = layer;
+  const results = [y, x.grad, weight?.grad, bias?.grad, runningMean, runningVar];
+  return Promise.all(results.map(async (result) => (await result?.data()) ?? new Float32Array()));
+}
+
+describe.each(['contiguous', 'channels_last'] satisfies MemoryFormat[])('a training step, %s', (format) => {
+  it.each([2, 3])('on %d devices has the bits of one', async (count) => {
+    const one = await step(['webgpu:0'], format);
+    const several = await step(['webgpu:0', 'webgpu:1', 'webgpu:2'].slice(0, count), format);
+    quantities.forEach((name, i) => expectSameBits(several[i] ?? [], one[i] ?? [], name));
+  });
+
+  it.each([
+    ['one GPU', ['webgpu:0']],
+    ['the calling thread and a GPU', ['cpu:0', 'webgpu:1']],
+    ['a GPU, the calling thread and a worker', ['webgpu:0', 'cpu:0', 'worker:0']],
+  ])('on %s is that of the CPU', async (_claim, names) => {
+    const expected = await step(['cpu:0'], format);
+    const results = await step(names, format);
+    quantities.forEach((name, i) => {
+      const wanted = expected[i] ?? new Float32Array();
+      const largest = Math.max(...wanted.map(Math.abs));
+      expect(results[i]?.length, name).toBe(wanted.length);
+      expect(largestDifference(results[i] ?? [], wanted), name).toBeLessThanOrEqual(1e-5 * Math.max(1, largest));
+    });
+  });
+});
+
+describe('a device that was destroyed', () => {
+  it('rejects what is pending and what comes later, and leaves its name for a fresh one', async () => {
+    await init(['webgpu:3']);
+    const x = tensor([1, 2], [2], { device: 'webgpu:3' });
+    const device = devices.get('webgpu:3');
+    const pending = x.data();
+    device.gpuDevice.destroy();
+    await expect(pending).rejects.toThrow(DeviceLostError);
+    await expect(x.data()).rejects.toThrow("devices.recreate('webgpu:3')");
+    x.dispose();
+    await devices.recreate('webgpu:3').ready();
+    expect([...(await tensor([3, 4], [2], { device: 'webgpu:3' }).data())]).toEqual([3, 4]);
+  });
+});
+
+describe('devices of the page', () => {
+  it('share adopted devices and buffers without a copy', async () => {
+    const { gpuDevice } = devices.get('webgpu:0');
+    const device = await devices.adopt(gpuDevice);
+    const owner = tensor([1, 2, 3, 4], [4], { device: 'webgpu:0' });
+    const shared = await tensorFromGPUBuffer(owner.gpuBuffer(), [4], { device: device.name });
+    expect([...(await shared.data())]).toEqual([1, 2, 3, 4]);
+    gpuDevice.queue.writeBuffer(owner.gpuBuffer(), 0, Float32Array.of(5, 6, 7, 8));
+    expect([...(await shared.data())]).toEqual([5, 6, 7, 8]);
+    expect(() => devices.recreate(device.name)).toThrow('was adopted');
+    await devices.close(device.name);
+    expect([...(await owner.data())]).toEqual([5, 6, 7, 8]);
+  });
+
+  it('refuse a buffer of another device', async () => {
+    const stranger = tensor([1, 2, 3, 4], [4], { device: 'webgpu:1' });
+    const attempt = tensorFromGPUBuffer(stranger.gpuBuffer(), [4], { device: 'webgpu:0' });
+    await expect(attempt).rejects.toThrow(DeviceMismatchError);
+  });
+
+  it('tell which limit the adapter does not grant', async () => {
+    const attempt = devices.create({ requiredLimits: { maxBufferSize: 2 ** 50 } });
+    await expect(attempt).rejects.toThrow(DeviceLimitError);
+  });
+});
