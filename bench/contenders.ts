@@ -3,7 +3,20 @@
 import type { Pass } from './engine.ts';
 
 export const engineNames = ['syncbn', 'workers', 'kernels', 'pytorch', 'jax-js', 'tfjs', 'roofline'] as const;
-export type EngineName = (typeof engineNames)[number];
+/** Engines of `npm run bench` and `npm run bench:parallel`. */
+export type CpuEngineName = (typeof engineNames)[number];
+
+/** Where WebGPU comes from: Dawn in Node, or a page. */
+export const gpuPlatforms = ['node', 'chromium'] as const;
+export type GpuPlatform = (typeof gpuPlatforms)[number];
+
+export const gpuFrameworks = ['syncbn', 'jax-js', 'tfjs', 'copy', 'replicas'] as const;
+export type GpuFramework = (typeof gpuFrameworks)[number];
+
+/** Engines of `npm run bench:gpu`. */
+export type GpuEngineName = `${GpuPlatform}/${GpuFramework}`;
+
+export type EngineName = CpuEngineName | GpuEngineName;
 
 export interface Contender {
   /** As `--contenders` takes it. */
@@ -59,7 +72,39 @@ export const parallelContenders = [
   { name: 'pytorch-2', title: 'PyTorch\n2 threads', engine: 'pytorch', variant: '2', passes: ['step'] },
 ] as const satisfies readonly Contender[];
 
-export type ContenderName = (typeof contenders | typeof parallelContenders)[number]['name'];
+/** Who is compared by `npm run bench:gpu`, on each platform. */
+const gpuTemplates = [
+  { name: 'syncbn', title: 'syncbn', engine: 'syncbn', variant: 'stable', passes: ALL },
+  { name: 'moments', title: 'moments\nalone', engine: 'syncbn', variant: 'moments', passes: ['forward'] },
+  // Their gradient functions cannot be split from the forward pass, and tfjs takes seconds for a step of the largest layers.
+  { name: 'jax-js', title: 'jax-js', engine: 'jax-js', variant: 'jit', passes: ['forward', 'step'] },
+  {
+    name: 'tfjs',
+    title: 'tfjs\nNHWC',
+    engine: 'tfjs',
+    variant: 'nhwc',
+    passes: ['forward', 'step'],
+    maximumElements: 1e7,
+  },
+  { name: 'copy', title: 'copy', engine: 'copy', variant: 'copy', passes: ALL },
+  { name: 'synchronized', title: '2 devices', engine: 'replicas', variant: 'synchronized', passes: ALL },
+  { name: 'apart', title: '2 apart', engine: 'replicas', variant: 'apart', passes: ALL },
+  { name: 'round-trip', title: 'mapAsync', engine: 'replicas', variant: 'round-trip', passes: ['forward'] },
+] as const;
+
+export type GpuContenderName = (typeof gpuTemplates)[number]['name'];
+
+/** One platform's contenders. */
+export function gpuContendersOf<P extends GpuPlatform>(platform: P) {
+  return gpuTemplates.map((template) => ({
+    ...template,
+    name: `${platform}/${template.name}` as const,
+    engine: `${platform}/${template.engine}` as const,
+  }));
+}
+
+export type ContenderName =
+  (typeof contenders | typeof parallelContenders)[number]['name'] | `${GpuPlatform}/${GpuContenderName}`;
 
 /** A contender of the list. */
 export type NamedContender = Contender & { readonly name: ContenderName };

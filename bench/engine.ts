@@ -47,7 +47,33 @@ export interface Engine {
   layers(variant: string): readonly LayerRun[];
   /** What a step of a variant sends between threads, where it does. */
   traffic?(variant: string): Promise<StepTraffic>;
+  /** Resolves when all that the layers have been told is done, where they only give commands. */
+  finish?(): Promise<void>;
+  /** What the engine says that its kernels have read and written since it was opened. */
+  bytesMoved?(): number;
+  /** What a step of a variant asks of the GPU, where there is one. */
+  work?(variant: string): Promise<StepWork>;
   unload(): void | Promise<void>;
+}
+
+/** What commands of WebGPU came to, as the platform sees them. */
+export interface GpuCounts {
+  readonly dispatches: number;
+  readonly submits: number;
+  /** Sizes of the storage bindings of all dispatches: the most that kernels which touch each value once can have moved. */
+  readonly bytesBound: number;
+  /** Buffers and pipelines made, and reads back. */
+  readonly buffers: number;
+  readonly pipelines: number;
+  readonly maps: number;
+  /** What the library itself says that its kernels have read and written; absent from others. */
+  readonly bytesMoved?: number;
+}
+
+/** In the steady state. Of a framework that cannot split a step, backward is the whole step without a forward. */
+export interface StepWork {
+  readonly forward: GpuCounts;
+  readonly backward: GpuCounts;
 }
 
 /** Both ways together. */

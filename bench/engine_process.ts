@@ -21,7 +21,17 @@ const PYTORCH_ENVIRONMENT = {
 /** How much of what an engine said on standard error is told when it ends unasked. */
 const ERROR_TAIL = 2000;
 
-export class EngineProcess {
+/** An engine that answers, wherever it runs. */
+export interface RunningEngine {
+  /** What the engine calls itself. */
+  readonly version: string;
+  /** Asks, and awaits the answer. One request at a time. */
+  ask<C extends Request['command']>(request: Extract<Request, { command: C }>): Promise<Answers[C]>;
+  /** Ends it. */
+  stop(): void;
+}
+
+export class EngineProcess implements RunningEngine {
   /** What the engine calls itself. */
   readonly version: string;
   readonly #child: ChildProcess;

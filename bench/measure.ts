@@ -3,7 +3,7 @@
 import type { ContenderName, EngineName, NamedContender } from './contenders.ts';
 import type { Pass, Timing } from './engine.ts';
 import type { EnginePool } from './engine_pool.ts';
-import type { EngineProcess } from './engine_process.ts';
+import type { RunningEngine } from './engine_process.ts';
 import { interleave } from './interleave.ts';
 import type { Request } from './protocol.ts';
 import { summarize, type Summary } from './statistics.ts';
@@ -11,7 +11,7 @@ import { elementsOf, type Workload } from './workloads.ts';
 
 /** What is needed of the {@link EnginePool}. */
 export interface Engines extends Pick<EnginePool, 'discard'> {
-  get(engine: EngineName): Promise<Pick<EngineProcess, 'ask'>>;
+  get(engine: EngineName): Promise<Pick<RunningEngine, 'ask'>>;
 }
 
 /** How long a contender is measured on a workload. */

@@ -1,7 +1,7 @@
 /** The command line. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { contenders, engineNames, type EngineName, type NamedContender } from './contenders.ts';
+import { contenders, type CpuEngineName, engineNames, type NamedContender } from './contenders.ts';
 import { repositoryFile } from './repository.ts';
 import { type Workload, workloads } from './workloads.ts';
 
@@ -17,7 +17,7 @@ export interface Options {
   /** A Python that can import torch; `null`: PyTorch takes no part. */
   readonly torchPython: string | null;
   /** The engine to serve as a child process, instead of all else. */
-  readonly serve: Exclude<EngineName, 'pytorch'> | null;
+  readonly serve: Exclude<CpuEngineName, 'pytorch'> | null;
 }
 
 /**
@@ -71,15 +71,15 @@ interface GivenOptions {
   readonly json: string;
   readonly shapes?: readonly Workload[];
   readonly contenders?: readonly NamedContender[];
-  readonly serve?: Exclude<EngineName, 'pytorch'>;
+  readonly serve?: Exclude<CpuEngineName, 'pytorch'>;
 }
 
-function namesOf(known: readonly { readonly name: string }[]): string {
+export function namesOf(known: readonly { readonly name: string }[]): string {
   return known.map(({ name }) => name).join(', ');
 }
 
 /** The members that a list names, in the order of the benchmark. */
-function pick<T extends { readonly name: string }>(text: string, known: readonly T[]): readonly T[] {
+export function pick<T extends { readonly name: string }>(text: string, known: readonly T[]): readonly T[] {
   const wanted = new Set(text.split(',').map((name) => name.trim()));
   const unknown = [...wanted].filter((name) => !known.some((member) => member.name === name));
   if (unknown.length > 0) {

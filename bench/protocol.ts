@@ -1,6 +1,6 @@
 /** What parent and engine processes say to each other: one line of JSON asks, one line answers, in turn. */
 
-import type { StepTraffic, Timing } from './engine.ts';
+import type { StepTraffic, StepWork, Timing } from './engine.ts';
 import type { LayerShape } from './workloads.ts';
 
 /** A batch as JSON carries it. */
@@ -27,6 +27,8 @@ export type Request =
   | { readonly command: 'time'; readonly variant: string; readonly calls: number }
   /** Count what one step sends between threads. */
   | { readonly command: 'traffic'; readonly variant: string }
+  /** Count what one step asks of a GPU. */
+  | { readonly command: 'work'; readonly variant: string }
   | { readonly command: 'unload' };
 
 /** What each command is answered with. An engine greets with its version before it is asked anything. */
@@ -37,6 +39,8 @@ export interface Answers {
   readonly time: Timing;
   /** `null` from an engine of one thread. */
   readonly traffic: StepTraffic | null;
+  /** `null` from an engine without a GPU. */
+  readonly work: StepWork | null;
   readonly unload: null;
 }
 

@@ -1,14 +1,9 @@
 /** The side of an engine process: answers requests until its input ends. */
 
 import { createInterface } from 'node:readline';
-import { randomArray } from '../tests/support/random.ts';
-import type { Batch, Engine } from './engine.ts';
-import type { Answers, PlainBatch, PlainResults, Reply, Request } from './protocol.ts';
-import { timeSteps } from './time_steps.ts';
-import { elementCount, type LayerShape, sizesOf } from './workloads.ts';
-
-/** A prime, so that the repeated block falls differently into every row. */
-const BLOCK = 100_003;
+import { answer } from './answer.ts';
+import type { Engine } from './engine.ts';
+import type { Reply, Request } from './protocol.ts';
 
 /** Runs the engine on standard input and output. */
 export async function serve(engine: Engine): Promise<void> {
@@ -24,69 +19,4 @@ export async function serve(engine: Engine): Promise<void> {
 
 function reply(message: Reply): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
-}
-
-async function answer(engine: Engine, request: Request): Promise<Answers[Request['command']]> {
-  switch (request.command) {
-    case 'load':
-      await engine.load(randomBatches(request.layers));
-      return null;
-    case 'check':
-      return check(engine, request.variant, request.batch);
-    case 'time':
-      return timeSteps(engine.layers(request.variant), request.calls);
-    case 'traffic':
-      return (await engine.traffic?.(request.variant)) ?? null;
-    case 'unload':
-      await engine.unload();
-      return null;
-  }
-}
-
-async function check(engine: Engine, variant: string, batch: PlainBatch): Promise<PlainResults> {
-  const { x, dy, weight, bias, ...layer } = batch;
-  const typed = { x: f32(x), dy: f32(dy), weight: f32(weight), bias: f32(bias) };
-  await engine.load([{ ...layer, ...typed }]);
-  const run = engine.layers(variant)[0];
-  if (run === undefined) throw new Error(`no layer is loaded for variant ${variant}`);
-  // The second step must give what the first gave: steps repeat for as long as they are timed.
-  await run.refresh?.();
-  await run.results();
-  await run.refresh?.();
-  const { y, dx, dweight, dbias } = await run.results();
-  await engine.unload();
-  return {
-    y: Array.from(y),
-    ...(dx && { dx: Array.from(dx) }),
-    ...(dweight && { dweight: Array.from(dweight) }),
-    ...(dbias && { dbias: Array.from(dbias) }),
-  };
-}
-
-function f32(values: readonly number[]): Float32Array {
-  return Float32Array.from(values);
-}
-
-function randomBatches(layers: readonly LayerShape[]): Batch[] {
-  const block = randomArray(1, BLOCK);
-  const gradientBlock = randomArray(2, BLOCK);
-  return layers.map((layer) => {
-    const count = elementCount(layer.shape);
-    const { channels } = sizesOf(layer.shape);
-    return {
-      ...layer,
-      x: repeated(block, count),
-      dy: repeated(gradientBlock, count),
-      weight: new Float32Array(channels).fill(1),
-      bias: new Float32Array(channels),
-    };
-  });
-}
-
-function repeated(block: Float32Array, count: number): Float32Array {
-  const values = new Float32Array(count);
-  for (let start = 0; start < count; start += block.length) {
-    values.set(block.subarray(0, Math.min(block.length, count - start)), start);
-  }
-  return values;
 }

@@ -1,9 +1,8 @@
-/** jax-js on its WebAssembly backend: one jitted function for the forward, one for forward and gradients. */
+/** jax-js on its WebAssembly or WebGPU backend: one jitted function for the forward, one for forward and gradients. */
 
-import { blockUntilReady, defaultDevice, init, jit, numpy as np, vjp } from '@jax-js/jax';
+import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, numpy as np, vjp } from '@jax-js/jax';
 import { fromChannelsLast, toChannelsLast } from '../channels_last.ts';
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
-import { packageVersion } from '../repository.ts';
 import { type MemoryFormat, sizesOf } from '../workloads.ts';
 
 const EPS = 1e-5;
@@ -11,15 +10,23 @@ const EPS = 1e-5;
 type Parameters = readonly [x: np.Array, weight: np.Array, bias: np.Array];
 
 /** @throws Error where the backend does not start. */
-export async function openJaxJs(): Promise<Engine> {
+export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Promise<Engine> {
   // Without `Worker`, which Node lacks, the backend computes in the calling thread: one thread, as asked for.
-  const available = await init('wasm');
-  if (!available.includes('wasm')) throw new Error('jax-js offers no wasm backend here');
-  defaultDevice('wasm');
+  const available = await init(backend);
+  if (!available.includes(backend)) throw new Error(`jax-js offers no ${backend} backend here`);
+  defaultDevice(backend);
   const functions = {
     contiguous: compiledFunctions('contiguous'),
     channels_last: compiledFunctions('channels_last'),
   };
+  /** Results of a GPU, which need not be awaited layer by layer. */
+  const pending: np.Array[] = [];
+  const settle = async (results: np.Array[]): Promise<void> => {
+    await blockUntilReady(results);
+    for (const array of results) array.dispose();
+  };
+  const drop = (results: np.Array[]) =>
+    backend === 'wasm' ? settle(results) : Promise.resolve(void pending.push(...results));
   let runs: LayerRun[] = [];
   let release: (() => void)[] = [];
   const unload = () => {
@@ -28,16 +35,22 @@ export async function openJaxJs(): Promise<Engine> {
     release = [];
   };
   return {
-    version: `jax-js ${packageVersion('node_modules/@jax-js/jax')}`,
+    version: `jax-js ${version}`,
     async load(batches) {
       unload();
       for (const batch of batches) {
-        const { run, free } = await layerRun(batch, functions);
+        const { run, free } = await layerRun(batch, functions, drop);
         runs.push(run);
         release.push(free);
       }
     },
     layers: () => runs,
+    ...(backend === 'webgpu' && {
+      finish: async () => {
+        await settle(pending.splice(0));
+        await getWebGPUDevice().queue.onSubmittedWorkDone();
+      },
+    }),
     unload,
   };
 }
@@ -66,6 +79,7 @@ function compiledFunctions(format: MemoryFormat) {
 async function layerRun(
   batch: Batch,
   functions: Readonly<Record<MemoryFormat, Functions>>,
+  drop: (results: np.Array[]) => Promise<void>,
 ): Promise<{ run: LayerRun; free: () => void }> {
   const { samples, channels, length } = sizesOf(batch.shape);
   const isLast = batch.format === 'channels_last';
@@ -85,18 +99,13 @@ async function layerRun(
   await blockUntilReady([...parameters, dy]);
   // A function of jax-js consumes its arguments; `.ref` is one more reference, no copy.
   const again = () => parameters.map((array) => array.ref) as unknown as [np.Array, np.Array, np.Array];
-  const runStep = () => blockUntilReady(step(...again(), dy.ref));
+  const runStep = () => step(...again(), dy.ref);
 
   const run: LayerRun = {
-    async forward() {
-      const y = await blockUntilReady(forward(...again()));
-      y.dispose();
-    },
-    async step() {
-      for (const array of await runStep()) array.dispose();
-    },
+    forward: () => drop([forward(...again())]),
+    step: () => drop(runStep()),
     async results(): Promise<LayerResults> {
-      const [y, dx, dweight, dbias] = (await runStep()) as [np.Array, np.Array, np.Array, np.Array];
+      const [y, dx, dweight, dbias] = (await blockUntilReady(runStep())) as [np.Array, np.Array, np.Array, np.Array];
       return {
         y: await readLogical(y),
         dx: await readLogical(dx),

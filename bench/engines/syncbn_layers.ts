@@ -2,23 +2,23 @@
 
 import { BatchNorm1d, BatchNorm2d, BatchNorm3d, init, type Numerics, tensor, type Tensor } from 'syncbn';
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
-import { packageVersion } from '../repository.ts';
 import { sizesOf } from '../workloads.ts';
 
 type Layer = BatchNorm1d | BatchNorm2d | BatchNorm3d;
 
-export async function openSyncbnLayers(): Promise<Engine> {
-  await init();
+/** @param device - `stable` is the only numerics of a GPU. */
+export async function openSyncbnLayers(version: string, device = 'cpu:0'): Promise<Engine> {
+  await init([device]);
   let residents: Resident[] = [];
   const unload = () => {
     for (const resident of residents) resident.dispose();
     residents = [];
   };
   return {
-    version: `syncbn ${packageVersion()}`,
+    version: `syncbn ${version}`,
     async load(batches) {
       unload();
-      for (const batch of batches) residents.push(new Resident(batch, await layersFor(batch)));
+      for (const batch of batches) residents.push(new Resident(batch, device, await layersFor(batch, device)));
     },
     layers: (variant) => residents.map((resident) => resident.run(variant)),
     unload,
@@ -30,14 +30,15 @@ interface Layers {
   readonly torch: Layer;
 }
 
-async function layersFor(batch: Batch): Promise<Layers> {
-  return { stable: await layerFor(batch, 'stable'), torch: await layerFor(batch, 'torch') };
+async function layersFor(batch: Batch, device: string): Promise<Layers> {
+  const stable = await layerFor(batch, 'stable', device);
+  return { stable, torch: device.startsWith('cpu') ? await layerFor(batch, 'torch', device) : stable };
 }
 
-async function layerFor({ shape, weight, bias }: Batch, numerics: Numerics): Promise<Layer> {
+async function layerFor({ shape, weight, bias }: Batch, numerics: Numerics, device: string): Promise<Layer> {
   const { channels } = sizesOf(shape);
   const LayerClass = shape.length === 5 ? BatchNorm3d : shape.length === 4 ? BatchNorm2d : BatchNorm1d;
-  const layer = new LayerClass(channels, { numerics });
+  const layer = new LayerClass(channels, { numerics, device });
   await layer.weight?.copy_(weight);
   await layer.bias?.copy_(bias);
   return layer;
@@ -46,14 +47,16 @@ async function layerFor({ shape, weight, bias }: Batch, numerics: Numerics): Pro
 /** One layer's tensors, shared by all variants. */
 class Resident {
   readonly #batch: Batch;
+  readonly #device: string;
   readonly #layers: Layers;
   readonly #x: Tensor;
   #dy: Tensor;
   /** Whether `#dy` holds what an in-place step has left there. */
   #isDySpent = false;
 
-  constructor(batch: Batch, layers: Layers) {
+  constructor(batch: Batch, device: string, layers: Layers) {
     this.#batch = batch;
+    this.#device = device;
     this.#layers = layers;
     this.#x = this.#place(batch.x, true);
     this.#dy = this.#place(batch.dy, false);
@@ -90,7 +93,7 @@ class Resident {
 
   #place(values: Float32Array, requiresGrad: boolean): Tensor {
     const { shape, format } = this.#batch;
-    return tensor(values, shape, { requiresGrad, memoryFormat: format });
+    return tensor(values, shape, { requiresGrad, memoryFormat: format, device: this.#device });
   }
 
   #takeGradient(): Tensor {

@@ -1,15 +1,9 @@
-/**
- * TensorFlow.js on its WebAssembly backend, as `tf.layers.batchNormalization` computes: `moments`, then `batchNorm`,
- * nothing fused. Its layout is channels last; other batches are rearranged when they are loaded, before any timing.
- */
+/** TensorFlow.js on its WebAssembly backend. */
 
 import * as tf from '@tensorflow/tfjs';
 import { getThreadsCount, setThreadsCount, version_wasm as wasmVersion } from '@tensorflow/tfjs-backend-wasm';
-import { fromChannelsLast, toChannelsLast } from '../channels_last.ts';
-import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
-import { sizesOf } from '../workloads.ts';
-
-const EPS = 1e-5;
+import type { Engine, LayerRun } from '../engine.ts';
+import { tfjsLayer } from './tfjs_layer.ts';
 
 /** @throws Error where the backend does not start. */
 export async function openTfjs(): Promise<Engine> {
@@ -25,46 +19,10 @@ export async function openTfjs(): Promise<Engine> {
     version: `TensorFlow.js ${wasmVersion}, ${getThreadsCount()} thread`,
     load(batches) {
       unload();
-      runs = batches.map(layerRun);
+      runs = batches.map(tfjsLayer);
       return Promise.resolve();
     },
     layers: () => runs,
     unload,
-  };
-}
-
-function layerRun(batch: Batch): LayerRun {
-  const { samples, channels, length } = sizesOf(batch.shape);
-  // Variables stay until `disposeVariables`; the tensors that they are made from go with the tidy.
-  const place = (make: () => tf.Tensor): tf.Tensor => tf.tidy(() => tf.variable(make()));
-  const placeLarge = (values: Float32Array) =>
-    place(() => tf.tensor3d(toChannelsLast(values, batch.shape), [samples, length, channels]));
-  const x = placeLarge(batch.x);
-  const dy = placeLarge(batch.dy);
-  const weight = place(() => tf.tensor1d(batch.weight));
-  const bias = place(() => tf.tensor1d(batch.bias));
-
-  const batchNorm = (input: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor): tf.Tensor => {
-    const { mean, variance } = tf.moments(input, [0, 1]);
-    return tf.batchNorm(input, mean, variance, offset, scale, EPS);
-  };
-  const gradients = tf.grads(batchNorm);
-  const readLogical = (array: tf.Tensor) => fromChannelsLast(array.dataSync(), batch.shape);
-
-  return {
-    forward: () => tf.tidy(() => void batchNorm(x, weight, bias)),
-    step: () => tf.dispose(gradients([x, weight, bias], dy)),
-    results: (): Promise<LayerResults> => {
-      const y = tf.tidy(() => batchNorm(x, weight, bias));
-      const [dx, dweight, dbias] = gradients([x, weight, bias], dy) as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const results = {
-        y: readLogical(y),
-        dx: readLogical(dx),
-        dweight: dweight.dataSync(),
-        dbias: dbias.dataSync(),
-      };
-      tf.dispose([y, dx, dweight, dbias]);
-      return Promise.resolve(results);
-    },
   };
 }
