@@ -2,6 +2,7 @@
 
 import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, numpy as np, vjp } from '@jax-js/jax';
 import { fromChannelsLast, toChannelsLast } from '../channels_last.ts';
+import { finisherOf } from '../gpu/request_device.ts';
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
 import { type MemoryFormat, sizesOf } from '../workloads.ts';
 
@@ -27,6 +28,7 @@ export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Pr
   };
   const drop = (results: np.Array[]) =>
     backend === 'wasm' ? settle(results) : Promise.resolve(void pending.push(...results));
+  const finished = backend === 'webgpu' ? finisherOf(getWebGPUDevice()) : () => Promise.resolve();
   let runs: LayerRun[] = [];
   let release: (() => void)[] = [];
   const unload = () => {
@@ -48,7 +50,7 @@ export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Pr
     ...(backend === 'webgpu' && {
       finish: async () => {
         await settle(pending.splice(0));
-        await getWebGPUDevice().queue.onSubmittedWorkDone();
+        await finished();
       },
     }),
     unload,

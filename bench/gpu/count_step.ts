@@ -3,10 +3,7 @@
 import type { Engine, GpuCounts, StepWork } from '../engine.ts';
 import { difference, type WorkCounter } from './work_counter.ts';
 
-/** Steps after which buffers are pooled and pipelines are compiled. */
-const STEPS_BEFORE = 2;
-
-/** Counts one step in the steady state: all layers forward, then all backward, as they are timed. */
+/** Counts one step: all layers forward, then all backward, as they are timed. In the steady state, once they have been timed. */
 export async function countStep(
   engine: Engine,
   variant: string,
@@ -18,16 +15,12 @@ export async function countStep(
     ...counter.total,
     ...(engine.bytesMoved !== undefined && { bytesMoved: engine.bytesMoved() }),
   });
-  const step = async (): Promise<StepWork> => {
-    for (const layer of layers) await layer.refresh?.();
-    const start = total();
-    for (const layer of layers) await layer.forward();
-    await engine.finish?.();
-    const middle = total();
-    for (const layer of reversed) await (layer.backward ?? layer.step)?.call(layer);
-    await engine.finish?.();
-    return { forward: difference(middle, start), backward: difference(total(), middle) };
-  };
-  for (let i = 0; i < STEPS_BEFORE; i++) await step();
-  return step();
+  for (const layer of layers) await layer.refresh?.();
+  const start = total();
+  for (const layer of layers) await layer.forward();
+  await engine.finish?.();
+  const middle = total();
+  for (const layer of reversed) await (layer.backward ?? layer.step)?.call(layer);
+  await engine.finish?.();
+  return { forward: difference(middle, start), backward: difference(total(), middle) };
 }

@@ -8,8 +8,8 @@ export interface AdapterDescription {
 
 /** @returns `null` where there is none. */
 export async function describeAdapter(gpu: GPU | undefined): Promise<AdapterDescription | null> {
-  const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
-  return adapter == null ? null : describe(adapter.info);
+  const adapter = (await gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
+  return adapter === null ? null : describe(adapter.info);
 }
 
 /** What the platform tells of it; a page may tell less than Node. */

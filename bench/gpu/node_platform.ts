@@ -8,9 +8,11 @@ export function provideWebGpu(): void {
   const missing = Object.entries({ ...(globals as object), Window: Object }).filter(([key]) => !(key in globalThis));
   Object.assign(globalThis, Object.fromEntries(missing));
   const platform = globalThis as { navigator?: object };
-  // Node 20 has no navigator.
-  if (platform.navigator === undefined)
-    Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
+  // Node 20 has no navigator. jax-js looks for Firefox in its `userAgent`, which Node 21 and newer have.
+  if (platform.navigator === undefined) {
+    const value = { userAgent: `Node.js/${process.versions.node}` };
+    Object.defineProperty(globalThis, 'navigator', { value, configurable: true });
+  }
   const navigator = platform.navigator ?? {};
   if (!('gpu' in navigator)) Object.defineProperty(navigator, 'gpu', { value: create([]), configurable: true });
 }

@@ -3,7 +3,7 @@
 import type { GpuFramework } from '../contenders.ts';
 import type { Engine } from '../engine.ts';
 import { countStep } from './count_step.ts';
-import { type GpuClasses, WorkCounter } from './work_counter.ts';
+import { WorkCounter } from './work_counter.ts';
 
 /** Versions of packages, which a page cannot look up. */
 export interface Versions {
@@ -12,7 +12,7 @@ export interface Versions {
 }
 
 export async function openGpuEngine(framework: GpuFramework, versions: Versions): Promise<Engine> {
-  const counter = new WorkCounter(globalThis as unknown as GpuClasses);
+  const counter = new WorkCounter(globalThis);
   const engine = await open(framework, versions);
   return { ...engine, work: (variant) => countStep(engine, variant, counter) };
 }

@@ -1,7 +1,14 @@
 /** A device of the fastest adapter, with all that it grants. */
 
+export interface OpenDevice {
+  readonly device: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  /** Resolves when all that was submitted is done. @throws Error where WebGPU has refused something: refused work takes no time. */
+  readonly finished: () => Promise<void>;
+}
+
 /** @throws Error where there is no adapter. */
-export async function requestDevice(): Promise<{ readonly device: GPUDevice; readonly info: GPUAdapterInfo }> {
+export async function requestDevice(): Promise<OpenDevice> {
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter === null) throw new Error('WebGPU has no adapter here');
   const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize, maxComputeWorkgroupSizeX } =
@@ -15,5 +22,19 @@ export async function requestDevice(): Promise<{ readonly device: GPUDevice; rea
     maxComputeInvocationsPerWorkgroup,
     maxComputeWorkgroupsPerDimension,
   };
-  return { device: await adapter.requestDevice({ requiredLimits }), info: adapter.info };
+  const device = await adapter.requestDevice({ requiredLimits });
+  return { device, info: adapter.info, finished: finisherOf(device) };
+}
+
+/** See {@link OpenDevice.finished}. */
+export function finisherOf(device: GPUDevice): () => Promise<void> {
+  const refusals: string[] = [];
+  device.addEventListener('uncapturederror', ({ error }) => {
+    refusals.push(error.message);
+  });
+  return async () => {
+    await device.queue.onSubmittedWorkDone();
+    const [refusal] = refusals.splice(0);
+    if (refusal !== undefined) throw new Error(`WebGPU has refused work: ${refusal}`);
+  };
 }

@@ -31,14 +31,14 @@ export class WorkCounter {
 
   constructor({ GPUDevice, GPUQueue, GPUBuffer, GPUComputePassEncoder }: GpuClasses) {
     const counts = this.#counts;
-    observe(GPUDevice, 'createBuffer', () => void counts.buffers++);
-    observe(GPUDevice, 'createComputePipeline', () => void counts.pipelines++);
-    observe(GPUDevice, 'createComputePipelineAsync', () => void counts.pipelines++);
+    observe(GPUDevice, 'createBuffer', () => (counts.buffers += 1));
+    observe(GPUDevice, 'createComputePipeline', () => (counts.pipelines += 1));
+    observe(GPUDevice, 'createComputePipelineAsync', () => (counts.pipelines += 1));
     observe(GPUDevice, 'createBindGroup', (_device, [descriptor], group) => {
       this.#groupBytes.set(group as object, storageBytes(descriptor as GPUBindGroupDescriptor));
     });
-    observe(GPUQueue, 'submit', () => void counts.submits++);
-    observe(GPUBuffer, 'mapAsync', () => void counts.maps++);
+    observe(GPUQueue, 'submit', () => (counts.submits += 1));
+    observe(GPUBuffer, 'mapAsync', () => (counts.maps += 1));
     observe(GPUComputePassEncoder, 'setBindGroup', (pass, [index, group]) => {
       const bound = this.#bound.get(pass) ?? new Map<unknown, number>();
       bound.set(index, this.#groupBytes.get(group as object) ?? 0);
@@ -75,7 +75,7 @@ export function difference(after: GpuCounts, before: GpuCounts): GpuCounts {
 function observe(
   target: GpuClass,
   name: string,
-  see: (self: object, parameters: readonly unknown[], result: unknown) => void,
+  see: (self: object, parameters: readonly unknown[], result: unknown) => unknown,
 ): void {
   const prototype = target.prototype as Record<string, Method | undefined>;
   const original = prototype[name];
@@ -90,9 +90,10 @@ function observe(
 function storageBytes({ entries }: GPUBindGroupDescriptor): number {
   let sum = 0;
   for (const { resource } of entries) {
-    const binding = 'buffer' in resource ? resource : isBuffer(resource) ? { buffer: resource } : null;
+    const binding: GPUBufferBinding | null =
+      'buffer' in resource ? resource : isBuffer(resource) ? { buffer: resource } : null;
     if (binding === null || (binding.buffer.usage & STORAGE) === 0) continue;
-    const { buffer, offset = 0, size = buffer.size - offset } = binding as GPUBufferBinding;
+    const { buffer, offset = 0, size = buffer.size - offset } = binding;
     sum += size;
   }
   return sum;

@@ -21,7 +21,7 @@ fn copy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 }`;
 
 export async function openCopy(): Promise<Engine> {
-  const { device } = await requestDevice();
+  const { device, finished } = await requestDevice();
   const compute = { module: device.createShaderModule({ code: SHADER }), entryPoint: 'copy' };
   const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute });
   let places: Place[] = [];
@@ -37,9 +37,7 @@ export async function openCopy(): Promise<Engine> {
       return Promise.resolve();
     },
     layers: () => places.map(({ run }) => run),
-    finish: async () => {
-      await device.queue.onSubmittedWorkDone();
-    },
+    finish: finished,
     unload,
   };
 }

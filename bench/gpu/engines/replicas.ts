@@ -17,10 +17,12 @@ import {
 } from 'syncbn';
 import type { Batch, Engine, LayerRun } from '../../engine.ts';
 import { shardBatch, type ShardedBatch, ShardedNetwork, ShardedStep } from '../../engines/sharded_network.ts';
+import { finisherOf } from '../request_device.ts';
 
 export async function openReplicas(version: string): Promise<Engine> {
   const both: WebGpuDevice[] = [];
   for (let i = 0; i < 2; i++) both.push(await devices.create({ powerPreference: 'high-performance' }));
+  const finishers = both.map(({ gpuDevice }) => finisherOf(gpuDevice));
   const names = both.map(({ name }) => name);
   const [first] = both;
   if (first === undefined) throw new Error('there is no first device');
@@ -54,7 +56,7 @@ export async function openReplicas(version: string): Promise<Engine> {
       return run === undefined ? [] : [run];
     },
     async finish() {
-      await Promise.all(both.map(({ gpuDevice }) => gpuDevice.queue.onSubmittedWorkDone()));
+      await Promise.all(finishers.map((finished) => finished()));
     },
     unload,
   };

@@ -3,10 +3,12 @@
 import { devices, functional, tensor, type Tensor } from 'syncbn';
 import type { Batch, Engine, LayerRun } from '../../engine.ts';
 import { openSyncbnLayers } from '../../engines/syncbn_layers.ts';
+import { finisherOf } from '../request_device.ts';
 
 export async function openSyncbn(version: string): Promise<Engine> {
   const device = await devices.create({ powerPreference: 'high-performance' });
   const layers = await openSyncbnLayers(version, device.name);
+  const finished = finisherOf(device.gpuDevice);
   /** Reads back of the moments of this pass. */
   const pending: Promise<unknown>[] = [];
   let inputs: { readonly batch: Batch; readonly x: Tensor }[] = [];
@@ -41,7 +43,7 @@ export async function openSyncbn(version: string): Promise<Engine> {
       variant === 'moments' ? inputs.map(({ batch, x }) => momentsOf(batch, x)) : layers.layers(variant),
     async finish() {
       await Promise.all(pending.splice(0));
-      await device.gpuDevice.queue.onSubmittedWorkDone();
+      await finished();
     },
     bytesMoved: () => {
       const { work } = device.details();

@@ -10,10 +10,12 @@ const BACKEND = 'webgpu';
 
 /** @throws Error where the backend does not start. */
 export async function openTfjs(): Promise<Engine> {
-  const { device, info } = await requestDevice();
+  const { device, info, finished } = await requestDevice();
   const backend = new WebGPUBackend(device, info);
   // Its own way to a device asks for features by a list in a list, which Node's WebGPU refuses; the backend is the same.
-  if (tf.findBackendFactory(BACKEND) !== null) tf.removeBackend(BACKEND);
+  // The type says that there always is one.
+  const known: unknown = tf.findBackendFactory(BACKEND);
+  if (known !== null) tf.removeBackend(BACKEND);
   tf.registerBackend(BACKEND, () => backend);
   if (!(await tf.setBackend(BACKEND))) throw new Error('TensorFlow.js offers no WebGPU backend here');
   await tf.ready();
@@ -31,9 +33,11 @@ export async function openTfjs(): Promise<Engine> {
     },
     layers: () => runs,
     async finish() {
-      // Commands gather until there are enough of them.
+      // Commands gather until there are enough of them. An encoder whose pass is open is refused, with all that it holds.
+      backend.ensureCommandEncoderReady();
+      backend.endComputePassEncoder();
       backend.submitQueue();
-      await device.queue.onSubmittedWorkDone();
+      await finished();
     },
     unload,
   };
