@@ -53,7 +53,7 @@ export function readGpuOptions(parameters: readonly string[]): GpuOptions {
   const platformNames = gpuPlatforms.map((name) => ({ name }));
   const program = new Command('npm run bench:gpu --')
     .description('Compares syncbn on WebGPU with jax-js, TensorFlow.js and a copy kernel. See bench/README.md.')
-    .option('--quick', 'two minutes instead of ten: shorter measurements of fewer workloads', false)
+    .option('--quick', 'shorter measurements of fewer workloads', false)
     .option('--check', 'judge each figure to reach: exit code 1 when one is missed', false)
     .addOption(new Option('--json <file>', 'where the results go').default(repositoryFile(LAST_RUN), LAST_RUN))
     .option('--csv <file>', 'where a table of times and counts goes')
