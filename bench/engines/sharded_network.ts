@@ -1,6 +1,6 @@
 /** Layers whose inputs lie on the devices already: no scatter and no gather, as between the layers of a larger network. */
 
-import { type BatchNorm2d, Module, Sequential, tensor, type Tensor } from 'syncbn';
+import { type BatchNorm2d, defineFunction, Module, Sequential, tensor, type Tensor } from 'syncbn';
 import type { Batch } from '../engine.ts';
 import { elementCount } from '../workloads.ts';
 
@@ -71,4 +71,45 @@ export function shardBatch({ shape, format, x, dy }: Batch, devices: readonly st
       return tensor(shard, [end - first, ...rest], { device, requiresGrad, memoryFormat: format });
     });
   return { xs: place(x, true), dys: place(dy, false) };
+}
+
+/** A layer for each batch, with its parameters, on a device. */
+export async function networkFor(
+  batches: readonly Batch[],
+  LayerClass: typeof BatchNorm2d,
+  device: string,
+): Promise<ShardedNetwork> {
+  const layers = batches.map(({ shape }) => new LayerClass(shape[1] ?? 0, { device }));
+  for (const [i, { weight, bias }] of batches.entries()) {
+    await layers[i]?.weight?.copy_(weight);
+    await layers[i]?.bias?.copy_(bias);
+  }
+  return new ShardedNetwork(layers);
+}
+
+/** One backward pass, which begins with the gradients of all outputs. */
+export async function differentiate(ys: readonly Tensor[], batches: readonly ShardedBatch[]): Promise<void> {
+  const end = defineFunction({
+    name: 'end',
+    forward: (_context, ..._ys: Tensor[]) => tensor([0], [1]),
+    backward: () => batches.flatMap(({ dys }) => dys),
+  });
+  await (await end(...ys)).backward();
+}
+
+/** Gives back the outputs and gradients of a step. */
+export function dropResults(network: Module, ys: readonly Tensor[], batches: readonly ShardedBatch[]): void {
+  for (const y of ys) y.dispose();
+  for (const x of batches.flatMap(({ xs }) => xs)) {
+    x.grad?.dispose();
+    x.grad = null;
+  }
+  network.zeroGrad();
+}
+
+/** Values of shards of consecutive samples, end to end. */
+export async function joined(shards: readonly (Tensor | null)[]): Promise<number[]> {
+  const values: number[] = [];
+  for (const shard of shards) values.push(...((await shard?.data()) ?? []));
+  return values;
 }

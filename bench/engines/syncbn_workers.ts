@@ -7,7 +7,6 @@ import {
   BatchNorm2d,
   DataParallel,
   DataParallelWithCallBack,
-  defineFunction,
   devices,
   init,
   SynchronizedBatchNorm2d,
@@ -16,7 +15,16 @@ import {
 } from 'syncbn';
 import type { Batch, Engine, LayerResults, LayerRun, StepTraffic } from '../engine.ts';
 import { packageVersion } from '../repository.ts';
-import { shardBatch, type ShardedBatch, ShardedNetwork, ShardedStep } from './sharded_network.ts';
+import {
+  differentiate,
+  dropResults,
+  joined,
+  networkFor,
+  shardBatch,
+  type ShardedBatch,
+  type ShardedNetwork,
+  ShardedStep,
+} from './sharded_network.ts';
 
 export async function openSyncbnWorkers(): Promise<Engine> {
   await init();
@@ -78,18 +86,13 @@ class WorkerGroup {
     const [first = ''] = this.names;
     await init(this.names);
     const options = { deviceIds: this.names };
-    const network = async (LayerClass: typeof BatchNorm2d) => {
-      const layers = this.#batches.map(({ shape }) => new LayerClass(shape[1] ?? 0, { device: first }));
-      for (const [i, { weight, bias }] of this.#batches.entries()) {
-        await layers[i]?.weight?.copy_(weight);
-        await layers[i]?.bias?.copy_(bias);
-      }
-      return new ShardedNetwork(layers);
-    };
     return {
       batches: this.#batches.map((batch) => shardBatch(batch, this.names)),
-      synchronized: new DataParallelWithCallBack(await network(SynchronizedBatchNorm2d), options),
-      unsynchronized: new DataParallel(await network(BatchNorm2d), options),
+      synchronized: new DataParallelWithCallBack(
+        await networkFor(this.#batches, SynchronizedBatchNorm2d, first),
+        options,
+      ),
+      unsynchronized: new DataParallel(await networkFor(this.#batches, BatchNorm2d, first), options),
       marks: this.names.map((device) => tensor([0], [1], { device })),
     };
   }
@@ -119,7 +122,8 @@ class WorkersRun implements LayerRun {
 
   /** Ends when the workers have done all of the step. */
   async backward(): Promise<void> {
-    await this.#differentiate();
+    const { batches } = await this.#group.residents();
+    await differentiate(this.#ys, batches);
     await this.#drop();
   }
 
@@ -129,7 +133,7 @@ class WorkersRun implements LayerRun {
     const [weight, bias] = [...module.parameters()];
     await this.forward();
     const y = await joined(this.#ys);
-    await this.#differentiate();
+    await differentiate(this.#ys, batches);
     const results = {
       y,
       dx: await joined(batches.flatMap(({ xs }) => xs.map((x) => x.grad))),
@@ -155,26 +159,10 @@ class WorkersRun implements LayerRun {
     return this.#isSynchronized ? synchronized : unsynchronized;
   }
 
-  /** One backward pass, which begins with the gradients of all outputs. */
-  async #differentiate(): Promise<void> {
-    const { batches } = await this.#group.residents();
-    const end = defineFunction({
-      name: 'end',
-      forward: (_context, ..._ys: Tensor[]) => tensor([0], [1]),
-      backward: () => batches.flatMap(({ dys }) => dys),
-    });
-    await (await end(...this.#ys)).backward();
-  }
-
   async #drop(): Promise<void> {
     const { batches, marks } = await this.#group.residents();
-    for (const y of this.#ys) y.dispose();
+    dropResults(await this.#network(), this.#ys, batches);
     this.#ys = [];
-    for (const x of batches.flatMap(({ xs }) => xs)) {
-      x.grad?.dispose();
-      x.grad = null;
-    }
-    (await this.#network()).zeroGrad();
     await Promise.all(marks.map((mark) => mark.data()));
   }
 }
@@ -188,11 +176,4 @@ function trafficOf(names: readonly string[]): StepTraffic {
     sum.bytes += traffic?.bytes ?? 0;
   }
   return sum;
-}
-
-/** Values of shards of consecutive samples, end to end. */
-async function joined(shards: readonly (Tensor | null)[]): Promise<number[]> {
-  const values: number[] = [];
-  for (const shard of shards) values.push(...((await shard?.data()) ?? []));
-  return values;
 }

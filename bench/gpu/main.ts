@@ -43,7 +43,7 @@ try {
 
 /** Answers the parent until it closes the pipe, or tells the adapter. */
 async function serveNode(name: NonNullable<GpuOptions['serve']>): Promise<never> {
-  (await import('./node_platform.ts')).provideWebGpu();
+  await (await import('./node_platform.ts')).provideWebGpu();
   if (name === 'adapter') {
     const { describeAdapter } = await import('./describe_adapter.ts');
     console.log(JSON.stringify(await describeAdapter(navigator.gpu)));

@@ -8,15 +8,22 @@ import {
   BatchNorm2d,
   DataParallel,
   DataParallelWithCallBack,
-  defineFunction,
   devices,
   SynchronizedBatchNorm2d,
-  tensor,
   type Tensor,
   type WebGpuDevice,
 } from 'syncbn';
-import type { Batch, Engine, LayerRun } from '../../engine.ts';
-import { shardBatch, type ShardedBatch, ShardedNetwork, ShardedStep } from '../../engines/sharded_network.ts';
+import type { Engine, LayerRun } from '../../engine.ts';
+import {
+  differentiate,
+  dropResults,
+  joined,
+  networkFor,
+  shardBatch,
+  type ShardedBatch,
+  type ShardedNetwork,
+  ShardedStep,
+} from '../../engines/sharded_network.ts';
 import { finisherOf } from '../request_device.ts';
 
 export async function openReplicas(version: string): Promise<Engine> {
@@ -41,10 +48,10 @@ export async function openReplicas(version: string): Promise<Engine> {
       residents = batches.map((batch) => shardBatch(batch, names));
       const options = { deviceIds: names };
       const synchronized = new DataParallelWithCallBack(
-        await networkOf(batches, SynchronizedBatchNorm2d, names),
+        await networkFor(batches, SynchronizedBatchNorm2d, first.name),
         options,
       );
-      const apart = new DataParallel(await networkOf(batches, BatchNorm2d, names), options);
+      const apart = new DataParallel(await networkFor(batches, BatchNorm2d, first.name), options);
       runs = {
         synchronized: new ReplicasRun(names, residents, synchronized),
         apart: new ReplicasRun(names, residents, apart),
@@ -63,19 +70,6 @@ export async function openReplicas(version: string): Promise<Engine> {
 }
 
 type Network = DataParallel<ShardedNetwork>;
-
-async function networkOf(
-  batches: readonly Batch[],
-  LayerClass: typeof BatchNorm2d,
-  [device = '']: readonly string[],
-): Promise<ShardedNetwork> {
-  const layers = batches.map(({ shape }) => new LayerClass(shape[1] ?? 0, { device }));
-  for (const [i, { weight, bias }] of batches.entries()) {
-    await layers[i]?.weight?.copy_(weight);
-    await layers[i]?.bias?.copy_(bias);
-  }
-  return new ShardedNetwork(layers);
-}
 
 /** All layers count as one here: one forward and one backward pass run them. */
 class ReplicasRun implements LayerRun {
@@ -97,14 +91,14 @@ class ReplicasRun implements LayerRun {
   }
 
   async backward(): Promise<void> {
-    await this.#differentiate();
+    await differentiate(this.#ys, this.#batches);
     this.#drop();
   }
 
   async results() {
     await this.forward();
     const y = await joined(this.#ys);
-    await this.#differentiate();
+    await differentiate(this.#ys, this.#batches);
     const [weight, bias] = [...this.#network.module.parameters()];
     const results = {
       y,
@@ -116,32 +110,10 @@ class ReplicasRun implements LayerRun {
     return results;
   }
 
-  /** One backward pass, which begins with the gradients of all outputs. */
-  async #differentiate(): Promise<void> {
-    const end = defineFunction({
-      name: 'end',
-      forward: (_context, ..._ys: Tensor[]) => tensor([0], [1]),
-      backward: () => this.#batches.flatMap(({ dys }) => dys),
-    });
-    await (await end(...this.#ys)).backward();
-  }
-
   #drop(): void {
-    for (const y of this.#ys) y.dispose();
+    dropResults(this.#network, this.#ys, this.#batches);
     this.#ys = [];
-    for (const x of this.#batches.flatMap(({ xs }) => xs)) {
-      x.grad?.dispose();
-      x.grad = null;
-    }
-    this.#network.zeroGrad();
   }
-}
-
-/** Values of shards of consecutive samples, end to end. */
-async function joined(shards: readonly (Tensor | null)[]): Promise<number[]> {
-  const values: number[] = [];
-  for (const shard of shards) values.push(...((await shard?.data()) ?? []));
-  return values;
 }
 
 /** What any read back costs at least. */
