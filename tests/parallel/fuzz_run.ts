@@ -278,7 +278,9 @@ class Run {
       given?.dispose();
       return;
     }
+    // Each device has computed its copy of the new ones.
     this.#statisticsOn.clear();
+    this.#copiesMade(shards);
     const twinX = batchOn(TWIN, shards, seed);
     const twinY = await this.#twin.forward(twinX);
     const used = shards.map((_, r) => devices.get(this.#names[r] ?? ''));

@@ -268,11 +268,11 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     expect(warn).toHaveBeenCalledTimes(1);
   });
 
-  it('frees everything after a step but the copies of parameters, and when the graph is dropped', async () => {
+  it('frees everything after a step but the copies of parameters and buffers, and when the graph is dropped', async () => {
     const net = await spread(new SynchronizedBatchNorm1d(2));
     await collectGarbage();
     const before = buffersOn(names);
-    const copies = names.map((name) => (name === first ? 0 : 2));
+    const copies = names.map((name) => (name === first ? 0 : 4));
     for (const runsBackward of [true, false]) {
       const x = batch(true);
       const y = await net.forward(x);

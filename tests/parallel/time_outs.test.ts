@@ -23,7 +23,7 @@ import { Around, buffersOn, devicesSettled, placed, spreadCopies, stateOf } from
 /** Two layers, one after the other; what replica 1 does before the first is up to the test. */
 class TwoLayers extends Module {
   readonly first: SynchronizedBatchNorm1d;
-  readonly second: SynchronizedBatchNorm1d;
+  second: SynchronizedBatchNorm1d;
   private readonly before: () => Promise<void>;
   private replica = 0;
 
@@ -122,6 +122,18 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     const { first } = net.module;
     expectSameBits((await first.runningVar?.data()) ?? [], (await plain.runningVar?.data()) ?? []);
     expect(first.numBatchesTracked).toBe(1);
+  });
+
+  it('leaves every replica what replica 0 has, although the layer met in its second call', async () => {
+    const { net, wake } = await sleeper();
+    net.module.second = net.module.first;
+    await sleepThrough(net.forward(batch()), wake, 15);
+    net.eval();
+    const evaluated = net.forward(batch());
+    await devicesSettled(names);
+    wake();
+    const alone = await net.module.first.forward(await batch().to(names[0] ?? ''));
+    expectSameBits(await (await evaluated).first.data(), await alone.data());
   });
 
   it('has gradients of its own statistics then, summed onto the parameters', async () => {

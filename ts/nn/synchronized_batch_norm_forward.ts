@@ -15,6 +15,7 @@ import { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { BatchNorm } from './batch_norm.ts';
 import { checkTensor } from './batch_norm_checks.ts';
+import type { RunningStatistics } from './batch_norm_operation.ts';
 import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
@@ -25,6 +26,8 @@ import { type BatchPlan, planBatch, reducible } from './synchronized_batch_norm_
 interface Merged {
   /** Merged moments, or deviations, of the whole batch. */
   readonly merged: Uint8Array;
+  /** Names what is computed from them alone. */
+  readonly origin: object;
   /** The node of all replicas, with one reference for each; `null` when nothing is recorded. */
   readonly node: GraphNode | null;
 }
@@ -107,7 +110,7 @@ async function reduce(reduction: Reduction): Promise<Outcome<Merged>> {
       arrivals.map((arrival) => arrival.partial),
     );
     const shards = arrivals.map((arrival) => arrival.shard);
-    return { merged, node: recordJointly(shards, weight, bias, plan) };
+    return { merged, origin: {}, node: recordJointly(shards, weight, bias, plan) };
   });
 }
 
@@ -129,8 +132,8 @@ async function partialOf({ layer, x, place, session, plan, layout }: Reduction):
   }
 }
 
-/** Normalizes with the merged statistics, and renews the running ones in replica 0, whose state is the one that is kept. */
-function complete({ layer, x, place, layout, statistics }: Reduction, { merged, node }: Merged): Tensor {
+/** Normalizes with the merged statistics, and renews the running ones. */
+function complete({ layer, x, place, layout, statistics }: Reduction, { merged, origin, node }: Merged): Tensor {
   const { numerics, eps, epsMode, weight, bias } = layer;
   const { device, length } = x.storage;
   const taken: Storage[] = [];
@@ -142,7 +145,7 @@ function complete({ layer, x, place, layout, statistics }: Reduction, { merged, 
   try {
     const overwrites = node === null && x.isOverwritable;
     const y = overwrites ? x.storage : take(length);
-    const running = place.index === 0 && layer.averageFactor !== null ? layer.runningStatistics() : null;
+    const running = layer.averageFactor === null ? null : runningToRenew(layer, place, device);
     const next = running && { mean: take(layout.channels), variance: take(layout.channels) };
     device.finalize({ merged, eps, epsMode, statistics: statistics.buffer });
     if (running !== null && next !== null) {
@@ -167,6 +170,9 @@ function complete({ layer, x, place, layout, statistics }: Reduction, { merged, 
       bias: bias?.storage.buffer ?? null,
     });
     if (layer.averageFactor !== null) {
+      if (next !== null) {
+        next.mean.origin = next.variance.origin = origin;
+      }
       layer.commitBatch(next);
     }
     return outputOf(x, overwrites ? y.retain() : y, node, place.index);
@@ -176,6 +182,31 @@ function complete({ layer, x, place, layout, statistics }: Reduction, { merged, 
   } finally {
     node?.release();
   }
+}
+
+/**
+ * Those of replica 0, whose state is the one that is kept. Other replicas renew theirs, to the same bits, where that spares
+ * sending them before the next forward.
+ */
+function runningToRenew(
+  layer: SynchronizedLayer,
+  place: MeetingPlace,
+  device: Device,
+): RunningStatistics<Tensor> | null {
+  const running = layer.runningStatistics();
+  if (running === null || place.index === 0) {
+    return running;
+  }
+  const [first = device] = devicesOf(place);
+  const { runningMean, runningVar } = originalOf(place);
+  const isTwin =
+    runningMean?.copies.has(running.mean.storage) === true && runningVar?.copies.has(running.variance.storage) === true;
+  return isTwin && computeAlike(device, first) ? running : null;
+}
+
+/** Whether two devices give the same bits: GPUs of different adapters may not. */
+function computeAlike(a: Device, b: Device): boolean {
+  return a.kind === b.kind && (a.kind !== 'webgpu' || a.details().adapter === b.details().adapter);
 }
 
 /** Takes over the reference to `y`, and disposes `x` when it was donated. */
