@@ -149,6 +149,21 @@ fn an_infinite_value_stays_in_its_channel() {
 }
 
 #[test]
+fn a_variance_that_is_not_a_number_is_not_clamped() {
+    let mut gpu = device(Family::Chunked);
+    let case = case(2, 2, 40, Format::Contiguous);
+    let mut x = case.values(1, 0.0, 1.0);
+    x[17] = f32::NAN;
+    let handle = upload(&mut gpu, &x);
+    let statistics = gpu.allocate(STATISTICS_ROWS * 2).expect("room");
+    let moments = gpu.moments(handle, &case.layout(), 0).expect("valid");
+    let moments = wait(&gpu, moments);
+    gpu.finalize(&moments, Guard { eps: 1e-5, clamps: true }, statistics).expect("valid");
+    let invstd = &download(&mut gpu, statistics)[4..6];
+    assert!(invstd[0].is_nan() && invstd[1].is_finite(), "{invstd:?}");
+}
+
+#[test]
 fn tensors_are_filled_added_permuted_and_copied() {
     let mut gpu = device(Family::Chunked);
     for (samples, channels, length) in [(2, 3, 5), (1, 16, 16), (3, 17, 33), (2, 40, 1)] {
