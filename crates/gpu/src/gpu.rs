@@ -90,7 +90,9 @@ impl Gpu {
     /// What the device holds.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.memory.usage()
+        let usage = self.memory.usage();
+        let allocations = usage.allocations + self.staging.allocations();
+        Usage { allocations, bytes_staged: self.staging.bytes(), ..usage }
     }
 
     /// Largest number of bytes in use.

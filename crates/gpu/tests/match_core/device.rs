@@ -21,10 +21,15 @@ pub(crate) fn device(family: Family) -> Gpu {
 
 /// Waits for what has been read back.
 pub(crate) fn wait<T>(gpu: &Gpu, reading: impl Future<Output = Result<T, GpuError>>) -> T {
+    outcome(gpu, reading).expect("the commands are valid")
+}
+
+/// Waits for what has been read back, or for the reason why it cannot be.
+pub(crate) fn outcome<T>(gpu: &Gpu, reading: impl Future<Output = Result<T, GpuError>>) -> Result<T, GpuError> {
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("the device answers");
     let mut reading = pin!(reading);
     match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result.expect("the commands are valid"),
+        Poll::Ready(result) => result,
         Poll::Pending => panic!("all that was submitted is done"),
     }
 }

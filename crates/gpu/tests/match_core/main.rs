@@ -3,6 +3,7 @@
 mod costs;
 mod device;
 mod exact;
+mod failures;
 mod kernels;
 mod step;
 mod tolerances;
