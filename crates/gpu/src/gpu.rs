@@ -59,6 +59,12 @@ impl Gpu {
         &self.context.device
     }
 
+    /// The queue of wgpu, for those who give commands of their own.
+    #[must_use]
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.context.queue
+    }
+
     /// The family of kernels that reduce. Partials of devices with different families have different bits.
     #[must_use]
     pub fn family(&self) -> Family {
