@@ -55,7 +55,9 @@ fn put_statistics(channel: u32, mean: vec2f, m2: f32) {
     let variance = m2 / f32(params.values);
     var guarded = variance + params.eps;
     if (params.flags & CLAMPS) != 0u {
-      guarded = select(variance, params.eps, variance < params.eps);
+      // WGSL's comparisons may take anything for a number.
+      let is_number = (bitcast<u32>(variance) & 0x7fffffffu) <= EXPONENT;
+      guarded = select(variance, params.eps, is_number && variance < params.eps);
     }
     invstd = inverseSqrt(guarded);
   }

@@ -101,19 +101,19 @@ impl Gpu {
 
     /// Submits kernels, in order, and begins to read back what they leave in some pieces of buffers.
     pub(crate) fn run_and_read(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> Result<ReadBack, GpuError> {
-        self.context.failures.check()?;
+        let known = self.context.failures.check()?;
         let mut batches: Vec<_> = dispatches.chunks(MOST_DISPATCHES).collect();
         let last = batches.pop().unwrap_or_default();
         for batch in batches {
-            self.submit(batch, &[]);
+            self.submit(known, batch, &[]);
         }
-        Ok(self.submit(last, pieces))
+        Ok(self.submit(known, last, pieces))
     }
 
-    fn submit(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> ReadBack {
+    fn submit(&mut self, known: u64, dispatches: &[Dispatch], pieces: &[Piece]) -> ReadBack {
         let context = &self.context;
         if dispatches.is_empty() && pieces.is_empty() {
-            return ReadBack::empty(context);
+            return ReadBack::empty(context, known);
         }
         let mut params = vec![0; PARAMS_STRIDE * dispatches.len()];
         for (dispatch, slot) in dispatches.iter().zip(params.chunks_exact_mut(PARAMS_STRIDE)) {
@@ -150,7 +150,7 @@ impl Gpu {
             }
         }
         self.counters.submits += 1;
-        self.staging.read(context, encoder, pieces)
+        self.staging.read(context, known, encoder, pieces)
     }
 }
 

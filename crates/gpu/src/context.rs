@@ -85,7 +85,7 @@ impl Context {
     }
 }
 
-/// What the platform has reported and nobody has been told yet.
+/// What the platform has reported. It does so later than it answers a command, so what is under way may be spoiled by it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Failures {
     state: Arc<Mutex<State>>,
@@ -94,7 +94,30 @@ pub(crate) struct Failures {
 #[derive(Debug, Default)]
 struct State {
     lost: Option<GpuError>,
+    /// The first that was reported since somebody was told, and how many such there have been. Those that follow an untold one
+    /// mostly follow from it.
     first: Option<GpuError>,
+    count: u64,
+    /// How many of these somebody has been told of.
+    told: u64,
+}
+
+impl State {
+    fn report(&mut self, error: GpuError) {
+        if self.told == self.count {
+            self.count += 1;
+            self.first = Some(error);
+        }
+    }
+
+    /// Tells of a loss, or of what was reported when `known` failures were known.
+    fn tell_after(&mut self, known: u64) -> Result<(), GpuError> {
+        let is_new = self.count > known;
+        if is_new {
+            self.told = self.count;
+        }
+        self.lost.as_ref().or(self.first.as_ref().filter(|_| is_new)).map_or(Ok(()), |error| Err(error.clone()))
+    }
 }
 
 impl Failures {
@@ -103,7 +126,7 @@ impl Failures {
         let state = Arc::clone(&failures.state);
         device.on_uncaptured_error(Arc::new(move |error| {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.first.get_or_insert(reported(error));
+            state.report(reported(error));
         }));
         let state = Arc::clone(&failures.state);
         device.set_device_lost_callback(move |reason, message| {
@@ -120,11 +143,17 @@ impl Failures {
         self.state().lost.get_or_insert(GpuError::Lost { reason: "destroyed", message });
     }
 
-    /// Tells of a failure: of a loss each time, of anything else once.
-    pub(crate) fn check(&self) -> Result<(), GpuError> {
+    /// Before a command: tells of a loss each time, of anything else if nobody has been told. Returns how many failures are
+    /// known.
+    pub(crate) fn check(&self) -> Result<u64, GpuError> {
         let mut state = self.state();
-        let failure = state.lost.clone().or_else(|| state.first.take());
-        failure.map_or(Ok(()), Err)
+        let told = state.told;
+        state.tell_after(told).map(|()| state.count)
+    }
+
+    /// After a command: tells everyone who asks of what has been reported since so many failures were known.
+    pub(crate) fn check_since(&self, known: u64) -> Result<(), GpuError> {
+        self.state().tell_after(known)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

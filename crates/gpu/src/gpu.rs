@@ -59,6 +59,12 @@ impl Gpu {
         &self.context.device
     }
 
+    /// The queue of wgpu, for those who give commands of their own.
+    #[must_use]
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.context.queue
+    }
+
     /// The family of kernels that reduce. Partials of devices with different families have different bits.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -90,7 +96,9 @@ impl Gpu {
     /// What the device holds.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.memory.usage()
+        let usage = self.memory.usage();
+        let allocations = usage.allocations + self.staging.allocations();
+        Usage { allocations, bytes_staged: self.staging.bytes(), ..usage }
     }
 
     /// Largest number of bytes in use.

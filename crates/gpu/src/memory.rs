@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use crate::error::GpuError;
 
-/// Kernels read and write vectors of 16 bytes, and WebGPU's smallest useful piece is 256.
+/// WebGPU's smallest useful piece.
 const SMALLEST: u64 = 256;
+/// Kernels read and write whole vectors.
+const VECTOR: u64 = 16;
 
 const USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -19,6 +21,8 @@ pub struct Usage {
     pub bytes_peak: u64,
     /// Bytes of freed buffers kept for reuse.
     pub bytes_pooled: u64,
+    /// Bytes of mappable buffers, read or kept for reuse; they count for no limit.
+    pub bytes_staged: u64,
     /// Buffers in use.
     pub buffers: usize,
     /// Buffers taken from the platform since the beginning.
@@ -45,11 +49,12 @@ pub(crate) struct Memory {
     largest_buffer: u64,
 }
 
-/// The size class of a buffer: at most a quarter larger.
-fn class_of(bytes: u64) -> u64 {
+/// The size class of a buffer: at most a quarter larger, and no larger than the adapter's largest if the buffer fits.
+fn class_of(bytes: u64, largest: u64) -> Option<u64> {
     let bytes = bytes.max(SMALLEST);
     let step = (bytes.next_power_of_two() / 8).max(SMALLEST);
-    bytes.next_multiple_of(step)
+    let of_vectors = largest / VECTOR * VECTOR;
+    (bytes <= of_vectors).then(|| bytes.next_multiple_of(step).min(of_vectors))
 }
 
 impl Memory {
@@ -100,10 +105,11 @@ impl Memory {
     /// A buffer without a handle, for the time of a command: it may be given back as soon as the command is submitted, since
     /// commands take effect in order.
     pub(crate) fn take(&mut self, device: &wgpu::Device, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
-        let class = class_of(bytes);
-        if class > self.largest_buffer {
-            return Err(GpuError::Limit { what: "a buffer", wanted: class, granted: self.largest_buffer });
-        }
+        let class = class_of(bytes, self.largest_buffer).ok_or(GpuError::Limit {
+            what: "a buffer",
+            wanted: bytes,
+            granted: self.largest_buffer,
+        })?;
         if self.usage.bytes_in_use.saturating_add(class) > self.limit_bytes {
             return Err(GpuError::OutOfMemory { bytes_wanted: bytes, bytes_in_use: self.usage.bytes_in_use });
         }
@@ -167,10 +173,20 @@ mod tests {
     #[test]
     fn a_class_is_at_most_a_quarter_larger_and_holds_whole_vectors() {
         for bytes in (1024..100_000_u64).step_by(37) {
-            let class = class_of(bytes);
+            let class = class_of(bytes, u64::MAX).expect("no limit");
             assert!(class >= bytes && class <= bytes + bytes / 4 && class.is_multiple_of(256), "{bytes}: {class}");
-            assert_eq!(class_of(class), class);
+            assert_eq!(class_of(class, u64::MAX), Some(class));
         }
-        assert_eq!(class_of(0), 256);
+        assert_eq!(class_of(0, u64::MAX), Some(256));
+    }
+
+    #[test]
+    fn what_fits_into_the_largest_buffer_has_a_class() {
+        let largest = (1 << 31) - 4;
+        assert_eq!(class_of(largest - 12, largest), Some(largest - 12));
+        assert_eq!(class_of(largest - 400, largest), Some(largest - 12));
+        // Its last vector would not be whole.
+        assert_eq!(class_of(largest - 8, largest), None);
+        assert_eq!(class_of(1 << 31, largest), None);
     }
 }

@@ -15,32 +15,81 @@ use crate::error::GpuError;
 /// The smallest mappable buffer.
 const SMALLEST: u64 = 4096;
 
-type Pool = Rc<RefCell<HashMap<u64, Vec<wgpu::Buffer>>>>;
-
 /// Mappable buffers, kept for reuse.
 #[derive(Debug, Default)]
 pub(crate) struct Staging {
-    pool: Pool,
+    pool: Rc<RefCell<Pool>>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    free: HashMap<u64, Vec<wgpu::Buffer>>,
+    /// Bytes of all buffers, those being read included.
+    bytes: u64,
+    /// Buffers taken from the platform since the beginning.
+    allocations: usize,
+    /// Nothing is kept any more.
+    is_closed: bool,
+}
+
+impl Pool {
+    fn take(&mut self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
+        let size = bytes.next_power_of_two().max(SMALLEST);
+        if let Some(buffer) = self.free.get_mut(&size).and_then(Vec::pop) {
+            return buffer;
+        }
+        self.bytes += size;
+        self.allocations += 1;
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// A buffer that could not be mapped, or that nobody has waited for, is worth nothing.
+    fn give_back(&mut self, buffer: &wgpu::Buffer, is_unmapped: bool) {
+        if is_unmapped && !self.is_closed {
+            self.free.entry(buffer.size()).or_default().push(buffer.clone());
+        } else {
+            self.destroy(buffer);
+        }
+    }
+
+    fn destroy(&mut self, buffer: &wgpu::Buffer) {
+        self.bytes -= buffer.size();
+        buffer.destroy();
+    }
 }
 
 impl Staging {
+    /// Bytes of all buffers, those being read included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pool.borrow().bytes
+    }
+
+    /// Buffers taken from the platform since the beginning.
+    pub(crate) fn allocations(&self) -> usize {
+        self.pool.borrow().allocations
+    }
+
     /// Submits what `encoder` holds and copies of the pieces, end to end.
-    pub(crate) fn read(&self, context: &Context, mut encoder: wgpu::CommandEncoder, pieces: &[Piece]) -> ReadBack {
+    ///
+    /// `known` is the number of failures before.
+    pub(crate) fn read(
+        &self,
+        context: &Context,
+        known: u64,
+        mut encoder: wgpu::CommandEncoder,
+        pieces: &[Piece],
+    ) -> ReadBack {
         let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
         if bytes == 0 {
             context.queue.submit([encoder.finish()]);
-            return ReadBack::empty(context);
+            return ReadBack::empty(context, known);
         }
-        let size = bytes.next_power_of_two().max(SMALLEST);
-        let pooled = self.pool.borrow_mut().get_mut(&size).and_then(Vec::pop);
-        let buffer = pooled.unwrap_or_else(|| {
-            context.device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        });
+        let buffer = self.pool.borrow_mut().take(&context.device, bytes);
         let mut begin = 0;
         for piece in pieces.iter().filter(|piece| piece.bytes > 0) {
             encoder.copy_buffer_to_buffer(&piece.buffer, piece.begin, &buffer, begin, piece.bytes);
@@ -56,12 +105,16 @@ impl Staging {
                 waker.wake();
             }
         });
-        let mapping = Mapping { buffer, bytes, state, pool: Rc::clone(&self.pool) };
-        ReadBack { mapping: Some(mapping), failures: context.failures.clone() }
+        let mapping = Mapping { buffer, bytes, state, pool: Rc::clone(&self.pool), is_read: false };
+        ReadBack { mapping: Some(mapping), failures: context.failures.clone(), known }
     }
 
+    /// Destroys all buffers; those being read follow as soon as their readers are told.
     pub(crate) fn destroy(&self) {
-        self.pool.borrow_mut().drain().flat_map(|(_, buffers)| buffers).for_each(|buffer| buffer.destroy());
+        let mut pool = self.pool.borrow_mut();
+        pool.is_closed = true;
+        let free: Vec<_> = pool.free.drain().flat_map(|(_, buffers)| buffers).collect();
+        free.iter().for_each(|buffer| pool.destroy(buffer));
     }
 }
 
@@ -77,7 +130,9 @@ struct Mapping {
     buffer: wgpu::Buffer,
     bytes: u64,
     state: Arc<Mutex<State>>,
-    pool: Pool,
+    pool: Rc<RefCell<Pool>>,
+    /// Whether the bytes have been taken and the buffer is unmapped again.
+    is_read: bool,
 }
 
 /// The bytes of pieces of buffers, once they are there. Natively somebody must poll the device.
@@ -85,11 +140,13 @@ struct Mapping {
 pub(crate) struct ReadBack {
     mapping: Option<Mapping>,
     failures: Failures,
+    /// Failures that were known when the commands were given.
+    known: u64,
 }
 
 impl ReadBack {
-    pub(crate) fn empty(context: &Context) -> Self {
-        Self { mapping: None, failures: context.failures.clone() }
+    pub(crate) fn empty(context: &Context, known: u64) -> Self {
+        Self { mapping: None, failures: context.failures.clone(), known }
     }
 }
 
@@ -98,7 +155,7 @@ impl Future for ReadBack {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let Some(mapping) = &self.mapping else {
-            return Poll::Ready(self.failures.check().map(|()| Vec::new()));
+            return Poll::Ready(self.failures.check_since(self.known).map(|()| Vec::new()));
         };
         let is_mapped = {
             let mut state = mapping.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,9 +165,9 @@ impl Future for ReadBack {
             };
             is_mapped
         };
-        let bytes = self.mapping.take().filter(|_| is_mapped).and_then(Mapping::into_bytes);
+        let bytes = self.mapping.take().filter(|_| is_mapped).and_then(|mut mapping| mapping.take_bytes());
         // What went wrong before, a validation error say, is told of here; the result would be worth nothing.
-        Poll::Ready(self.failures.check().and_then(|()| {
+        Poll::Ready(self.failures.check_since(self.known).and_then(|()| {
             let message = String::from("a buffer could not be mapped");
             bytes.ok_or(GpuError::Lost { reason: "unknown", message })
         }))
@@ -118,11 +175,17 @@ impl Future for ReadBack {
 }
 
 impl Mapping {
-    fn into_bytes(self) -> Option<Vec<u8>> {
+    fn take_bytes(&mut self) -> Option<Vec<u8>> {
         let bytes = self.buffer.slice(..self.bytes).get_mapped_range().ok()?.to_vec();
         self.buffer.unmap();
-        self.pool.borrow_mut().entry(self.buffer.size()).or_default().push(self.buffer);
+        self.is_read = true;
         Some(bytes)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        self.pool.borrow_mut().give_back(&self.buffer, self.is_read);
     }
 }
 

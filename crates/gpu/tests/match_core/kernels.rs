@@ -3,6 +3,7 @@
 use syncbn_core::{EpsMode, Format, Layout, Numerics, Partial, STATISTICS_ROWS};
 use syncbn_gpu::{BackwardInput, Family, Gpu, Guard, Normalize, Rows};
 
+use crate::FAMILIES;
 use crate::device::{Case, cases, device, download, upload, wait};
 use crate::tolerances::{GRADIENT, RUNNING, expect_near, expect_same, output};
 
@@ -21,27 +22,30 @@ fn statistics(x: &[f32], layout: &Layout, eps: f64, mode: EpsMode) -> Vec<f32> {
 #[test]
 #[allow(clippy::cast_possible_truncation, reason = "compared in single precision")]
 fn partials_of_the_device_merge_with_those_of_core() {
-    let mut gpu = device(Family::Chunked);
-    for case in cases().into_iter().filter(|case| case.samples > 1) {
-        let (layout, x) = (case.layout(), case.values(1, case.mean, case.std));
-        let cut = case.samples / 3;
-        let (first, second) = x.split_at(cut * case.channels * case.length);
-        let [left, right] = [cut, case.samples - cut].map(|samples| Case { samples, ..case }.layout());
-        let handle = upload(&mut gpu, second);
-        let reading = gpu.moments(handle, &right, cut as u64).expect("valid");
-        let mut bytes = syncbn_core::moments(first, &left, 0).expect("lengths fit").to_bytes();
-        bytes.extend(wait(&gpu, reading));
-        let mixed = Partial::merge_bytes(&bytes).and_then(Partial::finish).expect("adjacent partials");
-        let whole = syncbn_core::moments(&x, &layout, 0).and_then(Partial::finish).expect("a whole batch");
-        let rounded = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<_>>();
-        expect_near(&format!("{case:?}"), &rounded(&mixed.values), &rounded(&whole.values), RUNNING);
-        gpu.release(handle).expect("a buffer in use");
+    for family in FAMILIES {
+        let mut gpu = device(family);
+        for case in cases().into_iter().filter(|case| case.samples > 1) {
+            let (layout, x) = (case.layout(), case.values(1, case.mean, case.std));
+            let cut = case.samples / 3;
+            let (first, second) = x.split_at(cut * case.channels * case.length);
+            let [left, right] = [cut, case.samples - cut].map(|samples| Case { samples, ..case }.layout());
+            let handle = upload(&mut gpu, second);
+            let reading = gpu.moments(handle, &right, cut as u64).expect("valid");
+            let mut bytes = syncbn_core::moments(first, &left, 0).expect("lengths fit").to_bytes();
+            bytes.extend(wait(&gpu, reading));
+            let mixed = Partial::merge_bytes(&bytes).and_then(Partial::finish).expect("adjacent partials");
+            let whole = syncbn_core::moments(&x, &layout, 0).and_then(Partial::finish).expect("a whole batch");
+            let rounded = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<_>>();
+            let name = format!("{family:?} {case:?}");
+            expect_near(&name, &rounded(&mixed.values), &rounded(&whole.values), RUNNING);
+            gpu.release(handle).expect("a buffer in use");
+        }
     }
 }
 
 #[test]
 fn values_that_mislead_the_first_centre_are_looked_at_again() {
-    for family in [Family::Chunked, Family::Coalesced] {
+    for family in FAMILIES {
         let mut gpu = device(family);
         for format in [Format::Contiguous, Format::ChannelsLast] {
             let case = case(1, 1, 4096, format);
@@ -129,7 +133,7 @@ fn a_variance_below_eps_is_clamped_and_nothing_flows_through_it() {
 
 #[test]
 fn an_infinite_value_stays_in_its_channel() {
-    for family in [Family::Chunked, Family::Coalesced] {
+    for family in FAMILIES {
         let mut gpu = device(family);
         for case in [case(2, 3, 40, Format::Contiguous), case(2, 3, 40, Format::ChannelsLast)] {
             let layout = case.layout();
@@ -146,6 +150,21 @@ fn an_infinite_value_stays_in_its_channel() {
             assert_eq!(is_finite, [false, true, true], "{family:?} {case:?}");
         }
     }
+}
+
+#[test]
+fn a_variance_that_is_not_a_number_is_not_clamped() {
+    let mut gpu = device(Family::Chunked);
+    let case = case(2, 2, 40, Format::Contiguous);
+    let mut x = case.values(1, 0.0, 1.0);
+    x[17] = f32::NAN;
+    let handle = upload(&mut gpu, &x);
+    let statistics = gpu.allocate(STATISTICS_ROWS * 2).expect("room");
+    let moments = gpu.moments(handle, &case.layout(), 0).expect("valid");
+    let moments = wait(&gpu, moments);
+    gpu.finalize(&moments, Guard { eps: 1e-5, clamps: true }, statistics).expect("valid");
+    let invstd = &download(&mut gpu, statistics)[4..6];
+    assert!(invstd[0].is_nan() && invstd[1].is_finite(), "{invstd:?}");
 }
 
 #[test]
