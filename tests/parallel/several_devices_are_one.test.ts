@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { devices, init, type MemoryFormat, type Numerics } from 'syncbn';
+import { devices, init, type MemoryFormat } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomBits } from '../support/random.ts';
 import { type Batch, expectSameStep, runOnOneDevice, runSplit } from './sharded_step.ts';
@@ -14,7 +14,6 @@ const planes = new Map([
   [49, [7, 7]],
   [100, [10, 10]],
 ]);
-const numericsNames: readonly Numerics[] = ['stable', 'torch'];
 const formats: readonly MemoryFormat[] = ['contiguous', 'channels_last'];
 
 describe.each(deviceKinds)('several devices of kind %s give the bits of one', (kind) => {
@@ -29,7 +28,7 @@ describe.each(deviceKinds)('several devices of kind %s give the bits of one', (k
     };
   }
 
-  describe.each(numericsNames)('%s numerics', (numerics) => {
+  describe.each(numericsOf(kind))('%s numerics', (numerics) => {
     describe.each(formats)('%s', (memoryFormat) => {
       it.each([...planes.keys()])('for 1 to 17 devices with L = %d', async (length) => {
         const given = batch(34, length, { memoryFormat, options: { numerics } });
