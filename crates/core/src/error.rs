@@ -1,5 +1,7 @@
 //! What can be wrong with the arguments of a kernel.
 
+use core::ops::Range;
+
 use crate::kind::Kind;
 
 /// A kernel was given what it cannot work on. Nothing has been written when one is returned.
@@ -58,4 +60,14 @@ pub enum KernelError {
 /// Checks the length of one argument.
 pub(crate) fn expect_length(name: &'static str, actual: usize, expected: usize) -> Result<(), KernelError> {
     if actual == expected { Ok(()) } else { Err(KernelError::Length { name, expected, actual }) }
+}
+
+/// Checks that these are channels of a batch with so many.
+pub(crate) fn expect_channels(range: &Range<usize>, channels: usize) -> Result<(), KernelError> {
+    let is_within = range.start <= range.end && range.end <= channels;
+    if is_within {
+        Ok(())
+    } else {
+        Err(KernelError::Length { name: "channels", expected: channels, actual: range.end })
+    }
 }
