@@ -25,7 +25,12 @@ export interface BatchLayout {
   readonly channels: number;
   readonly length: number;
   readonly format: MemoryFormat;
+  /** What a step works on; absent: all. Partials then hold these channels alone. */
+  readonly part?: ChannelRange | undefined;
 }
+
+/** Channels from the first number to before the second. */
+export type ChannelRange = readonly [first: number, end: number];
 
 /**
  * Rows of C values that a buffer of statistics has: `mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`. Mean and inverse
