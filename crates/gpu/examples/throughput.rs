@@ -49,10 +49,7 @@ fn main() {
     let mut gpu = device();
     let copy = copy_pipeline(&gpu);
     println!("{}", gpu.description().name);
-    println!(
-        "{:18} {:9} {:>8}  {}",
-        "", "", "copy, us", "copy's time over that of moments, normalize, forward, backward"
-    );
+    println!("copy in us, then its time over that of moments, normalize, forward, backward");
     for shape in shapes {
         let layout = parse(&shape).expect("a shape such as 8x64x16384:rows");
         for family in [Family::Chunked, Family::Coalesced] {

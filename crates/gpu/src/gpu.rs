@@ -118,8 +118,8 @@ impl Gpu {
         let tiles = self.tiles(*layout);
         let mut kernels = vec![tiles.kernel(Shader::Moments), tiles.kernel(Shader::BackwardReduce)];
         for from_table in [false, true] {
-            kernels.push(merge_kernel(Shader::MergeMoments, "finalize", from_table));
-            kernels.push(merge_kernel(Shader::MergeSums, "finish", from_table));
+            kernels.push(merge_kernel(Shader::MergeMoments, "root", from_table));
+            kernels.push(merge_kernel(Shader::MergeSums, "root", from_table));
         }
         kernels.push(merge_kernel(Shader::MergeMoments, "subtrees", false));
         kernels.push(merge_kernel(Shader::MergeSums, "subtrees", false));

@@ -107,7 +107,8 @@ impl Gpu {
         taken: &mut Vec<wgpu::Buffer>,
     ) -> Result<(Nodes, Vec<Dispatch>), GpuError> {
         let nodes = self.upload(&to_bytes(&forest.values, f32::to_le_bytes), taken)?;
-        let table = self.upload(&to_bytes(&forest.table(), u32::to_le_bytes), taken)?;
+        let levels = self.upload(&to_bytes(&forest.levels(), u32::to_le_bytes), taken)?;
+        let leaf_values = forest.layout(0)?.leaf_samples() * forest.length;
         let mut dispatches = Vec::with_capacity(forest.leaves.len() + 2);
         for leaf in &forest.leaves {
             let samples = usize::try_from(leaf.samples).unwrap_or(usize::MAX);
@@ -129,7 +130,7 @@ impl Gpu {
             buffer: nodes,
             count: forest.nodes.len(),
             values: forest.samples * forest.length as u64,
-            order: Order::Table(table),
+            order: Order::Partials { levels, leaves: forest.leaves_of_batch(), leaf_values },
         };
         Ok((nodes, dispatches))
     }
