@@ -137,7 +137,7 @@ impl Gpu {
 
     /// A buffer with these contents, for the time of a command.
     fn upload(&mut self, bytes: &[u8], taken: &mut Vec<wgpu::Buffer>) -> Result<wgpu::Buffer, GpuError> {
-        let buffer = self.memory.take(&self.context.device, bytes.len() as u64)?;
+        let buffer = self.take_idle(bytes.len() as u64)?;
         taken.push(buffer.clone());
         self.context.queue.write_buffer(&buffer, 0, bytes);
         Ok(buffer)
