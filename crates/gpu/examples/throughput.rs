@@ -49,10 +49,7 @@ fn main() {
     let mut gpu = device();
     let copy = copy_pipeline(&gpu);
     println!("{}", gpu.description().name);
-    println!(
-        "{:18} {:9} {:>8}  {}",
-        "", "", "copy, us", "copy's time over that of moments, normalize, forward, backward"
-    );
+    println!("copy in us, then its time over that of moments, normalize, forward, backward");
     for shape in shapes {
         let layout = parse(&shape).expect("a shape such as 8x64x16384:rows");
         for family in [Family::Chunked, Family::Coalesced] {
@@ -114,7 +111,7 @@ fn measure(gpu: &mut Gpu, copy: &wgpu::ComputePipeline, layout: &Layout) -> [Dur
     let backward = BatchNormBackward { input, dweight, dbias, batch_statistics: true };
     let mut times = [Duration::MAX; 5];
     for _ in 0..ROUNDS {
-        let buffers = [x, y].map(|handle| gpu.buffer(handle).expect("a buffer in use").clone());
+        let buffers = [x, y].map(|handle| gpu.share(handle).expect("a buffer in use").clone());
         let round = [
             time(gpu, |gpu| run_copy(gpu, copy, &buffers, elements)),
             time(gpu, |gpu| drop(gpu.moments(x, layout, 0).expect("valid"))),

@@ -1,18 +1,17 @@
-// The canonical tree: what `merge_moments` and `merge_sums` share; a prelude, which takes `merged` from the kernel. Its twin is
-// `crates/core/src/tree.rs`. One invocation merges the nodes of four channels, one after the other, like `Forest::push`.
+// The canonical tree: nodes of four channels are merged one after the other, like `Forest::push`. A prelude of `merge_moments`
+// and `merge_sums`, which takes `merged` from the kernel. Its twin is `crates/core/src/tree.rs`.
 //
-// Nodes are merged where they lie: the stack grows more slowly than nodes are taken. In the end the first `depth` nodes are
-// the maximal subtrees of the range.
-// Dispatch: x · 64 ≥ channels / 4, rounded up.
+// Nodes are merged where they lie: the stack grows more slowly than nodes are taken. In the end the first nodes of a range are
+// its maximal subtrees.
 
 struct Params {
   /// 0, which no compiler may know.
   zero: u32,
   /// C.
   channels: u32,
-  /// Nodes to merge.
-  nodes: u32,
-  /// Global number of the first atom, where nodes are atoms.
+  /// Atoms of the range; where a table describes the nodes, leaves.
+  atoms: u32,
+  /// Global number of the first one.
   first_atom: u32,
   /// K.
   chunks: u32,
@@ -28,16 +27,20 @@ struct Params {
   momentum: f32,
   /// 1 − momentum.
   rest: f32,
+  /// Invocations that begin together, a power of two up to 64.
+  lanes: u32,
+  /// Atoms, by global number, that each of them begins with, a power of two.
+  block: u32,
 }
 
-/// Whether the nodes are those of partials, described by `table`; otherwise they are atoms of one range.
+/// Whether the nodes are those of partials of a whole batch; otherwise they are atoms of one range.
 override FROM_TABLE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// Node after node, 4 rows each (see `units`), the columns as vectors.
 @group(0) @binding(1) var<storage, read_write> nodes: array<vec4f>;
-/// For each node the number of its values per channel, and how many merges follow it.
-@group(0) @binding(2) var<storage, read> table: array<vec2u>;
+/// The level of each node of partials.
+@group(0) @binding(2) var<storage, read> levels: array<u32>;
 
 fn node_at(index: u32, column: u32) -> Node {
   let row = (params.channels + 3u) / 4u;
@@ -54,60 +57,78 @@ fn put_node(index: u32, column: u32, node: Node) {
   nodes[base + 3u * row] = node.second.lo;
 }
 
-/// Values of a channel in one node.
-fn count_of(index: u32) -> u32 {
-  if FROM_TABLE {
-    return table[index].x;
-  }
-  let before = (index / params.chunks) * params.leaf_values;
-  let begin = (index % params.chunks) * params.chunk;
-  let in_leaf = min(params.leaf_values, params.values - min(params.values, before));
-  return min(params.chunk, in_leaf - min(in_leaf, begin));
+/// Values of a channel before an atom of the range.
+fn values_before(atom: u32) -> u32 {
+  let in_leaf = min((atom % params.chunks) * params.chunk, params.leaf_values);
+  return min((atom / params.chunks) * params.leaf_values + in_leaf, params.values);
 }
 
-/// Merges that become possible with one node.
-fn merges_after(index: u32) -> u32 {
-  if FROM_TABLE {
-    return table[index].y;
+/// The node of the atoms from `begin` to `end`, whose halves meet at `middle`.
+fn joined(left: Node, right: Node, begin: u32, middle: u32, end: u32) -> Node {
+  let before = values_before(middle);
+  let right_count = values_before(end) - before;
+  // What is missing on the right of the last leaf is the identity.
+  if right_count == 0u {
+    return left;
   }
-  // As long as the subtree that ends here is a right sibling whose left one begins inside the range.
-  let number = params.first_atom + index;
-  var level = 0u;
-  while ((number >> level) & 1u) == 1u && ((2u << level) - 1u) <= index {
-    level++;
-  }
-  return level;
+  return node_as_f64(merged(left, right, f32(before - values_before(begin)), f32(right_count)));
 }
 
-/// Merges all nodes of four channels as far as the tree allows, and to one root if the range is a whole batch.
-fn merge_nodes(column: u32, is_whole: bool) -> Node {
-  var counts: array<u32, 64>;
-  var depth = 0u;
+/// Merges the atoms from `begin` to `end` as far as the tree allows, and to one root if they are a whole batch. Blocks of atoms
+/// have been merged already.
+fn merge_range(column: u32, begin: u32, end: u32, block: u32, is_whole: bool) -> Node {
+  // What is on top of the stack is stored when something comes above it.
   var top = Node();
-  for (var i = 0u; i <= params.nodes; i++) {
-    var merges = select(0u, max(depth, 1u) - 1u, is_whole);
-    if i < params.nodes {
-      top = node_at(i, column);
-      counts[depth] = count_of(i);
-      depth++;
-      merges = merges_after(i);
-    }
-    for (; merges > 0u; merges--) {
-      let left = node_at(depth - 2u, column);
-      let left_count = counts[depth - 2u];
-      let right_count = counts[depth - 1u];
-      // What is missing on the right of the last leaf is the identity.
-      if right_count > 0u {
-        top = node_as_f64(merged(left, top, f32(left_count), f32(right_count)));
-      } else {
-        top = left;
+  var depth = 0u;
+  var next = begin;
+  var place = begin;
+  while next < end {
+    let number = params.first_atom + next;
+    var level = 0u;
+    if FROM_TABLE {
+      level = levels[place];
+    } else {
+      level = min(firstLeadingBit(end - next), countTrailingZeros(number | block));
+      if number % block == 0u {
+        place = next;
       }
+    }
+    var node = node_at(place, column);
+    var node_begin = next;
+    next += 1u << level;
+    place++;
+    var is_top_stored = depth == 0u;
+    // A right sibling whose left one begins inside the range.
+    while (((params.first_atom + node_begin) >> level) & 1u) == 1u && node_begin - begin >= (1u << level) {
+      var left = top;
+      if is_top_stored {
+        left = node_at(begin + depth - 1u, column);
+      }
+      is_top_stored = true;
+      let middle = node_begin;
+      node_begin -= 1u << level;
+      node = joined(left, node, node_begin, middle, min(next, end));
+      level++;
       depth--;
-      counts[depth - 1u] = left_count + right_count;
     }
+    if !is_top_stored {
+      put_node(begin + depth - 1u, column, top);
+    }
+    top = node;
+    depth++;
+  }
+  if !is_whole {
     if depth > 0u {
-      put_node(depth - 1u, column, top);
+      put_node(begin + depth - 1u, column, top);
     }
+    return top;
+  }
+  // The nodes that are left stand for the binary digits of `end`.
+  var middle = end & (end - 1u);
+  for (; depth > 1u; depth--) {
+    let left_begin = middle & (middle - 1u);
+    top = joined(node_at(begin + depth - 2u, column), top, left_begin, middle, end);
+    middle = left_begin;
   }
   return top;
 }

@@ -1,5 +1,6 @@
 // Merges moments; finalizes them and updates the running statistics if they are those of a whole batch. Twins:
-// `crates/core/src/kind.rs`, `statistics.rs`, `running.rs`. Dispatch: `merge.wgsl`. Preludes: `pairs`, `merge`.
+// `crates/core/src/kind.rs`, `statistics.rs`, `running.rs`. Dispatch: `merge_lanes.wgsl`. Preludes: `pairs`, `merge`,
+// `merge_lanes`.
 
 /// Four rows of C values: mean_hi, mean_lo, invstd, 0.
 @group(0) @binding(3) var<storage, read_write> statistics: array<f32>;
@@ -23,29 +24,12 @@ fn merged(left: Node, right: Node, left_count: f32, right_count: f32) -> Node {
   return Node(mean, add_to_pair(add_pairs(left.second, right.second), between));
 }
 
-/// Leaves the maximal subtrees of the range in `nodes`.
-@compute @workgroup_size(64)
-fn subtrees(@builtin(global_invocation_id) id: vec3u) {
-  if 4u * id.x < params.channels {
-    merge_nodes(id.x, false);
+fn put_root(channel: u32, mean: vec2f, m2: f32) {
+  if (params.flags & HAS_STATISTICS) != 0u {
+    put_statistics(channel, mean, m2);
   }
-}
-
-@compute @workgroup_size(64)
-fn finalize(@builtin(global_invocation_id) id: vec3u) {
-  let channel = 4u * id.x;
-  if channel >= params.channels {
-    return;
-  }
-  let root = merge_nodes(id.x, true);
-  for (var i = 0u; i < min(4u, params.channels - channel); i++) {
-    let mean = vec2f(root.first.hi[i], root.first.lo[i]);
-    if (params.flags & HAS_STATISTICS) != 0u {
-      put_statistics(channel + i, mean, root.second.hi[i]);
-    }
-    if (params.flags & HAS_RUNNING) != 0u {
-      put_running(channel + i, mean.x, root.second.hi[i]);
-    }
+  if (params.flags & HAS_RUNNING) != 0u {
+    put_running(channel, mean.x, m2);
   }
 }
 

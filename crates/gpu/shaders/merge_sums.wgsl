@@ -1,5 +1,5 @@
 // Merges backward sums; makes of those of a whole batch the gradients of weight and bias and what `backward_input` needs. Twin:
-// `crates/core/src/backward_input.rs`. Dispatch: `merge.wgsl`. Preludes: `pairs`, `merge`.
+// `crates/core/src/backward_input.rs`. Dispatch: `merge_lanes.wgsl`. Preludes: `pairs`, `merge`, `merge_lanes`.
 
 /// Four rows of C values: mean_hi, mean_lo, invstd, 0.
 @group(0) @binding(3) var<storage, read> statistics: array<f32>;
@@ -23,27 +23,8 @@ fn merged(left: Node, right: Node, left_count: f32, right_count: f32) -> Node {
   return add_nodes(left, right);
 }
 
-/// Leaves the maximal subtrees of the range in `nodes`.
-@compute @workgroup_size(64)
-fn subtrees(@builtin(global_invocation_id) id: vec3u) {
-  if 4u * id.x < params.channels {
-    merge_nodes(id.x, false);
-  }
-}
-
-@compute @workgroup_size(64)
-fn finish(@builtin(global_invocation_id) id: vec3u) {
-  let channel = 4u * id.x;
-  if channel >= params.channels {
-    return;
-  }
-  let root = merge_nodes(id.x, true);
-  for (var i = 0u; i < min(4u, params.channels - channel); i++) {
-    finish_channel(channel + i, root.first.hi[i], root.second.hi[i]);
-  }
-}
-
-fn finish_channel(channel: u32, sum_dy: f32, sum_dy_xhi: f32) {
+fn put_root(channel: u32, first: vec2f, sum_dy_xhi: f32) {
+  let sum_dy = first.x;
   let mean_lo = statistics[params.channels + channel];
   let invstd = statistics[2u * params.channels + channel];
   let sum_dy_xmu = fma(-mean_lo, sum_dy, sum_dy_xhi);

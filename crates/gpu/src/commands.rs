@@ -1,4 +1,4 @@
-//! Kernels on their way to the queue: those of one pass are submitted at once.
+//! Kernels on their way to the queue: those of a command are submitted at once, and while commands are held, those of all.
 
 use crate::error::GpuError;
 use crate::gpu::Gpu;
@@ -93,8 +93,29 @@ fn piece(buffer: &wgpu::Buffer, slot: usize, bytes: usize) -> wgpu::BufferBindin
     wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes as u64) }
 }
 
+/// What has been given and not been submitted.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    encoder: Option<wgpu::CommandEncoder>,
+    /// A slot of `Shared::params` for each kernel.
+    params: Vec<u8>,
+    is_held: bool,
+}
+
 impl Gpu {
-    /// Submits kernels, in order.
+    /// Holds commands from now on until [`Gpu::flush`], so that one submit takes many. What is read or written from outside is
+    /// preceded by a submit, and so is every 65th kernel. As long as a buffer is shared with others, nothing is held.
+    pub fn hold(&mut self) {
+        self.pending.is_held = true;
+    }
+
+    /// Submits what is held, and holds no more.
+    pub fn flush(&mut self) {
+        self.pending.is_held = false;
+        self.submit();
+    }
+
+    /// Submits kernels, in order, or holds them.
     pub(crate) fn run(&mut self, dispatches: &[Dispatch]) -> Result<(), GpuError> {
         self.run_and_read(dispatches, &[]).map(drop)
     }
@@ -102,55 +123,82 @@ impl Gpu {
     /// Submits kernels, in order, and begins to read back what they leave in some pieces of buffers.
     pub(crate) fn run_and_read(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> Result<ReadBack, GpuError> {
         let known = self.context.failures.check()?;
-        let mut batches: Vec<_> = dispatches.chunks(MOST_DISPATCHES).collect();
-        let last = batches.pop().unwrap_or_default();
-        for batch in batches {
-            self.submit(known, batch, &[]);
+        for dispatches in dispatches.chunks(MOST_DISPATCHES) {
+            if self.pending.params.len() + PARAMS_STRIDE * dispatches.len() > PARAMS_STRIDE * MOST_DISPATCHES {
+                self.submit();
+            }
+            self.encode(dispatches);
         }
-        Ok(self.submit(known, last, pieces))
+        if pieces.iter().all(|piece| piece.bytes == 0) {
+            if !self.pending.is_held || self.memory.is_shared() {
+                self.submit();
+            }
+            return Ok(ReadBack::empty(&self.context, known));
+        }
+        let mut encoder = self.take_encoder();
+        let copy = self.staging.copy(&self.context, &mut encoder, pieces);
+        self.submit_encoder(encoder);
+        Ok(copy.read(&self.context, known))
     }
 
-    fn submit(&mut self, known: u64, dispatches: &[Dispatch], pieces: &[Piece]) -> ReadBack {
-        let context = &self.context;
-        if dispatches.is_empty() && pieces.is_empty() {
-            return ReadBack::empty(context, known);
+    /// Submits what is held.
+    pub(crate) fn submit(&mut self) {
+        if self.pending.encoder.is_some() {
+            let encoder = self.take_encoder();
+            self.submit_encoder(encoder);
         }
-        let mut params = vec![0; PARAMS_STRIDE * dispatches.len()];
-        for (dispatch, slot) in dispatches.iter().zip(params.chunks_exact_mut(PARAMS_STRIDE)) {
-            for (word, bytes) in dispatch.params.iter().zip(slot.chunks_exact_mut(4)) {
-                bytes.copy_from_slice(&word.to_le_bytes());
-            }
+    }
+
+    fn take_encoder(&mut self) -> wgpu::CommandEncoder {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        self.pending.encoder.take().unwrap_or_else(|| self.context.device.create_command_encoder(&descriptor))
+    }
+
+    fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder) {
+        if !self.pending.params.is_empty() {
+            // Takes effect between the submits before and this one, as everything in the queue.
+            self.context.queue.write_buffer(&self.shared.params, 0, &self.pending.params);
+            self.pending.params.clear();
         }
-        // Takes effect between the submits before and this one, as everything in the queue.
-        context.queue.write_buffer(&self.shared.params, 0, &params);
-        let mut encoder = context.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        if !dispatches.is_empty() {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for (number, dispatch) in dispatches.iter().enumerate() {
-                let pipeline = self.pipelines.get(&context.device, &dispatch.kernel);
-                let bytes = 4 * dispatch.params.len().next_multiple_of(4);
-                let params = wgpu::BindingResource::Buffer(piece(&self.shared.params, number, bytes));
-                let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
-                for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
-                    let resource = wgpu::BindingResource::Buffer(self.shared.resource(binding, slot));
-                    entries.push(wgpu::BindGroupEntry { binding: number, resource });
-                }
-                let bind_group = context.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: None,
-                    layout: &pipeline.get_bind_group_layout(0),
-                    entries: &entries,
-                });
-                pass.set_pipeline(pipeline);
-                pass.set_bind_group(0, &bind_group, &[]);
-                let [x, y] = grid(dispatch.workgroups);
-                pass.dispatch_workgroups(x, y, 1);
-                self.counters.dispatches += 1;
-                self.counters.bytes_read += dispatch.bytes_read;
-                self.counters.bytes_written += dispatch.bytes_written;
-            }
-        }
+        self.context.queue.submit([encoder.finish()]);
+        self.memory.submitted();
         self.counters.submits += 1;
-        self.staging.read(context, known, encoder, pieces)
+    }
+
+    fn encode(&mut self, dispatches: &[Dispatch]) {
+        let mut encoder = self.take_encoder();
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for dispatch in dispatches {
+            self.encode_dispatch(&mut pass, dispatch);
+        }
+        drop(pass);
+        self.pending.encoder = Some(encoder);
+        self.memory.encoded();
+    }
+
+    fn encode_dispatch(&mut self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
+        let slot = self.pending.params.len() / PARAMS_STRIDE;
+        self.pending.params.extend(dispatch.params.iter().flat_map(|word| word.to_le_bytes()));
+        self.pending.params.resize(PARAMS_STRIDE * (slot + 1), 0);
+        let device = &self.context.device;
+        let pipeline = self.pipelines.get(device, &dispatch.kernel);
+        let bytes = 4 * dispatch.params.len().next_multiple_of(4);
+        let params = wgpu::BindingResource::Buffer(piece(&self.shared.params, slot, bytes));
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
+        for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
+            let resource = wgpu::BindingResource::Buffer(self.shared.resource(binding, slot));
+            entries.push(wgpu::BindGroupEntry { binding: number, resource });
+        }
+        let layout = &pipeline.get_bind_group_layout(0);
+        let bind_group =
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, &bind_group, &[]);
+        let [x, y] = grid(dispatch.workgroups);
+        pass.dispatch_workgroups(x, y, 1);
+        self.counters.dispatches += 1;
+        self.counters.bytes_read += dispatch.bytes_read;
+        self.counters.bytes_written += dispatch.bytes_written;
     }
 }
 

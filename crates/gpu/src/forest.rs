@@ -111,25 +111,13 @@ impl Forest {
         Layout::new(samples, self.channels, self.length, Format::ChannelsLast)
     }
 
-    /// For each node the number of its values per channel, and how many merges follow it.
-    pub(crate) fn table(&self) -> Vec<u32> {
-        let mut stack: Vec<Node> = Vec::new();
-        let mut table = Vec::with_capacity(2 * self.nodes.len());
-        for node in &self.nodes {
-            stack.push(*node);
-            let mut merges = 0;
-            while let [.., left, right] = stack[..] {
-                if !left.is_left_sibling_of(&right) {
-                    break;
-                }
-                stack.truncate(stack.len() - 2);
-                let samples = left.samples + right.samples;
-                stack.push(Node { level: left.level + 1, index: left.index / 2, samples });
-                merges += 1;
-            }
-            let count = u32::try_from(node.samples * self.length as u64).unwrap_or(u32::MAX);
-            table.extend([count, merges]);
-        }
-        table
+    /// Leaves of the batch, the last of which may be incomplete.
+    pub(crate) fn leaves_of_batch(&self) -> usize {
+        self.nodes.last().map_or(0, |node| usize::try_from((node.index + 1) << node.level).unwrap_or(usize::MAX))
+    }
+
+    /// The level of each node.
+    pub(crate) fn levels(&self) -> Vec<u32> {
+        self.nodes.iter().map(|node| node.level).collect()
     }
 }

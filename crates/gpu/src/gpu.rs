@@ -4,7 +4,7 @@ use std::future::Future;
 
 use syncbn_core::{Format, Layout};
 
-use crate::commands::{Binding, Piece, Shared};
+use crate::commands::{Binding, Pending, Piece, Shared};
 use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
 use crate::elementwise::{backward_input_kernel, normalize_kernel};
@@ -24,6 +24,7 @@ pub struct Gpu {
     pub(crate) pipelines: Pipelines,
     pub(crate) staging: Staging,
     pub(crate) shared: Shared,
+    pub(crate) pending: Pending,
     pub(crate) counters: Counters,
     pub(crate) family: Family,
 }
@@ -41,6 +42,7 @@ impl Gpu {
             shared: Shared::new(&context.device),
             pipelines: Pipelines::default(),
             staging: Staging::default(),
+            pending: Pending::default(),
             counters: Counters::default(),
             family,
             context,
@@ -118,8 +120,8 @@ impl Gpu {
         let tiles = self.tiles(*layout);
         let mut kernels = vec![tiles.kernel(Shader::Moments), tiles.kernel(Shader::BackwardReduce)];
         for from_table in [false, true] {
-            kernels.push(merge_kernel(Shader::MergeMoments, "finalize", from_table));
-            kernels.push(merge_kernel(Shader::MergeSums, "finish", from_table));
+            kernels.push(merge_kernel(Shader::MergeMoments, "root", from_table));
+            kernels.push(merge_kernel(Shader::MergeSums, "root", from_table));
         }
         kernels.push(merge_kernel(Shader::MergeMoments, "subtrees", false));
         kernels.push(merge_kernel(Shader::MergeSums, "subtrees", false));
@@ -139,11 +141,13 @@ impl Gpu {
     /// itself lacks is told of later.
     pub fn allocate(&mut self, length: usize) -> Result<u32, GpuError> {
         self.context.failures.check()?;
-        self.memory.allocate(&self.context.device, length)
+        let buffer = self.take(4 * length as u64)?;
+        Ok(self.memory.name(buffer, length))
     }
 
     /// Names a buffer of wgpu that somebody else owns: `release` forgets it and destroys nothing.
     pub fn adopt_buffer(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
+        self.submit();
         self.memory.adopt(buffer, length)
     }
 
@@ -155,12 +159,22 @@ impl Gpu {
         self.memory.release(handle)
     }
 
-    /// The buffer behind a handle, at least as long as was asked for.
+    /// The buffer behind a handle, at least as long as was asked for, for one who writes to it at once.
     ///
     /// # Errors
     /// [`GpuError::UnknownBuffer`].
-    pub fn buffer(&self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
+    pub fn buffer(&mut self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
+        self.submit();
         self.memory.get(handle)
+    }
+
+    /// The buffer behind a handle for somebody else, who may use it from now on until it is released.
+    ///
+    /// # Errors
+    /// [`GpuError::UnknownBuffer`].
+    pub fn share(&mut self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
+        self.memory.share(handle)?;
+        self.buffer(handle)
     }
 
     /// Writes to a buffer.
@@ -170,7 +184,8 @@ impl Gpu {
     pub fn write(&mut self, handle: u32, data: &[f32]) -> Result<(), GpuError> {
         self.context.failures.check()?;
         let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.context.queue.write_buffer(self.memory.get(handle)?, 0, &bytes);
+        let buffer = self.buffer(handle)?.clone();
+        self.context.queue.write_buffer(&buffer, 0, &bytes);
         Ok(())
     }
 
@@ -203,6 +218,7 @@ impl Gpu {
 
     /// Destroys all that this library has taken from the device, but not the device: for one that somebody else owns.
     pub fn release_all(&mut self) {
+        self.pending = Pending::default();
         self.memory.destroy();
         self.staging.destroy();
         self.shared.destroy();
@@ -210,10 +226,26 @@ impl Gpu {
     }
 
     fn read_marker(&mut self) -> Result<ReadBack, GpuError> {
-        let buffer = self.memory.take(&self.context.device, 4)?;
+        let buffer = self.take(4)?;
         let reading = self.run_and_read(&[], &[Piece { buffer: buffer.clone(), begin: 0, bytes: 4 }]);
         self.memory.give_back(buffer);
         reading
+    }
+
+    /// A buffer without a handle.
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        if self.memory.is_tight(bytes) {
+            self.submit();
+        }
+        self.memory.take(&self.context.device, bytes, false)
+    }
+
+    /// A buffer without a handle that may be written before what is held is submitted.
+    pub(crate) fn take_idle(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        if self.memory.is_tight(bytes) {
+            self.submit();
+        }
+        self.memory.take(&self.context.device, bytes, true)
     }
 
     pub(crate) fn optional(&self, handle: u32) -> Result<Option<wgpu::Buffer>, GpuError> {
@@ -234,7 +266,7 @@ impl Gpu {
         bytes: u64,
         command: impl FnOnce(&mut Self, &wgpu::Buffer) -> Result<T, GpuError>,
     ) -> Result<T, GpuError> {
-        let buffer = self.memory.take(&self.context.device, bytes)?;
+        let buffer = self.take(bytes)?;
         let result = command(self, &buffer);
         self.memory.give_back(buffer);
         result

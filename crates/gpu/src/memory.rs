@@ -36,6 +36,16 @@ struct Slot {
     length: usize,
     /// Whether somebody else owns the buffer.
     is_foreign: bool,
+    /// Whether somebody else may use the buffer.
+    is_shared: bool,
+}
+
+/// A buffer without a user.
+#[derive(Debug)]
+struct Freed {
+    buffer: wgpu::Buffer,
+    /// How many submits there had been.
+    submits: u64,
 }
 
 /// The buffers of a device.
@@ -43,8 +53,13 @@ struct Slot {
 pub(crate) struct Memory {
     slots: Vec<Option<Slot>>,
     free_slots: Vec<usize>,
-    pool: HashMap<u64, Vec<wgpu::Buffer>>,
+    pool: HashMap<u64, Vec<Freed>>,
     usage: Usage,
+    /// Slots that are shared.
+    shared: usize,
+    submits: u64,
+    /// Whether commands wait for the next submit.
+    is_pending: bool,
     pub(crate) limit_bytes: u64,
     largest_buffer: u64,
 }
@@ -64,6 +79,9 @@ impl Memory {
             free_slots: Vec::new(),
             pool: HashMap::new(),
             usage: Usage::default(),
+            shared: 0,
+            submits: 0,
+            is_pending: false,
             limit_bytes: u64::MAX,
             largest_buffer: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size),
         }
@@ -73,21 +91,47 @@ impl Memory {
         Usage { buffers: self.slots.len() - self.free_slots.len(), ..self.usage }
     }
 
-    /// A buffer of `length` values, contents undefined.
-    pub(crate) fn allocate(&mut self, device: &wgpu::Device, length: usize) -> Result<u32, GpuError> {
-        let buffer = self.take(device, 4 * length as u64)?;
-        Ok(self.insert(Slot { buffer, length, is_foreign: false }))
+    /// Commands have been encoded.
+    pub(crate) fn encoded(&mut self) {
+        self.is_pending = true;
+    }
+
+    /// All commands so far have been submitted.
+    pub(crate) fn submitted(&mut self) {
+        self.is_pending = false;
+        self.submits += 1;
+    }
+
+    /// A handle for a buffer that has been taken, of `length` values.
+    pub(crate) fn name(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
+        self.insert(Slot { buffer, length, is_foreign: false, is_shared: false })
     }
 
     /// A handle for a buffer that somebody else owns.
     pub(crate) fn adopt(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
-        self.insert(Slot { buffer, length, is_foreign: true })
+        self.shared += 1;
+        self.insert(Slot { buffer, length, is_foreign: true, is_shared: true })
+    }
+
+    /// From now on somebody else may use the buffer.
+    pub(crate) fn share(&mut self, handle: u32) -> Result<(), GpuError> {
+        let slot = self.slots.get_mut(handle.wrapping_sub(1) as usize).and_then(Option::as_mut);
+        let slot = slot.ok_or(GpuError::UnknownBuffer { handle })?;
+        self.shared += usize::from(!slot.is_shared);
+        slot.is_shared = true;
+        Ok(())
+    }
+
+    /// Whether somebody else may use any of the buffers.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared > 0
     }
 
     pub(crate) fn release(&mut self, handle: u32) -> Result<(), GpuError> {
         let index = handle.wrapping_sub(1) as usize;
         let slot = self.slots.get_mut(index).and_then(Option::take).ok_or(GpuError::UnknownBuffer { handle })?;
         self.free_slots.push(index);
+        self.shared -= usize::from(slot.is_shared);
         if !slot.is_foreign {
             self.give_back(slot.buffer);
         }
@@ -102,45 +146,55 @@ impl Memory {
         self.slot(handle).map(|slot| slot.length)
     }
 
-    /// A buffer without a handle, for the time of a command: it may be given back as soon as the command is submitted, since
-    /// commands take effect in order.
-    pub(crate) fn take(&mut self, device: &wgpu::Device, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
-        let class = class_of(bytes, self.largest_buffer).ok_or(GpuError::Limit {
-            what: "a buffer",
-            wanted: bytes,
-            granted: self.largest_buffer,
-        })?;
+    /// Whether a buffer can be had only by destroying freed ones, which no pending command may use.
+    pub(crate) fn is_tight(&self, bytes: u64) -> bool {
+        class_of(bytes, self.largest_buffer).is_some_and(|class| {
+            let is_pooled = self.pool.get(&class).is_some_and(|freed| !freed.is_empty());
+            !is_pooled && self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes
+        })
+    }
+
+    /// A buffer without a handle. For the time of a command: it may be given back as soon as the command is encoded, since
+    /// commands take effect in order. An idle one is used by no pending command either, so it may be written at once.
+    pub(crate) fn take(&mut self, device: &wgpu::Device, bytes: u64, idle: bool) -> Result<wgpu::Buffer, GpuError> {
+        let granted = self.largest_buffer;
+        let class = class_of(bytes, granted).ok_or(GpuError::Limit { what: "a buffer", wanted: bytes, granted })?;
         if self.usage.bytes_in_use.saturating_add(class) > self.limit_bytes {
             return Err(GpuError::OutOfMemory { bytes_wanted: bytes, bytes_in_use: self.usage.bytes_in_use });
         }
-        let pooled = self.pool.get_mut(&class).and_then(Vec::pop);
-        if pooled.is_some() {
+        let is_idle = |freed: &Freed| !idle || !self.is_pending || freed.submits < self.submits;
+        let freed = self.pool.get_mut(&class).and_then(|pool| pool.iter().rposition(is_idle).map(|at| pool.remove(at)));
+        if freed.is_some() {
             self.usage.bytes_pooled -= class;
-        } else if self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes {
+        } else if !self.is_pending && self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes {
             self.trim();
         }
         self.usage.bytes_in_use += class;
         self.usage.bytes_peak = self.usage.bytes_peak.max(self.usage.bytes_in_use);
-        Ok(pooled.unwrap_or_else(|| {
-            self.usage.allocations += 1;
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: class,
-                usage: USAGES,
-                mapped_at_creation: false,
-            })
-        }))
+        Ok(freed.map_or_else(
+            || {
+                self.usage.allocations += 1;
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: None,
+                    size: class,
+                    usage: USAGES,
+                    mapped_at_creation: false,
+                })
+            },
+            |freed| freed.buffer,
+        ))
     }
 
     pub(crate) fn give_back(&mut self, buffer: wgpu::Buffer) {
-        self.usage.bytes_in_use -= buffer.size();
-        self.usage.bytes_pooled += buffer.size();
-        self.pool.entry(buffer.size()).or_default().push(buffer);
+        let size = buffer.size();
+        self.usage.bytes_in_use -= size;
+        self.usage.bytes_pooled += size;
+        self.pool.entry(size).or_default().push(Freed { buffer, submits: self.submits });
     }
 
     /// Destroys all freed buffers: dropping one does nothing on the web.
-    pub(crate) fn trim(&mut self) {
-        self.pool.drain().flat_map(|(_, buffers)| buffers).for_each(|buffer| buffer.destroy());
+    fn trim(&mut self) {
+        self.pool.drain().flat_map(|(_, pool)| pool).for_each(|freed| freed.buffer.destroy());
         self.usage.bytes_pooled = 0;
     }
 

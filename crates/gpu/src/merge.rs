@@ -11,8 +11,10 @@ use crate::reduce::word;
 use crate::shaders::Shader;
 use crate::tiles::{Tiles, node_bytes};
 
-/// Four channels to an invocation, 64 of these to a workgroup.
-const CHANNELS_OF_WORKGROUP: u64 = 256;
+/// Invocations of a workgroup, of four channels each.
+const WORKGROUP: usize = 64;
+/// So many nodes are merged as fast by one invocation.
+const FEW: usize = 16;
 
 /// How eps guards the inverse deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,8 +41,35 @@ pub(crate) struct Nodes {
 pub(crate) enum Order {
     /// They are the atoms of a range, the first of which has this global number.
     Atoms { tiles: Tiles, first: u64 },
-    /// A table tells what follows each.
-    Table(wgpu::Buffer),
+    /// They are those of the partials of a whole batch. A table tells the level of each.
+    Partials { levels: wgpu::Buffer, leaves: usize, leaf_values: usize },
+}
+
+/// Who merges what first.
+#[derive(Debug, Clone, Copy)]
+struct Sharing {
+    /// Invocations that begin together.
+    lanes: usize,
+    /// Atoms that each begins with.
+    block: usize,
+}
+
+impl Sharing {
+    /// About as many blocks as there are atoms in one, so that no invocation merges many.
+    fn of(first: u64, atoms: usize) -> Self {
+        if atoms <= FEW {
+            return Self { lanes: 1, block: 1 };
+        }
+        let mut block = 1 << atoms.ilog2().div_ceil(2);
+        loop {
+            let lanes =
+                (usize::try_from(first % block as u64).unwrap_or(0) + atoms).div_ceil(block).next_power_of_two();
+            if lanes <= WORKGROUP {
+                return Self { lanes, block };
+            }
+            block *= 2;
+        }
+    }
 }
 
 impl Nodes {
@@ -50,34 +79,46 @@ impl Nodes {
         reason = "of a number only the low bits decide where it stands in a range"
     )]
     fn params(&self, flags: u32, [eps, momentum]: [f64; 2]) -> Vec<u32> {
-        let [first, chunks, chunk, leaf_values] = match &self.order {
-            Order::Table(_) => [0, 1, 0, 0],
+        let [atoms, first, chunks, chunk, leaf_values] = match &self.order {
+            Order::Partials { leaves, leaf_values, .. } => {
+                [word(*leaves), 0, 1, word(*leaf_values), word(*leaf_values)]
+            }
             Order::Atoms { tiles, first } => {
                 let leaf_values = tiles.layout.leaf_samples() * tiles.layout.length();
-                [*first as u32, word(tiles.chunks), word(tiles.chunk), word(leaf_values)]
+                [word(self.count), *first as u32, word(tiles.chunks), word(tiles.chunk), word(leaf_values)]
             }
         };
         let values = u32::try_from(self.values).unwrap_or(u32::MAX);
-        let counts = [0, word(self.channels), word(self.count), first, chunks, chunk, leaf_values, values, flags];
+        let counts = [0, word(self.channels), atoms, first, chunks, chunk, leaf_values, values, flags];
         let numbers = [eps, momentum, 1.0 - momentum].map(|number| (number as f32).to_bits());
-        counts.into_iter().chain(numbers).collect()
+        let Sharing { lanes, block } = self.sharing();
+        counts.into_iter().chain(numbers).chain([lanes, block].map(word)).collect()
+    }
+
+    fn sharing(&self) -> Sharing {
+        match &self.order {
+            Order::Partials { .. } => Sharing { lanes: 1, block: 1 },
+            Order::Atoms { first, .. } => Sharing::of(*first, self.count),
+        }
     }
 
     fn dispatch(&self, shader: Shader, entry: &'static str, params: Vec<u32>, outputs: Vec<Binding>) -> Dispatch {
-        let (table, from_table) = match &self.order {
-            Order::Table(table) => (Binding::Buffer(table.clone()), true),
+        let (levels, from_table) = match &self.order {
+            Order::Partials { levels, .. } => (Binding::Buffer(levels.clone()), true),
             Order::Atoms { .. } => (Binding::AbsentInput, false),
         };
-        let mut bindings = vec![Binding::Buffer(self.buffer.clone()), table];
+        let mut bindings = vec![Binding::Buffer(self.buffer.clone()), levels];
         bindings.extend(outputs);
+        let lanes = self.sharing().lanes;
+        // A node whose right sibling is not the next one is stored and read once more, and so is that of each block.
+        let stored = self.count / 2 + lanes;
         Dispatch {
             kernel: merge_kernel(shader, entry, from_table),
             params,
             bindings,
-            workgroups: (self.channels as u64).div_ceil(CHANNELS_OF_WORKGROUP),
-            // Each node is read once and written to the stack.
-            bytes_read: node_bytes(self.channels, self.count),
-            bytes_written: node_bytes(self.channels, self.count),
+            workgroups: self.channels.div_ceil(4 * WORKGROUP / lanes) as u64,
+            bytes_read: node_bytes(self.channels, self.count + stored),
+            bytes_written: node_bytes(self.channels, stored),
         }
     }
 
@@ -124,7 +165,7 @@ impl Gpu {
             self.output(next_mean)?,
             self.output(next_variance)?,
         ];
-        let mut dispatch = nodes.dispatch(Shader::MergeMoments, "finalize", params, outputs);
+        let mut dispatch = nodes.dispatch(Shader::MergeMoments, "root", params, outputs);
         dispatch.bytes_written += nodes.channel_bytes(STATISTICS_ROWS * usize::from(statistics.is_some()));
         dispatch.bytes_read += nodes.channel_bytes(2 * usize::from(running.is_some()));
         dispatch.bytes_written += nodes.channel_bytes(2 * usize::from(running.is_some()));
@@ -154,7 +195,7 @@ impl Gpu {
             self.output(finish.dbias)?,
             Binding::output(plane.cloned()),
         ];
-        let mut dispatch = nodes.dispatch(Shader::MergeSums, "finish", params, outputs);
+        let mut dispatch = nodes.dispatch(Shader::MergeSums, "root", params, outputs);
         dispatch.bytes_read += nodes.channel_bytes(STATISTICS_ROWS + usize::from(finish.weight != 0));
         let rows = usize::from(finish.dweight != 0) + usize::from(finish.dbias != 0);
         dispatch.bytes_written += nodes.channel_bytes(rows + if plane.is_some() { 4 } else { 0 });
@@ -177,4 +218,22 @@ pub(crate) fn merge_kernel(shader: Shader, entry: &'static str, from_table: bool
 
 fn bits(flags: &[(bool, u32)]) -> u32 {
     flags.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_all_atoms_and_none_is_long() {
+        for first in [0, 1, 7, 1000, u64::from(u32::MAX) * 64] {
+            for atoms in (1..300).chain([1023, 1024, 4096, 100_000]) {
+                let Sharing { lanes, block } = Sharing::of(first, atoms);
+                assert!(lanes.is_power_of_two() && lanes <= WORKGROUP && block.is_power_of_two());
+                let skipped = usize::try_from(first % block as u64).expect("small");
+                assert!(atoms <= FEW || lanes * block >= skipped + atoms, "{atoms} from {first}");
+                assert!(atoms > 1024 || block <= 32, "{atoms} from {first}");
+            }
+        }
+    }
 }

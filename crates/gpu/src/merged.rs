@@ -107,7 +107,8 @@ impl Gpu {
         taken: &mut Vec<wgpu::Buffer>,
     ) -> Result<(Nodes, Vec<Dispatch>), GpuError> {
         let nodes = self.upload(&to_bytes(&forest.values, f32::to_le_bytes), taken)?;
-        let table = self.upload(&to_bytes(&forest.table(), u32::to_le_bytes), taken)?;
+        let levels = self.upload(&to_bytes(&forest.levels(), u32::to_le_bytes), taken)?;
+        let leaf_values = forest.layout(0)?.leaf_samples() * forest.length;
         let mut dispatches = Vec::with_capacity(forest.leaves.len() + 2);
         for leaf in &forest.leaves {
             let samples = usize::try_from(leaf.samples).unwrap_or(usize::MAX);
@@ -129,14 +130,14 @@ impl Gpu {
             buffer: nodes,
             count: forest.nodes.len(),
             values: forest.samples * forest.length as u64,
-            order: Order::Table(table),
+            order: Order::Partials { levels, leaves: forest.leaves_of_batch(), leaf_values },
         };
         Ok((nodes, dispatches))
     }
 
     /// A buffer with these contents, for the time of a command.
     fn upload(&mut self, bytes: &[u8], taken: &mut Vec<wgpu::Buffer>) -> Result<wgpu::Buffer, GpuError> {
-        let buffer = self.memory.take(&self.context.device, bytes.len() as u64)?;
+        let buffer = self.take_idle(bytes.len() as u64)?;
         taken.push(buffer.clone());
         self.context.queue.write_buffer(&buffer, 0, bytes);
         Ok(buffer)

@@ -74,28 +74,40 @@ impl Staging {
         self.pool.borrow().allocations
     }
 
-    /// Submits what `encoder` holds and copies of the pieces, end to end.
-    ///
-    /// `known` is the number of failures before.
-    pub(crate) fn read(
-        &self,
-        context: &Context,
-        known: u64,
-        mut encoder: wgpu::CommandEncoder,
-        pieces: &[Piece],
-    ) -> ReadBack {
+    /// Has the pieces, which are not all empty, copied end to end.
+    pub(crate) fn copy(&self, context: &Context, encoder: &mut wgpu::CommandEncoder, pieces: &[Piece]) -> Copied {
         let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
-        if bytes == 0 {
-            context.queue.submit([encoder.finish()]);
-            return ReadBack::empty(context, known);
-        }
         let buffer = self.pool.borrow_mut().take(&context.device, bytes);
         let mut begin = 0;
         for piece in pieces.iter().filter(|piece| piece.bytes > 0) {
             encoder.copy_buffer_to_buffer(&piece.buffer, piece.begin, &buffer, begin, piece.bytes);
             begin += piece.bytes;
         }
-        context.queue.submit([encoder.finish()]);
+        Copied { buffer, bytes, pool: Rc::clone(&self.pool) }
+    }
+
+    /// Destroys all buffers; those being read follow as soon as their readers are told.
+    pub(crate) fn destroy(&self) {
+        let mut pool = self.pool.borrow_mut();
+        pool.is_closed = true;
+        let free: Vec<_> = pool.free.drain().flat_map(|(_, buffers)| buffers).collect();
+        free.iter().for_each(|buffer| pool.destroy(buffer));
+    }
+}
+
+/// Pieces in a mappable buffer.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Copied {
+    buffer: wgpu::Buffer,
+    bytes: u64,
+    pool: Rc<RefCell<Pool>>,
+}
+
+impl Copied {
+    /// Begins to read them, once the copy is submitted. `known` is the number of failures known before.
+    pub(crate) fn read(self, context: &Context, known: u64) -> ReadBack {
+        let Self { buffer, bytes, pool } = self;
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
@@ -105,16 +117,8 @@ impl Staging {
                 waker.wake();
             }
         });
-        let mapping = Mapping { buffer, bytes, state, pool: Rc::clone(&self.pool), is_read: false };
+        let mapping = Mapping { buffer, bytes, state, pool, is_read: false };
         ReadBack { mapping: Some(mapping), failures: context.failures.clone(), known }
-    }
-
-    /// Destroys all buffers; those being read follow as soon as their readers are told.
-    pub(crate) fn destroy(&self) {
-        let mut pool = self.pool.borrow_mut();
-        pool.is_closed = true;
-        let free: Vec<_> = pool.free.drain().flat_map(|(_, buffers)| buffers).collect();
-        free.iter().for_each(|buffer| pool.destroy(buffer));
     }
 }
 

@@ -44,6 +44,7 @@ pub const SHADERS: [Shader; 11] = [
 
 const CHANNELS: &str = include_str!("../shaders/channels.wgsl");
 const MERGE: &str = include_str!("../shaders/merge.wgsl");
+const MERGE_LANES: &str = include_str!("../shaders/merge_lanes.wgsl");
 const PAIRS: &str = include_str!("../shaders/pairs.wgsl");
 const REDUCE: &str = include_str!("../shaders/reduce.wgsl");
 const UNITS: &str = include_str!("../shaders/units.wgsl");
@@ -59,8 +60,8 @@ impl Shader {
             Self::CopyRows => include_str!("../shaders/copy_rows.wgsl").into(),
             Self::EvaluationStatistics => include_str!("../shaders/evaluation_statistics.wgsl").into(),
             Self::Fill => include_str!("../shaders/fill.wgsl").into(),
-            Self::MergeMoments => [PAIRS, MERGE, include_str!("../shaders/merge_moments.wgsl")].concat(),
-            Self::MergeSums => [PAIRS, MERGE, include_str!("../shaders/merge_sums.wgsl")].concat(),
+            Self::MergeMoments => [PAIRS, MERGE, MERGE_LANES, include_str!("../shaders/merge_moments.wgsl")].concat(),
+            Self::MergeSums => [PAIRS, MERGE, MERGE_LANES, include_str!("../shaders/merge_sums.wgsl")].concat(),
             Self::Moments => [PAIRS, UNITS, REDUCE, include_str!("../shaders/moments.wgsl")].concat(),
             Self::Normalize => [CHANNELS, include_str!("../shaders/normalize.wgsl")].concat(),
             Self::Permute => include_str!("../shaders/permute.wgsl").into(),

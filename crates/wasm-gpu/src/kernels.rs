@@ -215,11 +215,28 @@ impl GpuKernels {
         Ok(self.gpu.adopt_buffer(adopted, length))
     }
 
-    /// The platform's buffer behind a handle; it may be longer than was asked for.
+    /// The platform's buffer behind a handle, for others to use; it may be longer than was asked for.
     #[cfg(target_arch = "wasm32")]
     #[wasm_bindgen(js_name = gpuBuffer, unchecked_return_type = "GPUBuffer")]
-    pub fn gpu_buffer(&self, handle: u32) -> Result<JsValue, CallError> {
+    pub fn gpu_buffer(&mut self, handle: u32) -> Result<JsValue, CallError> {
+        Ok(self.gpu.share(handle)?.as_webgpu().map_or(JsValue::NULL, |buffer| buffer.into()))
+    }
+
+    /// The platform's buffer behind a handle, for a write by the queue that follows at once.
+    #[cfg(target_arch = "wasm32")]
+    #[wasm_bindgen(js_name = writableBuffer, unchecked_return_type = "GPUBuffer")]
+    pub fn writable_buffer(&mut self, handle: u32) -> Result<JsValue, CallError> {
         Ok(self.gpu.buffer(handle)?.as_webgpu().map_or(JsValue::NULL, |buffer| buffer.into()))
+    }
+
+    /// Holds commands until `flush`, so that one submit takes many. Reads, writes and shared buffers do not wait for it.
+    pub fn hold(&mut self) {
+        self.gpu.hold();
+    }
+
+    /// Submits what is held, and holds no more.
+    pub fn flush(&mut self) {
+        self.gpu.flush();
     }
 
     /// Gives a buffer back; one that somebody else owns is forgotten.

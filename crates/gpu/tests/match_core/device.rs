@@ -92,8 +92,18 @@ pub(crate) fn cases_to_split() -> Vec<Case> {
 
 /// The grid of shapes: both formats, both kinds of units, whole and cut vectors, one value and many, none at all.
 pub(crate) fn cases() -> Vec<Case> {
-    let mut shapes =
-        vec![(6, 3, 49), (70, 17, 1), (33, 64, 1), (21, 8, 6), (3, 1, 1000), (2, 5, 4099), (5, 4, 300), (0, 3, 7)];
+    let mut shapes = vec![
+        (6, 3, 49),
+        (70, 17, 1),
+        (33, 64, 1),
+        (21, 8, 6),
+        (3, 1, 1000),
+        (2, 5, 4099),
+        (5, 4, 300),
+        (0, 3, 7),
+        (70, 5, 49),
+        (40, 70, 33),
+    ];
     for channels in [1, 3, 17, 2048] {
         // One value has no unbiased variance.
         shapes.extend([(2, channels, 1), (1, channels, 2), (1, channels, 49)]);
