@@ -262,7 +262,8 @@ export interface Device {
 /**
  * A device of WebGPU, and what other engines on the page share with it.
  *
- * Commands are submitted when they are given, so the platform's queue holds them in order with whatever others submit.
+ * Commands are submitted in order with whatever others submit: at once as long as somebody else uses a buffer of the device too, else
+ * when the caller pauses (at the next microtask).
  */
 export interface WebGpuDevice extends Device {
   readonly kind: 'webgpu';

@@ -1,8 +1,9 @@
 /**
  * A WebGPU device: its memory, and the kernels of `crates/gpu` by name.
  *
- * Commands are submitted as they are given. What goes wrong on the GPU is known later only: it is told by whatever is read
- * next, or asked for next. Loaded when the first WebGPU device is made ready.
+ * Commands that are given without a pause in between are submitted together, unless somebody else uses a buffer too. What goes
+ * wrong on the GPU is known later only: it is told by whatever is read next, or asked for next. Loaded when the first WebGPU
+ * device is made ready.
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
@@ -63,6 +64,7 @@ class OpenDevice implements OpenWebGpu {
   readonly #essentials: Essentials;
   readonly #kernels: GpuKernels;
   readonly #failures: WebGpuFailures;
+  #isHolding = false;
 
   constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures) {
     this.gpuDevice = kernels.gpuDevice;
@@ -134,7 +136,7 @@ class OpenDevice implements OpenWebGpu {
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
     this.#call('write', (kernels) => {
-      const target = kernels.gpuBuffer(this.#handle(buffer));
+      const target = kernels.writableBuffer(this.#handle(buffer));
       this.gpuDevice.queue.writeBuffer(target, 0, data.buffer, data.byteOffset, data.byteLength);
     });
   }
@@ -326,11 +328,25 @@ class OpenDevice implements OpenWebGpu {
 
   #call<T>(operation: string, command: (kernels: GpuKernels) => T): T {
     this.#failures.check();
+    this.#hold();
     try {
       return command(this.#kernels);
     } catch (error) {
       throw this.#failures.translate(error, operation);
     }
+  }
+
+  /** Begins a submit that ends when the caller pauses. */
+  #hold(): void {
+    if (this.#isHolding) {
+      return;
+    }
+    this.#isHolding = true;
+    this.#kernels.hold();
+    queueMicrotask(() => {
+      this.#isHolding = false;
+      this.#kernels.flush();
+    });
   }
 
   /** A command whose result is read back. What has failed on the GPU until then rejects. */
