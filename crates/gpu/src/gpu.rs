@@ -95,6 +95,12 @@ impl Gpu {
         self.pipelines.count()
     }
 
+    /// Bind groups that are kept for the next commands with the same buffers.
+    #[must_use]
+    pub fn bind_groups(&self) -> usize {
+        self.pipelines.bind_groups()
+    }
+
     /// What the device holds.
     #[must_use]
     pub fn usage(&self) -> Usage {

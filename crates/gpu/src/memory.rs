@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     submits: u64,
     /// Whether commands wait for the next submit.
     is_pending: bool,
+    /// Whether buffers have gone since somebody asked.
+    has_destroyed: bool,
     pub(crate) limit_bytes: u64,
     largest_buffer: u64,
 }
@@ -82,6 +84,7 @@ impl Memory {
             shared: 0,
             submits: 0,
             is_pending: false,
+            has_destroyed: false,
             limit_bytes: u64::MAX,
             largest_buffer: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size),
         }
@@ -100,6 +103,11 @@ impl Memory {
     pub(crate) fn submitted(&mut self) {
         self.is_pending = false;
         self.submits += 1;
+    }
+
+    /// Whether buffers have gone since the last call: destroyed, or given back to their owner.
+    pub(crate) fn take_has_destroyed(&mut self) -> bool {
+        std::mem::take(&mut self.has_destroyed)
     }
 
     /// A handle for a buffer that has been taken, of `length` values.
@@ -132,7 +140,9 @@ impl Memory {
         let slot = self.slots.get_mut(index).and_then(Option::take).ok_or(GpuError::UnknownBuffer { handle })?;
         self.free_slots.push(index);
         self.shared -= usize::from(slot.is_shared);
-        if !slot.is_foreign {
+        if slot.is_foreign {
+            self.has_destroyed = true;
+        } else {
             self.give_back(slot.buffer);
         }
         Ok(())
@@ -163,7 +173,12 @@ impl Memory {
             return Err(GpuError::OutOfMemory { bytes_wanted: bytes, bytes_in_use: self.usage.bytes_in_use });
         }
         let is_idle = |freed: &Freed| !idle || !self.is_pending || freed.submits < self.submits;
-        let freed = self.pool.get_mut(&class).and_then(|pool| pool.iter().rposition(is_idle).map(|at| pool.remove(at)));
+        // The oldest one, so that each step takes the same buffers, and finds the bind groups of the step before.
+        let freed = self.pool.get_mut(&class).and_then(|pool| {
+            let idle = pool.iter().enumerate().filter(|(_, freed)| is_idle(freed));
+            let oldest = idle.min_by(|(_, a), (_, b)| a.buffer.cmp(&b.buffer)).map(|(at, _)| at);
+            oldest.map(|at| pool.swap_remove(at))
+        });
         if freed.is_some() {
             self.usage.bytes_pooled -= class;
         } else if !self.is_pending && self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes {
@@ -194,6 +209,7 @@ impl Memory {
 
     /// Destroys all freed buffers: dropping one does nothing on the web.
     fn trim(&mut self) {
+        self.has_destroyed = true;
         self.pool.drain().flat_map(|(_, pool)| pool).for_each(|freed| freed.buffer.destroy());
         self.usage.bytes_pooled = 0;
     }
