@@ -48,8 +48,15 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
         { name: 'backwardReduce', spy: vi.spyOn(device, 'backwardReduce') },
         { name: 'merge', spy: vi.spyOn(device, 'merge') },
       ]);
-    const count = (of: string) => (): number =>
-      spies.filter(({ name }) => name === of).reduce((sum, { spy }) => sum + spy.mock.calls.length, 0);
+    const group = devices.get(first).group?.(names.map((name) => devices.get(name))) ?? null;
+    // Devices that exchange partials among themselves are told so at once, each its share.
+    const together = group && {
+      moments: vi.spyOn(group, 'batchNorm'),
+      backwardReduce: vi.spyOn(group, 'batchNormBackward'),
+    };
+    const count = (of: 'moments' | 'backwardReduce' | 'merge') => (): number =>
+      spies.filter(({ name }) => name === of).reduce((sum, { spy }) => sum + spy.mock.calls.length, 0) +
+      (of === 'merge' ? 0 : (together?.[of].mock.calls ?? []).reduce((sum, [shares]) => sum + shares.length, 0));
     return { moments: count('moments'), backwardReduce: count('backwardReduce'), merge: count('merge') };
   }
 

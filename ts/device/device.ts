@@ -138,6 +138,36 @@ export interface BatchNormBackwardArguments {
   readonly batchStatistics: boolean;
 }
 
+/** One device's share of a batch that a {@link DeviceGroup} normalizes. `running` is of one device at most. */
+export interface GroupForwardArguments extends BatchNormArguments {
+  readonly epsMode: EpsMode;
+  /** Global number of its first sample. */
+  readonly firstSample: number;
+}
+
+/** One device's share of a backward pass; `dweight` and `dbias` are of one device at most. */
+export interface GroupBackwardArguments extends Omit<BatchNormBackwardArguments, 'batchStatistics'> {
+  readonly firstSample: number;
+  /** Eps, where the variance was max(var, eps); `null` where it was var + eps. */
+  readonly clampEps: number | null;
+}
+
+/**
+ * Devices that exchange partials among themselves. A command is given to all of them at once, with a share of the batch for
+ * each, in order of samples and of devices; the bits are those of the steps.
+ */
+export interface DeviceGroup {
+  /** `stable` numerics. @throws the error of a device that is lost; nothing has been written then. */
+  batchNorm(shares: readonly GroupForwardArguments[]): void;
+  batchNormBackward(shares: readonly GroupBackwardArguments[]): void;
+  /**
+   * Resolves when all devices have done what they were given so far. Nobody awaits the commands one by one, so that the calling
+   * thread runs ahead; before this nothing must be kept of what comes of them.
+   * @throws the error of the device that has failed
+   */
+  confirm(): Promise<void>;
+}
+
 /** A replica's part of a batch: `firstSample` is the global number of its first sample. */
 export interface ShardArguments {
   readonly x: DeviceBuffer;
@@ -257,6 +287,9 @@ export interface Device {
     readonly dbias: DeviceBuffer | null;
   }): void;
   backwardInput(args: BackwardInputArguments): void;
+
+  /** The group of these devices, this one the first, all of them ready; `null`, or absent: they must meet elsewhere. */
+  group?(devices: readonly Device[]): DeviceGroup | null;
 }
 
 /**

@@ -9,7 +9,7 @@
 import type * as errors from '../errors.ts';
 import { DeviceLostError, NotInitializedError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, DeviceDetails, DeviceKind, MemoryUsage, Rows } from './device.ts';
+import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, DeviceKind, MemoryUsage, Rows } from './device.ts';
 
 /** What every device does once it is there. */
 export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | 'ready' | 'copyRows'> {
@@ -199,6 +199,10 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
 
   backwardInput(...args: Parameters<Device['backwardInput']>): void {
     this.opened.backwardInput(...args);
+  }
+
+  group(devices: readonly Device[]): DeviceGroup | null {
+    return this.opened.group?.(devices) ?? null;
   }
 
   /** @throws NotInitializedError before the device is ready. */

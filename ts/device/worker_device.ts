@@ -8,9 +8,10 @@
  */
 
 import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, DeviceDetails, MemoryUsage, Rows } from './device.ts';
+import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, MemoryUsage, Rows } from './device.ts';
 import type { Essentials, OpenDevice } from './lazy_device.ts';
-import type { Operation } from './worker_protocol.ts';
+import { type Member, WorkerGroup } from './worker_group.ts';
+import type { GroupOperation, Operation } from './worker_protocol.ts';
 import { openQueue, type QueueOwner, type WorkerQueue } from './worker_queue.ts';
 
 const BYTES_PER_VALUE = 4;
@@ -50,30 +51,52 @@ export async function openWorkerDevice(
   const { host, compileCpuModule, errors } = essentials;
   const [module] = await Promise.all([compileCpuModule(), host.ready()]);
   const { name } = face;
+  const memberships = new Memberships();
   const owner: QueueOwner = {
     nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
+    onLeft: (group, error) => memberships.end(group, error),
     errors,
   };
   const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {
     throw new errors.WorkerStartError(name, { cause });
   });
-  return new WorkerDevice(face, essentials, queue);
+  const device = new WorkerDevice(face, essentials, queue, memberships);
+  opened.set(face, device);
+  return device;
+}
+
+/** What is behind the faces of the workers that have been opened. */
+const opened = new WeakMap<Device, WorkerDevice>();
+
+/** The groups that a worker belongs to, by what the worker calls them. */
+class Memberships {
+  readonly groups = new Map<number, WorkerGroup>();
+
+  /** @param number - `null`: all. */
+  end(number: number | null, error: Error): void {
+    const ended = number === null ? [...this.groups.values()] : [this.groups.get(number)];
+    ended.forEach((group) => group?.end(error));
+  }
 }
 
 /** `worker:0`, `worker:1`, … */
-class WorkerDevice implements OpenDevice {
+class WorkerDevice implements OpenDevice, Member {
   memoryLimit = Infinity;
   readonly #face: Device;
   readonly #host: CpuDevice;
   readonly #errors: Essentials['errors'];
   readonly #queue: WorkerQueue;
+  readonly #memberships: Memberships;
+  /** Groups whose first member this is. */
+  #led: readonly WorkerGroup[] = [];
   #names = 0;
   #buffers = 0;
   #bytesInUse = 0;
   #bytesPeak = 0;
 
-  constructor(face: Device, { host, errors }: Essentials, queue: WorkerQueue) {
+  constructor(face: Device, { host, errors }: Essentials, queue: WorkerQueue, memberships: Memberships) {
     this.#face = face;
+    this.#memberships = memberships;
     this.#host = host;
     this.#errors = errors;
     this.#queue = queue;
@@ -111,7 +134,7 @@ class WorkerDevice implements OpenDevice {
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
   release(buffer: DeviceBuffer): void {
     const own = this.#own(buffer);
-    if (!this.#queue.isLost) {
+    if (this.#queue.lost === null) {
       this.#send('release', [own.name]);
     }
     own.isReleased = true;
@@ -207,6 +230,37 @@ class WorkerDevice implements OpenDevice {
 
   backwardInput(...args: Parameters<Device['backwardInput']>): void {
     this.#send('backwardInput', args);
+  }
+
+  get lost(): Error | null {
+    return this.#queue.lost;
+  }
+
+  group(devices: readonly Device[]): DeviceGroup | null {
+    const members = devices.flatMap((device) => opened.get(device) ?? []);
+    if (members.length < devices.length || typeof SharedArrayBuffer === 'undefined') {
+      return null;
+    }
+    const living = this.#led.filter(({ failure }) => failure === null);
+    const isSame = (group: WorkerGroup): boolean =>
+      group.members.length === members.length && group.members.every((member, i) => member === members[i]);
+    const group = living.find(isSame) ?? new WorkerGroup(members);
+    this.#led = living.includes(group) ? living : [...living, group];
+    return group;
+  }
+
+  give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void {
+    const [number] = args;
+    if (operation === 'join') {
+      this.#memberships.groups.set(number as number, group);
+    } else if (operation === 'leave') {
+      this.#memberships.groups.delete(number as number);
+    }
+    this.#send(operation, args);
+  }
+
+  async confirm(): Promise<void> {
+    await this.#ask('confirm', []);
   }
 
   #send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {

@@ -17,8 +17,10 @@ import {
   type Operation,
   type Part,
   type Reply,
+  type SharedPart,
   type WorkerStart,
 } from './worker_protocol.ts';
+import { isShared } from './worker_slot.ts';
 
 /** The error classes of the library. */
 export type ErrorClasses = Pick<
@@ -30,6 +32,8 @@ export type ErrorClasses = Pick<
 export interface QueueOwner {
   /** The number of a buffer of the device; `null` for what is no buffer. */
   readonly nameOf: (value: object) => number | null;
+  /** The worker takes no part any more in a group, or in any, for it is lost. Whatever is pending has been rejected then. */
+  readonly onLeft: (group: number | null, error: Error) => void;
   readonly errors: ErrorClasses;
 }
 
@@ -63,7 +67,7 @@ export class WorkerQueue {
   readonly #pending = new Map<number, Pending>();
   #tickets = NO_TICKET;
   #lines: string[] = [];
-  #parts: Part[] = [];
+  #parts: (Part | SharedPart)[] = [];
   #transfer: ArrayBuffer[] = [];
   #lost: errors.DeviceLostError | null = null;
   #messages = 0;
@@ -92,8 +96,9 @@ export class WorkerQueue {
     return { bytesPooled: this.#bytesPooled, bytesReserved: this.#bytesReserved };
   }
 
-  get isLost(): boolean {
-    return this.#lost !== null;
+  /** Why nothing more can be asked. */
+  get lost(): errors.DeviceLostError | null {
+    return this.#lost;
   }
 
   /**
@@ -130,6 +135,7 @@ export class WorkerQueue {
       this.#pending.forEach(({ reject }) => reject(error));
       this.#pending.clear();
       [this.#lines, this.#parts, this.#transfer] = [[], [], []];
+      this.#owner.onLeft(null, error);
     }
     return this.#link.terminate();
   }
@@ -159,7 +165,7 @@ export class WorkerQueue {
   }
 
   #receive(reply: Reply): void {
-    const { answers, bytesPooled, bytesReserved, lost } = reply;
+    const { answers, bytesPooled, bytesReserved, left, lost } = reply;
     this.#bytesPooled = bytesPooled;
     this.#bytesReserved = bytesReserved;
     this.#count(
@@ -167,6 +173,9 @@ export class WorkerQueue {
       answers.flatMap((answer) => ('value' in answer ? [answer.value] : [])),
     );
     answers.forEach((answer) => this.#settle(answer));
+    if (left !== undefined) {
+      this.#owner.onLeft(left.group, this.#commandError(left.operation, left.failure));
+    }
     if (lost !== undefined) {
       void this.lose(lost.operation, this.#errorOf(lost.failure));
     } else if (answers.length > 0 && this.#pending.size === 0) {
@@ -181,15 +190,18 @@ export class WorkerQueue {
       pending?.resolve(answer.value);
       return;
     }
-    const { CommandError } = this.#owner.errors;
-    const error = this.#errorOf(answer.failure);
     const isOwn = answer.operation === pending?.operation;
-    pending?.reject(isOwn ? error : new CommandError(this.#device, answer.operation, { cause: error }));
+    pending?.reject(isOwn ? this.#errorOf(answer.failure) : this.#commandError(answer.operation, answer.failure));
   }
 
-  #count(textBytes: number, parts: readonly Part[]): void {
+  #count(textBytes: number, parts: readonly (Part | SharedPart)[]): void {
     this.#messages += 1;
-    this.#bytes += parts.reduce((sum, part) => sum + part.byteLength, textBytes);
+    this.#bytes += parts.reduce((sum, part) => sum + (isShared(part) ? 0 : part.byteLength), textBytes);
+  }
+
+  #commandError(operation: Operation, failure: Failure): errors.CommandError {
+    const { CommandError } = this.#owner.errors;
+    return new CommandError(this.#device, operation, { cause: this.#errorOf(failure) });
   }
 
   /** The error that a failure on the other side was. */

@@ -36,9 +36,9 @@ export class Copies {
     this.#kept.set(name, copy.retain());
   }
 
-  /** Whether memory is one of them. */
-  has(copy: Storage): boolean {
-    return this.#kept.get(copy.device.name) === copy;
+  /** Whether memory is the tensor's own or one of its copies. */
+  has(memory: Storage): boolean {
+    return memory === this.#source || memory === this.#kept.get(memory.device.name);
   }
 
   /** Gives the copies back, but for what others hold of them. */
