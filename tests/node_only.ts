@@ -3,7 +3,6 @@
  * both unless it is entered here. The packaging tests are a project of their own.
  */
 export const nodeOnly: Readonly<Record<string, string>> = {
-  'tests/device/webgpu.test.ts': 'asks Dawn for WebGPU devices',
   'tests/device/core_count.test.ts': 'asks Node for the number of cores',
   'tests/device/worker_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/device/worker_process.test.ts': 'starts processes',

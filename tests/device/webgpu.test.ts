@@ -1,4 +1,4 @@
-/** WebGPU devices in Node, by Dawn on whatever adapter there is: the layer on one, on several, and beside other kinds. */
+/** WebGPU devices on whatever adapter there is: the layer on one, on several, and beside other kinds; and what a page shares. */
 
 import {
   DataParallelWithCallBack,
@@ -72,6 +72,17 @@ describe('a device that was destroyed', () => {
     x.dispose();
     await devices.recreate('webgpu:3').ready();
     expect([...(await tensor([3, 4], [2], { device: 'webgpu:3' }).data())]).toEqual([3, 4]);
+  });
+});
+
+describe('where the platform has WebGPU', () => {
+  it('webgpu:0 is listed before anyone has used it, and described when ready', async () => {
+    await devices.close('webgpu:0');
+    expect(devices.list()).toContain('webgpu:0');
+    await init(['webgpu:0']);
+    const { adapter, work } = devices.describe().find(({ name }) => name === 'webgpu:0') ?? {};
+    expect(adapter).not.toMatch(/not known/);
+    expect(work).toMatchObject({ dispatches: 0, allocations: 0 });
   });
 });
 
