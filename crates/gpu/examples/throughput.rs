@@ -1,6 +1,7 @@
 //! How fast each family of kernels is, in parts of what a copy kernel reaches in the same run.
 //!
-//! `cargo run -p syncbn-gpu --example throughput [shapes]`; a shape is `8x64x16384`, (N, C, L), with `:rows` for channels last.
+//! `cargo run -p syncbn-gpu --example throughput [chunked | coalesced] [shapes]`; a shape is `8x64x16384`, (N, C, L), with
+//! `:rows` for channels last.
 //! Times of a software adapter say nothing, their ratios do. Told are minima of interleaved rounds, which wait for the device.
 
 #![allow(clippy::print_stdout, reason = "the table is what the program is for")]
@@ -44,7 +45,13 @@ fn copy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
 }";
 
 fn main() {
-    let named: Vec<String> = std::env::args().skip(1).collect();
+    let mut named: Vec<String> = std::env::args().skip(1).collect();
+    let families = match named.first().map(String::as_str) {
+        Some("chunked") => vec![Family::Chunked],
+        Some("coalesced") => vec![Family::Coalesced],
+        _ => vec![Family::Chunked, Family::Coalesced],
+    };
+    named.retain(|name| name.contains('x'));
     let shapes = if named.is_empty() { SHAPES.map(String::from).into() } else { named };
     let mut gpu = device();
     let copy = copy_pipeline(&gpu);
@@ -52,7 +59,7 @@ fn main() {
     println!("copy in us, then its time over that of moments, normalize, forward, backward");
     for shape in shapes {
         let layout = parse(&shape).expect("a shape such as 8x64x16384:rows");
-        for family in [Family::Chunked, Family::Coalesced] {
+        for family in families.iter().copied() {
             gpu.set_family(family);
             let times = measure(&mut gpu, &copy, &layout);
             let copy = times[0].as_secs_f64();

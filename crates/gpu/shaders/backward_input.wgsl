@@ -15,29 +15,20 @@ override IN_PLACE: bool = false;
 /// The statistics are constants: dx = dy·scale, and an x that is not finite does no harm.
 const OF_CONSTANTS = 1u;
 
-fn row_of(channels: vec4u, row: u32) -> vec4f {
-  let at = channels + row * params.channels;
-  if CONTIGUOUS && ALIGNED {
-    return vec4f(plane[at.x]);
-  }
+fn constants_of(channel: u32) -> vec4f {
+  let at = channel + params.channels * PLACES;
   return vec4f(plane[at.x], plane[at.y], plane[at.z], plane[at.w]);
 }
 
-@compute @workgroup_size(64)
-fn backward_batch(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let vector = vector_of(id, groups);
-  if vector >= params.vectors {
-    return;
-  }
+fn put_vector(vector: u32, constants: Constants) {
   var gradient = vec4f();
   if IN_PLACE {
     gradient = dx[vector];
   } else {
     gradient = dy[vector];
   }
-  let channels = channels_of(vector);
   if (params.flags & OF_CONSTANTS) == 0u {
-    gradient = fma(row_of(channels, 1u) - x[vector], row_of(channels, 2u), gradient - row_of(channels, 3u));
+    gradient = fma(constants.second - x[vector], constants.third, gradient - constants.fourth);
   }
-  dx[vector] = gradient * row_of(channels, 0u);
+  dx[vector] = gradient * constants.first;
 }

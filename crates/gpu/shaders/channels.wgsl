@@ -1,5 +1,9 @@
-// Where the four values of a vector of a batch find their channels; a prelude of `normalize` and `backward_input`.
-// Dispatch: x · y · 64 ≥ vectors.
+// Where the values of a batch find their channels' constants; a prelude of `normalize` and `backward_input`, which takes
+// `constants_of` and `put_vector` from the kernel.
+//
+// Two families, as of the kernels that reduce: `coalesced` gives a vector to each invocation; `chunked`, for software adapters,
+// a run of vectors, whose channels it follows without dividing. Neither changes the bits.
+// Dispatch: x · y · 64 ≥ vectors for `coalesced`, ≥ runs for `chunked`.
 
 struct Params {
   /// Vectors of the batch, the last of which may be incomplete.
@@ -10,30 +14,131 @@ struct Params {
   length: u32,
   /// Which of the optional arguments are there; see the kernels.
   flags: u32,
+  /// Vectors of a run.
+  run: u32,
+  /// From a vector to the next of a run. That of rows has the same channels.
+  stride: u32,
 }
 
-/// Whether memory is (N, C, L).
-override CONTIGUOUS: bool = true;
-/// Whether a vector has one channel, or four adjacent ones.
+/// The constants of the channels of a vector's four values.
+struct Constants {
+  first: vec4f,
+  second: vec4f,
+  third: vec4f,
+  fourth: vec4f,
+}
+
+/// Whether the channels of a value's neighbours are others. If not, memory is (N, C, L).
+override ROWS: bool = false;
+/// Whether a vector has one channel, or of rows four adjacent ones.
 override ALIGNED: bool = false;
+
+const PLACES = vec4u(0u, 1u, 2u, 3u);
 
 @group(0) @binding(0) var<uniform> params: Params;
 
 fn channels_of(vector: u32) -> vec4u {
   let first = 4u * vector;
-  let all = first + vec4u(0u, 1u, 2u, 3u);
-  if CONTIGUOUS {
+  if ROWS {
     if ALIGNED {
-      return vec4u((first / params.length) % params.channels);
+      return first % params.channels + PLACES;
     }
-    return (all / params.length) % params.channels;
+    return (first + PLACES) % params.channels;
   }
   if ALIGNED {
-    return first % params.channels + vec4u(0u, 1u, 2u, 3u);
+    return vec4u((first / params.length) % params.channels);
   }
-  return all % params.channels;
+  return ((first + PLACES) / params.length) % params.channels;
 }
 
-fn vector_of(id: vec3u, groups: vec3u) -> u32 {
+fn constants_of_one(channel: u32) -> Constants {
+  let constants = constants_of(channel);
+  return Constants(vec4f(constants.x), vec4f(constants.y), vec4f(constants.z), vec4f(constants.w));
+}
+
+fn constants_of_four(channels: vec4u) -> Constants {
+  if !ROWS && ALIGNED {
+    return constants_of_one(channels.x);
+  }
+  let a = constants_of(channels.x);
+  let b = constants_of(channels.y);
+  let c = constants_of(channels.z);
+  let d = constants_of(channels.w);
+  return Constants(
+    vec4f(a.x, b.x, c.x, d.x),
+    vec4f(a.y, b.y, c.y, d.y),
+    vec4f(a.z, b.z, c.z, d.z),
+    vec4f(a.w, b.w, c.w, d.w),
+  );
+}
+
+/// `right` where places are `right_places`.
+fn joined(left: Constants, right: Constants, right_places: vec4<bool>) -> Constants {
+  return Constants(
+    select(left.first, right.first, right_places),
+    select(left.second, right.second, right_places),
+    select(left.third, right.third, right_places),
+    select(left.fourth, right.fourth, right_places),
+  );
+}
+
+/// Vectors with the same channels.
+fn put_column(begin: u32, end: u32) {
+  let constants = constants_of_four(channels_of(begin));
+  for (var i = begin; i < end; i += params.stride) {
+    put_vector(i, constants);
+  }
+}
+
+/// Adjacent vectors of planes of four values or more. Inside a plane nothing is decided.
+fn put_planes(begin: u32, end: u32) {
+  var channel = ((4u * begin) / params.length) % params.channels;
+  var constants = constants_of_one(channel);
+  var left = params.length - (4u * begin) % params.length;
+  var i = begin;
+  while i < end {
+    let whole = min(i + left / 4u, end);
+    for (; i < whole; i++) {
+      put_vector(i, constants);
+    }
+    if i < end {
+      left %= 4u;
+      channel = select(channel + 1u, 0u, channel + 1u == params.channels);
+      let next = constants_of_one(channel);
+      if left > 0u {
+        put_vector(i, joined(constants, next, PLACES >= vec4u(left)));
+        i++;
+        left -= 4u;
+      }
+      left += params.length;
+      constants = next;
+    }
+  }
+}
+
+fn index_of(id: vec3u, groups: vec3u) -> u32 {
   return id.y * groups.x * 64u + id.x;
+}
+
+@compute @workgroup_size(64)
+fn coalesced(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let vector = index_of(id, groups);
+  if vector < params.vectors {
+    put_vector(vector, constants_of_four(channels_of(vector)));
+  }
+}
+
+@compute @workgroup_size(64)
+fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = index_of(id, groups);
+  let length = params.run * params.stride;
+  let begin = (index / params.stride) * length + index % params.stride;
+  let end = min(begin - index % params.stride + length, params.vectors);
+  if ROWS {
+    if begin < end {
+      put_column(begin, end);
+    }
+  } else if begin < end {
+    put_planes(begin, end);
+  }
 }

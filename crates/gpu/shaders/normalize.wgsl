@@ -17,7 +17,7 @@ const HAS_WEIGHT = 1u;
 const HAS_BIAS = 2u;
 
 /// mean_hi, slope and offset of a channel.
-fn line_of(channel: u32) -> vec3f {
+fn constants_of(channel: u32) -> vec4f {
   let mean_lo = statistics[params.channels + channel];
   var slope = statistics[2u * params.channels + channel];
   if (params.flags & HAS_WEIGHT) != 0u {
@@ -27,33 +27,15 @@ fn line_of(channel: u32) -> vec3f {
   if (params.flags & HAS_BIAS) != 0u {
     offset = bias[channel];
   }
-  return vec3f(statistics[channel], slope, fma(-mean_lo, slope, offset));
+  return vec4f(statistics[channel], slope, fma(-mean_lo, slope, offset), 0.0);
 }
 
-@compute @workgroup_size(64)
-fn normalize_batch(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let vector = vector_of(id, groups);
-  if vector >= params.vectors {
-    return;
-  }
+fn put_vector(vector: u32, constants: Constants) {
   var values = vec4f();
   if IN_PLACE {
     values = y[vector];
   } else {
     values = x[vector];
   }
-  let channels = channels_of(vector);
-  let first = line_of(channels.x);
-  var centre = vec4f(first.x);
-  var slope = vec4f(first.y);
-  var offset = vec4f(first.z);
-  if !(CONTIGUOUS && ALIGNED) {
-    let second = line_of(channels.y);
-    let third = line_of(channels.z);
-    let fourth = line_of(channels.w);
-    centre = vec4f(first.x, second.x, third.x, fourth.x);
-    slope = vec4f(first.y, second.y, third.y, fourth.y);
-    offset = vec4f(first.z, second.z, third.z, fourth.z);
-  }
-  y[vector] = fma(values - centre, slope, offset);
+  y[vector] = fma(values - constants.first, constants.second, constants.third);
 }

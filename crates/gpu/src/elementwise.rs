@@ -1,6 +1,6 @@
 //! Kernels that look at each element once.
 
-use syncbn_core::{Layout, STATISTICS_ROWS};
+use syncbn_core::Layout;
 
 use crate::commands::{Binding, Dispatch};
 use crate::error::GpuError;
@@ -160,8 +160,8 @@ impl Gpu {
             self.input(args.bias)?,
         ];
         let flags = u32::from(args.weight != 0) + 2 * u32::from(args.bias != 0);
-        let kernel = normalize_kernel(&args.layout, in_place);
-        Ok(over_batch(kernel, &args.layout, flags, bindings, 1))
+        let runs = self.runs(args.layout);
+        Ok(runs.dispatch(runs.kernel(Shader::Normalize, in_place), flags, bindings, 1))
     }
 
     /// dx = (dy − (x − centre)·slope − offset)·scale with the rows of `plane`; of constant statistics dx = dy·scale.
@@ -174,45 +174,14 @@ impl Gpu {
         let in_place = args.dx == args.dy;
         let dy = if in_place { Binding::AbsentInput } else { self.binding(args.dy)? };
         let bindings = vec![self.binding(args.x)?, dy, self.binding(args.dx)?, Binding::Buffer(plane.clone())];
-        let kernel = backward_input_kernel(&args.layout, in_place);
-        let tensors = if of_batch { 2 } else { 1 };
-        Ok(over_batch(kernel, &args.layout, u32::from(!of_batch), bindings, tensors))
+        let runs = self.runs(args.layout);
+        let kernel = runs.kernel(Shader::BackwardInput, in_place);
+        Ok(runs.dispatch(kernel, u32::from(!of_batch), bindings, if of_batch { 2 } else { 1 }))
     }
-}
-
-pub(crate) fn normalize_kernel(layout: &Layout, in_place: bool) -> Kernel {
-    of_channels(Shader::Normalize, "normalize_batch", layout, in_place)
-}
-
-pub(crate) fn backward_input_kernel(layout: &Layout, in_place: bool) -> Kernel {
-    of_channels(Shader::BackwardInput, "backward_batch", layout, in_place)
-}
-
-/// The variant of a kernel over a batch.
-fn of_channels(shader: Shader, entry: &'static str, layout: &Layout, in_place: bool) -> Kernel {
-    let size = if is_contiguous(layout) { layout.length() } else { layout.channels() };
-    let constants = [
-        ("CONTIGUOUS", u32::from(is_contiguous(layout))),
-        ("ALIGNED", u32::from(size.is_multiple_of(4))),
-        ("IN_PLACE", u32::from(in_place)),
-    ];
-    Kernel::new(shader, entry, &constants)
-}
-
-/// A kernel over all elements of a batch, if there are any, that reads some tensors and writes one.
-fn over_batch(kernel: Kernel, layout: &Layout, flags: u32, bindings: Vec<Binding>, tensors: u64) -> Vec<Dispatch> {
-    let elements = layout.elements();
-    if elements == 0 {
-        return Vec::new();
-    }
-    let params = vec![word(vectors(elements)), word(layout.channels()), word(layout.length()), flags];
-    let mut dispatch = flat(kernel, params, bindings, vectors(elements), tensors);
-    dispatch.bytes_read += 4 * (STATISTICS_ROWS * layout.channels()) as u64;
-    vec![dispatch]
 }
 
 /// A kernel with an invocation per vector.
-fn flat(kernel: Kernel, params: Vec<u32>, bindings: Vec<Binding>, vectors: usize, tensors: u64) -> Dispatch {
+pub(crate) fn flat(kernel: Kernel, params: Vec<u32>, bindings: Vec<Binding>, vectors: usize, tensors: u64) -> Dispatch {
     let bytes = 16 * vectors as u64;
     Dispatch {
         kernel,

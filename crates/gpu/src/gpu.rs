@@ -7,12 +7,12 @@ use syncbn_core::{Format, Layout};
 use crate::commands::{Binding, Pending, Piece, Shared};
 use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
-use crate::elementwise::{backward_input_kernel, normalize_kernel};
 use crate::error::GpuError;
 use crate::memory::{Memory, Usage};
 use crate::merge::merge_kernel;
 use crate::pipelines::Pipelines;
 use crate::read_back::{ReadBack, Staging, floats};
+use crate::runs::Runs;
 use crate::shaders::Shader;
 use crate::tiles::{Family, Tiles};
 
@@ -132,8 +132,8 @@ impl Gpu {
         kernels.push(merge_kernel(Shader::MergeMoments, "subtrees", false));
         kernels.push(merge_kernel(Shader::MergeSums, "subtrees", false));
         for in_place in [false, true] {
-            kernels.push(normalize_kernel(layout, in_place));
-            kernels.push(backward_input_kernel(layout, in_place));
+            kernels.push(self.runs(*layout).kernel(Shader::Normalize, in_place));
+            kernels.push(self.runs(*layout).kernel(Shader::BackwardInput, in_place));
         }
         for kernel in &kernels {
             self.pipelines.get(&self.context.device, kernel);
@@ -264,6 +264,10 @@ impl Gpu {
 
     pub(crate) fn tiles(&self, layout: Layout) -> Tiles {
         Tiles::of(layout, self.family)
+    }
+
+    pub(crate) fn runs(&self, layout: Layout) -> Runs {
+        Runs::of(layout, self.family)
     }
 
     /// Runs `command` with a buffer of its own, which is free again as soon as the command is submitted.

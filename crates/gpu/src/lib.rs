@@ -19,6 +19,7 @@ mod partials;
 mod pipelines;
 mod read_back;
 mod reduce;
+mod runs;
 mod shaders;
 mod tiles;
 

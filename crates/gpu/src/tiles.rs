@@ -15,6 +15,16 @@ pub enum Family {
     Chunked,
 }
 
+impl Family {
+    /// What its entry points are called.
+    pub(crate) fn entry(self) -> &'static str {
+        match self {
+            Self::Coalesced => "coalesced",
+            Self::Chunked => "chunked",
+        }
+    }
+}
+
 /// Values of the largest chunk of a plane.
 const PLANE_CHUNK: usize = 4096;
 /// Rows of the largest chunk of rows.
@@ -70,13 +80,10 @@ impl Tiles {
         };
         let flags = [("ROWS", self.is_rows), ("CONTIGUOUS", is_contiguous), ("VECTORS", has_vectors)];
         let mut constants: Vec<_> = flags.map(|(name, flag)| (name, u32::from(flag))).into();
-        match self.family {
-            Family::Chunked => Kernel { shader, entry: "chunked", constants },
-            Family::Coalesced => {
-                constants.push(("LANES", self.lanes()));
-                Kernel { shader, entry: "coalesced", constants }
-            }
+        if self.family == Family::Coalesced {
+            constants.push(("LANES", self.lanes()));
         }
+        Kernel { shader, entry: self.family.entry(), constants }
     }
 
     pub(crate) fn workgroups(&self, units: usize) -> u64 {

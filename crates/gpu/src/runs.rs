@@ -1,0 +1,100 @@
+//! How the vectors of a batch are divided among the invocations of a kernel that looks at each once; see `channels.wgsl`.
+
+use syncbn_core::{Layout, STATISTICS_ROWS};
+
+use crate::commands::{Binding, Dispatch};
+use crate::elementwise::flat;
+use crate::gpu::{is_contiguous, vectors};
+use crate::pipelines::Kernel;
+use crate::reduce::word;
+use crate::shaders::Shader;
+use crate::tiles::Family;
+
+/// Vectors of the longest run in planes.
+const LONGEST: usize = 128;
+/// Rows of a run of rows.
+const ROWS: usize = 32;
+/// Values of the shortest plane that a run can follow: a vector must not touch more than two.
+const SHORTEST_PLANE: usize = 4;
+
+/// The runs of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runs {
+    layout: Layout,
+    family: Family,
+    /// Whether neighbours have other channels.
+    is_rows: bool,
+    /// Vectors of a run.
+    run: usize,
+    /// From a vector to the next of a run.
+    stride: usize,
+}
+
+impl Runs {
+    pub(crate) fn of(layout: Layout, family: Family) -> Self {
+        let (channels, length) = (layout.channels(), layout.length());
+        let is_rows = !is_contiguous(&layout) || length == 1;
+        let (run, stride, family) = match (is_rows, length) {
+            (true, _) => (ROWS, period(channels), family),
+            (false, ..SHORTEST_PLANE) => (1, 1, Family::Coalesced),
+            (false, _) => (run_of_planes(period(length)), 1, family),
+        };
+        Self { layout, family, is_rows, run, stride }
+    }
+
+    pub(crate) fn kernel(&self, shader: Shader, in_place: bool) -> Kernel {
+        let size = if self.is_rows { self.layout.channels() } else { self.layout.length() };
+        let flags = [("ROWS", self.is_rows), ("ALIGNED", size.is_multiple_of(4)), ("IN_PLACE", in_place)];
+        Kernel::new(shader, self.family.entry(), &flags.map(|(name, flag)| (name, u32::from(flag))))
+    }
+
+    /// A kernel over all elements, if there are any, that reads some tensors and writes one.
+    pub(crate) fn dispatch(&self, kernel: Kernel, flags: u32, bindings: Vec<Binding>, tensors: u64) -> Vec<Dispatch> {
+        let layout = &self.layout;
+        if layout.elements() == 0 {
+            return Vec::new();
+        }
+        let vectors = vectors(layout.elements());
+        let invocations = match self.family {
+            Family::Coalesced => vectors,
+            Family::Chunked => vectors.div_ceil(self.run * self.stride) * self.stride,
+        };
+        let [vectors_word, run, stride] = [vectors, self.run, self.stride].map(word);
+        let params = vec![vectors_word, word(layout.channels()), word(layout.length()), flags, run, stride];
+        let mut dispatch = flat(kernel, params, bindings, invocations, 0);
+        dispatch.bytes_read = 16 * tensors * vectors as u64 + 4 * (STATISTICS_ROWS * layout.channels()) as u64;
+        dispatch.bytes_written = 16 * vectors as u64;
+        vec![dispatch]
+    }
+}
+
+/// Vectors after which places in something of this size repeat.
+fn period(size: usize) -> usize {
+    match size % 4 {
+        0 => size / 4,
+        2 => size / 2,
+        _ => size,
+    }
+}
+
+/// Runs of as many whole periods as fit, or of an equal part of one: neighbouring invocations then come to the end of a plane
+/// together, which adapters with SIMD registers need.
+fn run_of_planes(period: usize) -> usize {
+    if period <= LONGEST {
+        return LONGEST / period * period;
+    }
+    (LONGEST / 2..=LONGEST).rev().find(|run| period.is_multiple_of(*run)).unwrap_or(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_where_planes_do_if_they_can() {
+        assert_eq!([16, 49, 128, 196, 784, 4096].map(run_of_planes), [128, 98, 128, 98, 112, 128]);
+        // A prime.
+        assert_eq!(run_of_planes(3121), LONGEST);
+        assert_eq!([4, 6, 7].map(period), [1, 3, 7]);
+    }
+}
