@@ -1,8 +1,8 @@
 /**
  * A WebGPU device: its memory, and the kernels of `crates/gpu` by name.
  *
- * Commands are submitted as they are given. What goes wrong on the GPU is known later only: it is told by whatever is read
- * next, or asked for next. Loaded when the first WebGPU device is made ready.
+ * Commands that are given without a pause between share a submit. What goes wrong on the GPU is known later only: it is told by
+ * whatever is read next, or asked for next. Loaded when the first WebGPU device is made ready.
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
@@ -22,6 +22,7 @@ import type {
 import type { Essentials } from './lazy_device.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
+import { Holding } from './webgpu_holding.ts';
 import { openKernels } from './webgpu_open.ts';
 import { checkForeignBuffer } from './webgpu_sharing.ts';
 
@@ -54,23 +55,32 @@ export async function openWebGpuDevice(
   origin: WebGpuOrigin,
 ): Promise<OpenWebGpu> {
   const failures = new WebGpuFailures(face.name, essentials.errors);
-  return new OpenDevice(face, essentials, await openKernels(face.name, essentials, origin, failures), failures);
+  const kernels = await openKernels(face.name, essentials, origin, failures);
+  return new OpenDevice(face, essentials, kernels, failures, new Holding(kernels, !('adopted' in origin)));
 }
 
 class OpenDevice implements OpenWebGpu {
-  readonly gpuDevice: GPUDevice;
+  readonly #platformDevice: GPUDevice;
   readonly #face: Device;
   readonly #essentials: Essentials;
   readonly #kernels: GpuKernels;
   readonly #failures: WebGpuFailures;
+  readonly #holding: Holding;
 
-  constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures) {
-    this.gpuDevice = kernels.gpuDevice;
+  constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures, holding: Holding) {
+    this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
     this.#essentials = essentials;
     this.#kernels = kernels;
     this.#failures = failures;
-    void this.gpuDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
+    this.#holding = holding;
+    void this.#platformDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
+  }
+
+  /** What has been given before is submitted. */
+  get gpuDevice(): GPUDevice {
+    this.#kernels.flush();
+    return this.#platformDevice;
   }
 
   close(): Promise<void> {
@@ -111,7 +121,7 @@ class OpenDevice implements OpenWebGpu {
     await checkForeignBuffer(
       buffer,
       length * BYTES_PER_VALUE,
-      this.gpuDevice,
+      this.#platformDevice,
       this.#face.name,
       this.#essentials.errors,
     );
@@ -134,8 +144,8 @@ class OpenDevice implements OpenWebGpu {
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
     this.#call('write', (kernels) => {
-      const target = kernels.gpuBuffer(this.#handle(buffer));
-      this.gpuDevice.queue.writeBuffer(target, 0, data.buffer, data.byteOffset, data.byteLength);
+      const target = kernels.writableBuffer(this.#handle(buffer));
+      this.#platformDevice.queue.writeBuffer(target, 0, data.buffer, data.byteOffset, data.byteLength);
     });
   }
 
@@ -326,6 +336,7 @@ class OpenDevice implements OpenWebGpu {
 
   #call<T>(operation: string, command: (kernels: GpuKernels) => T): T {
     this.#failures.check();
+    this.#holding.begin();
     try {
       return command(this.#kernels);
     } catch (error) {
