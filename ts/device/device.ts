@@ -295,8 +295,8 @@ export interface Device {
 /**
  * A device of WebGPU, and what other engines on the page share with it.
  *
- * Commands are submitted in order with whatever others submit: at once as long as somebody else uses a buffer of the device too, else
- * when the caller pauses (at the next microtask).
+ * Commands are submitted when the code that gives them has ended, and before: when `gpuDevice` is asked for, while a buffer is
+ * shared, and always on an adopted device. So the platform's queue holds them in order with whatever others submit.
  */
 export interface WebGpuDevice extends Device {
   readonly kind: 'webgpu';

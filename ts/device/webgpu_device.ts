@@ -1,9 +1,8 @@
 /**
  * A WebGPU device: its memory, and the kernels of `crates/gpu` by name.
  *
- * Commands that are given without a pause in between are submitted together, unless somebody else uses a buffer too. What goes
- * wrong on the GPU is known later only: it is told by whatever is read next, or asked for next. Loaded when the first WebGPU
- * device is made ready.
+ * Commands that are given without a pause between share a submit. What goes wrong on the GPU is known later only: it is told by
+ * whatever is read next, or asked for next. Loaded when the first WebGPU device is made ready.
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
@@ -23,6 +22,7 @@ import type {
 import type { Essentials } from './lazy_device.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
+import { Holding } from './webgpu_holding.ts';
 import { openKernels } from './webgpu_open.ts';
 import { checkForeignBuffer } from './webgpu_sharing.ts';
 
@@ -55,24 +55,32 @@ export async function openWebGpuDevice(
   origin: WebGpuOrigin,
 ): Promise<OpenWebGpu> {
   const failures = new WebGpuFailures(face.name, essentials.errors);
-  return new OpenDevice(face, essentials, await openKernels(face.name, essentials, origin, failures), failures);
+  const kernels = await openKernels(face.name, essentials, origin, failures);
+  return new OpenDevice(face, essentials, kernels, failures, new Holding(kernels, !('adopted' in origin)));
 }
 
 class OpenDevice implements OpenWebGpu {
-  readonly gpuDevice: GPUDevice;
+  readonly #platformDevice: GPUDevice;
   readonly #face: Device;
   readonly #essentials: Essentials;
   readonly #kernels: GpuKernels;
   readonly #failures: WebGpuFailures;
-  #isHolding = false;
+  readonly #holding: Holding;
 
-  constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures) {
-    this.gpuDevice = kernels.gpuDevice;
+  constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures, holding: Holding) {
+    this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
     this.#essentials = essentials;
     this.#kernels = kernels;
     this.#failures = failures;
-    void this.gpuDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
+    this.#holding = holding;
+    void this.#platformDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
+  }
+
+  /** What has been given before is submitted. */
+  get gpuDevice(): GPUDevice {
+    this.#kernels.flush();
+    return this.#platformDevice;
   }
 
   close(): Promise<void> {
@@ -113,7 +121,7 @@ class OpenDevice implements OpenWebGpu {
     await checkForeignBuffer(
       buffer,
       length * BYTES_PER_VALUE,
-      this.gpuDevice,
+      this.#platformDevice,
       this.#face.name,
       this.#essentials.errors,
     );
@@ -137,7 +145,7 @@ class OpenDevice implements OpenWebGpu {
   write(buffer: DeviceBuffer, data: Float32Array): void {
     this.#call('write', (kernels) => {
       const target = kernels.writableBuffer(this.#handle(buffer));
-      this.gpuDevice.queue.writeBuffer(target, 0, data.buffer, data.byteOffset, data.byteLength);
+      this.#platformDevice.queue.writeBuffer(target, 0, data.buffer, data.byteOffset, data.byteLength);
     });
   }
 
@@ -328,25 +336,12 @@ class OpenDevice implements OpenWebGpu {
 
   #call<T>(operation: string, command: (kernels: GpuKernels) => T): T {
     this.#failures.check();
-    this.#hold();
+    this.#holding.begin();
     try {
       return command(this.#kernels);
     } catch (error) {
       throw this.#failures.translate(error, operation);
     }
-  }
-
-  /** Begins a submit that ends when the caller pauses. */
-  #hold(): void {
-    if (this.#isHolding) {
-      return;
-    }
-    this.#isHolding = true;
-    this.#kernels.hold();
-    queueMicrotask(() => {
-      this.#isHolding = false;
-      this.#kernels.flush();
-    });
   }
 
   /** A command whose result is read back. What has failed on the GPU until then rejects. */
