@@ -9,8 +9,11 @@
  * sleep through the end.
  */
 
-/** Partials that a member has posted and not taken; while one waits, the next is computed. */
-export const MOST_WAITING = 2;
+/**
+ * Partials that a member has posted and not taken. While one waits, the next is computed, so that a member whose core did something
+ * else for a while does not stop the others. Those for which nobody waits are still cached when they are taken.
+ */
+export const MOST_WAITING = 8;
 const RING = 2 * MOST_WAITING;
 
 /** Places in the header, which is of i32, a line of cache apart. */
@@ -54,6 +57,8 @@ export class Exchange {
   #posted = 0;
   #taken = 0;
   #isOver = false;
+  /** What {@link take} gives, kept: garbage of one worker would stop the others. */
+  #all = new Uint8Array(0);
 
   constructor(memory: Uint8Array<SharedArrayBuffer>, rank: number, members: number) {
     this.#memory = memory;
@@ -96,6 +101,7 @@ export class Exchange {
 
   /**
    * The next partials of all members, end to end, in order of members; waits until they are there.
+   * @returns an array that holds them until the next call.
    * @throws GroupBrokenError
    */
   take(): Uint8Array {
@@ -106,13 +112,16 @@ export class Exchange {
       const length = this.#header[begin / Int32Array.BYTES_PER_ELEMENT] ?? 0;
       return this.#memory.subarray(begin + Int32Array.BYTES_PER_ELEMENT, begin + Int32Array.BYTES_PER_ELEMENT + length);
     });
-    const all = new Uint8Array(partials.reduce((sum, partial) => sum + partial.length, 0));
+    const length = partials.reduce((sum, partial) => sum + partial.length, 0);
+    if (length > this.#all.length) {
+      this.#all = new Uint8Array(length);
+    }
     let end = 0;
     for (const partial of partials) {
-      all.set(partial, end);
+      this.#all.set(partial, end);
       end += partial.length;
     }
-    return all;
+    return this.#all.subarray(0, end);
   }
 
   #wait(): void {
