@@ -55,6 +55,7 @@ export async function openWorkerDevice(
   const owner: QueueOwner = {
     nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
     onLeft: (group, error) => memberships.end(group, error),
+    groupFailure: () => memberships.failure,
     errors,
   };
   const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {
@@ -71,6 +72,11 @@ const opened = new WeakMap<Device, WorkerDevice>();
 /** The groups that a worker belongs to, by what the worker calls them. */
 class Memberships {
   readonly groups = new Map<number, WorkerGroup>();
+
+  /** Why one of them has ended: the latest. */
+  get failure(): Error | null {
+    return Array.from(this.groups.values(), ({ failure }) => failure).reduce((last, next) => next ?? last, null);
+  }
 
   /** @param number - `null`: all. */
   end(number: number | null, error: Error): void {

@@ -34,6 +34,8 @@ export interface QueueOwner {
   readonly nameOf: (value: object) => number | null;
   /** The worker takes no part any more in a group, or in any, for it is lost. Whatever is pending has been rejected then. */
   readonly onLeft: (group: number | null, error: Error) => void;
+  /** Why a group of the worker has ended, for the worker does not know; the latest one that has. */
+  readonly groupFailure: () => Error | null;
   readonly errors: ErrorClasses;
 }
 
@@ -214,6 +216,8 @@ export class WorkerQueue {
         return new PartialError(message);
       case 'RangeError':
         return new RangeError(message);
+      case 'GroupBrokenError':
+        return this.#owner.groupFailure() ?? new Error(message);
       default:
         return new Error(`${name}: ${message}`);
     }
