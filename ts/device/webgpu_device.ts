@@ -79,6 +79,7 @@ class OpenDevice implements OpenWebGpu {
     this.#failures = failures;
     this.#holding = holding;
     this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
+    failures.bytesInUse = () => kernels.bytesInUse;
     void this.#platformDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
   }
 
@@ -111,7 +112,10 @@ class OpenDevice implements OpenWebGpu {
     const { adapterName, isSoftware, dispatches, submits, bytesRead, bytesWritten, allocations, pipelines } =
       this.#kernels;
     const work = { dispatches, submits, bytesRead, bytesWritten, allocations, pipelines };
-    return { adapter: adapterName, isSoftware, traffic: null, work };
+    // Pages are told no description by most browsers; older ones have no `adapterInfo`.
+    const info = this.#platformDevice.adapterInfo as GPUAdapterInfo | undefined;
+    const adapter = adapterName || `${info?.vendor ?? ''} ${info?.architecture ?? ''}`.trim() || 'GPU';
+    return { adapter, isSoftware, traffic: null, work };
   }
 
   warmUp({ channels, length, format }: Omit<BatchLayout, 'samples'>): void {

@@ -162,6 +162,7 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::UnknownBuffer`].
     pub fn release(&mut self, handle: u32) -> Result<(), GpuError> {
+        self.forget_spoiled();
         self.memory.release(handle)
     }
 
@@ -238,8 +239,17 @@ impl Gpu {
         reading
     }
 
+    /// Keeps no buffer for reuse that the platform may have had no room for.
+    fn forget_spoiled(&mut self) {
+        if self.context.failures.take_lacked_memory() {
+            self.submit();
+            self.memory.distrust();
+        }
+    }
+
     /// A buffer without a handle.
     pub(crate) fn take(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        self.forget_spoiled();
         if self.memory.is_tight(bytes) {
             self.submit();
         }
@@ -248,6 +258,7 @@ impl Gpu {
 
     /// A buffer without a handle that may be written before what is held is submitted.
     pub(crate) fn take_idle(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        self.forget_spoiled();
         if self.memory.is_tight(bytes) {
             self.submit();
         }

@@ -38,6 +38,8 @@ struct Slot {
     is_foreign: bool,
     /// Whether somebody else may use the buffer.
     is_shared: bool,
+    /// Whether the platform may have had no room for the buffer: see [`Memory::distrust`].
+    is_suspect: bool,
 }
 
 /// A buffer without a user.
@@ -112,13 +114,13 @@ impl Memory {
 
     /// A handle for a buffer that has been taken, of `length` values.
     pub(crate) fn name(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
-        self.insert(Slot { buffer, length, is_foreign: false, is_shared: false })
+        self.insert(Slot { buffer, length, is_foreign: false, is_shared: false, is_suspect: false })
     }
 
     /// A handle for a buffer that somebody else owns.
     pub(crate) fn adopt(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
         self.shared += 1;
-        self.insert(Slot { buffer, length, is_foreign: true, is_shared: true })
+        self.insert(Slot { buffer, length, is_foreign: true, is_shared: true, is_suspect: false })
     }
 
     /// From now on somebody else may use the buffer.
@@ -140,12 +142,24 @@ impl Memory {
         let slot = self.slots.get_mut(index).and_then(Option::take).ok_or(GpuError::UnknownBuffer { handle })?;
         self.free_slots.push(index);
         self.shared -= usize::from(slot.is_shared);
-        if slot.is_foreign {
-            self.has_destroyed = true;
-        } else {
+        self.has_destroyed |= slot.is_foreign || slot.is_suspect;
+        if slot.is_suspect {
+            self.usage.bytes_in_use -= slot.buffer.size();
+            // A pending command may use it; then it goes with its last user.
+            if !self.is_pending {
+                slot.buffer.destroy();
+            }
+        } else if !slot.is_foreign {
             self.give_back(slot.buffer);
         }
         Ok(())
+    }
+
+    /// The platform has had no room for one of the buffers and does not say which: that one is invalid for ever, so none of those
+    /// there are is used again. No command is pending.
+    pub(crate) fn distrust(&mut self) {
+        self.trim();
+        self.slots.iter_mut().flatten().for_each(|slot| slot.is_suspect = !slot.is_foreign);
     }
 
     pub(crate) fn get(&self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
