@@ -11,7 +11,7 @@ fn centre_of(unit: Unit) -> vec4f {
   if !ROWS {
     return vec4f(statistics[unit.column]);
   }
-  let columns = min(unit.column + vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u));
+  let columns = min(unit.column + PLACES, vec4u(params.channels - 1u));
   return vec4f(statistics[columns.x], statistics[columns.y], statistics[columns.z], statistics[columns.w]);
 }
 
@@ -19,7 +19,17 @@ fn load_dy(unit: Unit, vector: u32) -> vec4f {
   if VECTORS {
     return dy[(unit.base + vector * select(4u, params.channels, ROWS)) / 4u];
   }
-  let at = places(unit, vector);
+  return gather_dy(places(unit, vector));
+}
+
+fn load_dy_within(unit: Unit, vector: u32) -> vec4f {
+  if VECTORS {
+    return load_dy(unit, vector);
+  }
+  return gather_dy(places_within(unit, vector));
+}
+
+fn gather_dy(at: vec4u) -> vec4f {
   return vec4f(dy_values[at.x], dy_values[at.y], dy_values[at.z], dy_values[at.w]);
 }
 

@@ -13,8 +13,8 @@ struct Params {
   atoms: u32,
   /// Global number of the first one.
   first_atom: u32,
-  /// K.
-  chunks: u32,
+  /// log₂ K.
+  chunk_shift: u32,
   /// Values of a channel in a chunk.
   chunk: u32,
   /// Values of a channel in a leaf.
@@ -59,8 +59,9 @@ fn put_node(index: u32, column: u32, node: Node) {
 
 /// Values of a channel before an atom of the range.
 fn values_before(atom: u32) -> u32 {
-  let in_leaf = min((atom % params.chunks) * params.chunk, params.leaf_values);
-  return min((atom / params.chunks) * params.leaf_values + in_leaf, params.values);
+  let part = atom & ((1u << params.chunk_shift) - 1u);
+  let in_leaf = min(part * params.chunk, params.leaf_values);
+  return min((atom >> params.chunk_shift) * params.leaf_values + in_leaf, params.values);
 }
 
 /// The node of the atoms from `begin` to `end`, whose halves meet at `middle`.
@@ -89,7 +90,7 @@ fn merge_range(column: u32, begin: u32, end: u32, block: u32, is_whole: bool) ->
       level = levels[place];
     } else {
       level = min(firstLeadingBit(end - next), countTrailingZeros(number | block));
-      if number % block == 0u {
+      if (number & (block - 1u)) == 0u {
         place = next;
       }
     }

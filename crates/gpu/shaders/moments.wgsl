@@ -6,10 +6,10 @@
 
 fn centre_of(unit: Unit) -> vec4f {
   let vectors = max(1u, select(unit.count / 4u, unit.count, ROWS));
-  let a = load_x(unit, 0u);
-  let b = load_x(unit, vectors / 4u);
-  let c = load_x(unit, vectors / 2u);
-  let d = load_x(unit, 3u * vectors / 4u);
+  let a = load_x_within(unit, 0u);
+  let b = load_x_within(unit, vectors / 4u);
+  let c = load_x_within(unit, vectors / 2u);
+  let d = load_x_within(unit, 3u * vectors / 4u);
   let low = max(min(a, b), min(c, d));
   let high = min(max(a, b), max(c, d));
   var middle = rounded(rounded(low + high) * 0.5);
@@ -21,6 +21,10 @@ fn centre_of(unit: Unit) -> vec4f {
 }
 
 fn load_dy(unit: Unit, vector: u32) -> vec4f {
+  return vec4f();
+}
+
+fn load_dy_within(unit: Unit, vector: u32) -> vec4f {
   return vec4f();
 }
 

@@ -1,5 +1,5 @@
 // The sums of a unit and the node they make: what `moments` and `backward_reduce` share besides `units`; a prelude, which
-// takes `centre_of`, `load_dy`, `add_terms` and `node_of` from the kernel.
+// takes `centre_of`, `load_dy`, `load_dy_within`, `add_terms` and `node_of` from the kernel.
 //
 // Two families: `chunked`, for software adapters, gives a unit to one invocation and has no barrier; `coalesced` gives it to
 // LANES invocations whose sums meet in a tree. In either a unit is looked at a second time, from a better centre, where the
@@ -31,38 +31,51 @@ var<workgroup> sums_of_lanes: array<Node, COALESCED>;
 var<workgroup> inexact_units: atomic<u32>;
 var<workgroup> has_inexact: u32;
 
+fn with_block(sums: Node, terms: Terms, is_first: bool) -> Node {
+  if is_first {
+    return Node(Pair(terms.first, vec4f()), Pair(terms.second, vec4f()));
+  }
+  return Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
+}
+
 /// Sums over the vectors of one lane.
 fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
   var sums = Node();
+  var terms = Terms();
+  var is_first = true;
   let vectors = select(unit.count / 4u, unit.count, ROWS);
   for (var begin = lane; begin < vectors; begin += BLOCK * lanes) {
-    var terms = Terms();
+    if begin > lane {
+      sums = with_block(sums, terms, is_first);
+      is_first = false;
+      terms = Terms();
+    }
     let end = min(begin + BLOCK * lanes, vectors);
     for (var i = begin; i < end; i += lanes) {
       terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
     }
-    sums = Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
   }
   if !ROWS && lane == 0u && unit.count % 4u != 0u {
-    let is_value = 4u * vectors + vec4u(0u, 1u, 2u, 3u) < vec4u(unit.count);
-    let dy = select(vec4f(), load_dy(unit, vectors), is_value);
-    let terms = add_terms(Terms(), dy, select(centre, load_x(unit, vectors), is_value), centre);
-    sums = Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
+    let is_value = 4u * vectors + PLACES < vec4u(unit.count);
+    let dy = select(vec4f(), load_dy_within(unit, vectors), is_value);
+    terms = add_terms(terms, dy, select(centre, load_x_within(unit, vectors), is_value), centre);
   }
-  return sums;
+  return with_block(sums, terms, is_first);
 }
 
-/// The four sums of a plane as one, in all four places.
+/// The four sums of a plane as one, in all four places; both of a node at once.
 fn folded(sums: Node) -> Node {
   if ROWS {
     return sums;
   }
-  return Node(folded_pair(sums.first), folded_pair(sums.second));
-}
-
-fn folded_pair(sums: Pair) -> Pair {
-  let halves = add_pairs(sums, Pair(sums.hi.zwxy, sums.lo.zwxy));
-  return add_pairs(Pair(halves.hi.xxxx, halves.lo.xxxx), Pair(halves.hi.yyyy, halves.lo.yyyy));
+  let first = sums.first;
+  let second = sums.second;
+  let halves = add_pairs(
+    Pair(vec4f(first.hi.xy, second.hi.xy), vec4f(first.lo.xy, second.lo.xy)),
+    Pair(vec4f(first.hi.zw, second.hi.zw), vec4f(first.lo.zw, second.lo.zw)),
+  );
+  let both = add_pairs(Pair(halves.hi.xzxz, halves.lo.xzxz), Pair(halves.hi.ywyw, halves.lo.ywyw));
+  return Node(Pair(both.hi.xxxx, both.lo.xxxx), Pair(both.hi.yyyy, both.lo.yyyy));
 }
 
 fn store(unit: Unit, node: Node) {

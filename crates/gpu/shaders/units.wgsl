@@ -19,8 +19,8 @@ struct Params {
   skipped: u32,
   /// G.
   leaf: u32,
-  /// K.
-  chunks: u32,
+  /// log₂ K.
+  chunk_shift: u32,
   /// Values of a channel in a chunk, in multiples of 4.
   chunk: u32,
   /// Where the nodes begin, in atoms.
@@ -33,6 +33,8 @@ override ROWS: bool = false;
 override CONTIGUOUS: bool = true;
 /// Whether a vector is one aligned load.
 override VECTORS: bool = false;
+
+const PLACES = vec4u(0u, 1u, 2u, 3u);
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// x, N·C·L values in the format of the batch, as vectors and as values.
@@ -52,31 +54,34 @@ struct Unit {
   atom: u32,
 }
 
+/// Divisions cost as much as some vectors: there are no more of them than must be.
 fn unit_of(index: u32) -> Unit {
+  let last_part = (1u << params.chunk_shift) - 1u;
   if ROWS {
     let groups = (params.channels + 3u) / 4u;
     let atom = index / groups;
-    let column = 4u * (index % groups);
-    let begin = (atom % params.chunks) * params.chunk;
-    let sample = (atom / params.chunks) * params.leaf;
+    let column = 4u * (index - atom * groups);
+    let begin = (atom & last_part) * params.chunk;
+    let sample = (atom >> params.chunk_shift) * params.leaf;
     let rows = min(params.leaf, params.samples - min(params.samples, sample)) * params.length;
     let base = ((params.skipped + sample) * params.length + begin) * params.channels + column;
     return Unit(base, params.skipped + sample, min(params.chunk, rows - min(rows, begin)), column, atom);
   }
-  let plane = index / params.chunks;
-  let begin = (index % params.chunks) * params.chunk;
+  let plane = index >> params.chunk_shift;
+  let part = index & last_part;
+  let begin = part * params.chunk;
   let count = min(params.chunk, params.length - min(params.length, begin));
-  let atom = (plane / params.channels) * params.chunks + index % params.chunks;
+  let sample = plane / params.channels;
   let base = (params.skipped * params.channels + plane) * params.length + begin;
-  return Unit(base, 0u, count, plane % params.channels, atom);
+  return Unit(base, 0u, count, plane - sample * params.channels, (sample << params.chunk_shift) + part);
 }
 
-/// Where the values of a vector lie. Places beyond the end are repetitions of the last.
+/// Where the values of a whole vector of a plane or of a row lie; columns beyond the last are repetitions of it.
 fn places(unit: Unit, vector: u32) -> vec4u {
   if !ROWS {
-    return unit.base + min(4u * vector + vec4u(0u, 1u, 2u, 3u), vec4u(unit.count - 1u));
+    return unit.base + 4u * vector + PLACES;
   }
-  let columns = min(vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u - unit.column));
+  let columns = min(PLACES, vec4u(params.channels - 1u - unit.column));
   if CONTIGUOUS {
     let row = (unit.sample + vector / params.length) * params.channels + unit.column;
     return (row + columns) * params.length + vector % params.length;
@@ -84,10 +89,28 @@ fn places(unit: Unit, vector: u32) -> vec4u {
   return unit.base + vector * params.channels + columns;
 }
 
+/// The same of a vector that may be incomplete: places beyond the end are repetitions of the last.
+fn places_within(unit: Unit, vector: u32) -> vec4u {
+  if !ROWS {
+    return unit.base + min(4u * vector + PLACES, vec4u(unit.count - 1u));
+  }
+  return places(unit, vector);
+}
+
 fn load_x(unit: Unit, vector: u32) -> vec4f {
   if VECTORS {
     return x[(unit.base + vector * select(4u, params.channels, ROWS)) / 4u];
   }
-  let at = places(unit, vector);
+  return gather_x(places(unit, vector));
+}
+
+fn load_x_within(unit: Unit, vector: u32) -> vec4f {
+  if VECTORS {
+    return load_x(unit, vector);
+  }
+  return gather_x(places_within(unit, vector));
+}
+
+fn gather_x(at: vec4u) -> vec4f {
   return vec4f(x_values[at.x], x_values[at.y], x_values[at.z], x_values[at.w]);
 }

@@ -9,7 +9,7 @@ use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
 use crate::error::GpuError;
 use crate::memory::{Memory, Usage};
-use crate::merge::merge_kernel;
+use crate::merge::{Until, merge_kernel};
 use crate::pipelines::Pipelines;
 use crate::read_back::{ReadBack, Staging, floats};
 use crate::runs::Runs;
@@ -125,12 +125,11 @@ impl Gpu {
     pub fn warm_up(&mut self, layout: &Layout) {
         let tiles = self.tiles(*layout);
         let mut kernels = vec![tiles.kernel(Shader::Moments), tiles.kernel(Shader::BackwardReduce)];
-        for from_table in [false, true] {
-            kernels.push(merge_kernel(Shader::MergeMoments, "root", from_table));
-            kernels.push(merge_kernel(Shader::MergeSums, "root", from_table));
+        for shader in [Shader::MergeMoments, Shader::MergeSums] {
+            let of_atoms = Some(tiles.family);
+            let merges = [(Until::Root, None), (Until::Root, of_atoms), (Until::Subtrees, of_atoms)];
+            kernels.extend(merges.map(|(until, family)| merge_kernel(shader, until, family)));
         }
-        kernels.push(merge_kernel(Shader::MergeMoments, "subtrees", false));
-        kernels.push(merge_kernel(Shader::MergeSums, "subtrees", false));
         for in_place in [false, true] {
             kernels.push(self.runs(*layout).kernel(Shader::Normalize, in_place));
             kernels.push(self.runs(*layout).kernel(Shader::BackwardInput, in_place));

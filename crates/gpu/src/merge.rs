@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::pipelines::Kernel;
 use crate::reduce::word;
 use crate::shaders::Shader;
-use crate::tiles::{Tiles, node_bytes};
+use crate::tiles::{Family, Tiles, node_bytes};
 
 /// Invocations of a workgroup, of four channels each.
 const WORKGROUP: usize = 64;
@@ -55,10 +55,12 @@ struct Sharing {
 }
 
 impl Sharing {
+    const NONE: Self = Self { lanes: 1, block: 1 };
+
     /// About as many blocks as there are atoms in one, so that no invocation merges many.
     fn of(first: u64, atoms: usize) -> Self {
         if atoms <= FEW {
-            return Self { lanes: 1, block: 1 };
+            return Self::NONE;
         }
         let mut block = 1 << atoms.ilog2().div_ceil(2);
         loop {
@@ -79,17 +81,17 @@ impl Nodes {
         reason = "of a number only the low bits decide where it stands in a range"
     )]
     fn params(&self, flags: u32, [eps, momentum]: [f64; 2]) -> Vec<u32> {
-        let [atoms, first, chunks, chunk, leaf_values] = match &self.order {
+        let [atoms, first, chunk_shift, chunk, leaf_values] = match &self.order {
             Order::Partials { leaves, leaf_values, .. } => {
-                [word(*leaves), 0, 1, word(*leaf_values), word(*leaf_values)]
+                [word(*leaves), 0, 0, word(*leaf_values), word(*leaf_values)]
             }
             Order::Atoms { tiles, first } => {
                 let leaf_values = tiles.layout.leaf_samples() * tiles.layout.length();
-                [word(self.count), *first as u32, word(tiles.chunks), word(tiles.chunk), word(leaf_values)]
+                [word(self.count), *first as u32, tiles.chunks.ilog2(), word(tiles.chunk), word(leaf_values)]
             }
         };
         let values = u32::try_from(self.values).unwrap_or(u32::MAX);
-        let counts = [0, word(self.channels), atoms, first, chunks, chunk, leaf_values, values, flags];
+        let counts = [0, word(self.channels), atoms, first, chunk_shift, chunk, leaf_values, values, flags];
         let numbers = [eps, momentum, 1.0 - momentum].map(|number| (number as f32).to_bits());
         let Sharing { lanes, block } = self.sharing();
         counts.into_iter().chain(numbers).chain([lanes, block].map(word)).collect()
@@ -97,15 +99,15 @@ impl Nodes {
 
     fn sharing(&self) -> Sharing {
         match &self.order {
-            Order::Partials { .. } => Sharing { lanes: 1, block: 1 },
-            Order::Atoms { first, .. } => Sharing::of(*first, self.count),
+            Order::Atoms { tiles, first } if tiles.family == Family::Coalesced => Sharing::of(*first, self.count),
+            Order::Atoms { .. } | Order::Partials { .. } => Sharing::NONE,
         }
     }
 
-    fn dispatch(&self, shader: Shader, entry: &'static str, params: Vec<u32>, outputs: Vec<Binding>) -> Dispatch {
-        let (levels, from_table) = match &self.order {
-            Order::Partials { levels, .. } => (Binding::Buffer(levels.clone()), true),
-            Order::Atoms { .. } => (Binding::AbsentInput, false),
+    fn dispatch(&self, shader: Shader, until: Until, params: Vec<u32>, outputs: Vec<Binding>) -> Dispatch {
+        let (levels, family) = match &self.order {
+            Order::Partials { levels, .. } => (Binding::Buffer(levels.clone()), None),
+            Order::Atoms { tiles, .. } => (Binding::AbsentInput, Some(tiles.family)),
         };
         let mut bindings = vec![Binding::Buffer(self.buffer.clone()), levels];
         bindings.extend(outputs);
@@ -113,7 +115,7 @@ impl Nodes {
         // A node whose right sibling is not the next one is stored and read once more, and so is that of each block.
         let stored = self.count / 2 + lanes;
         Dispatch {
-            kernel: merge_kernel(shader, entry, from_table),
+            kernel: merge_kernel(shader, until, family),
             params,
             bindings,
             workgroups: self.channels.div_ceil(4 * WORKGROUP / lanes) as u64,
@@ -129,7 +131,7 @@ impl Nodes {
     /// Leaves the maximal subtrees at the beginning of the buffer.
     pub(crate) fn subtrees(&self, kind: Kind) -> Dispatch {
         let shader = if kind == Kind::Sums { Shader::MergeSums } else { Shader::MergeMoments };
-        self.dispatch(shader, "subtrees", self.params(0, [0.0; 2]), Vec::new())
+        self.dispatch(shader, Until::Subtrees, self.params(0, [0.0; 2]), Vec::new())
     }
 }
 
@@ -165,7 +167,7 @@ impl Gpu {
             self.output(next_mean)?,
             self.output(next_variance)?,
         ];
-        let mut dispatch = nodes.dispatch(Shader::MergeMoments, "root", params, outputs);
+        let mut dispatch = nodes.dispatch(Shader::MergeMoments, Until::Root, params, outputs);
         dispatch.bytes_written += nodes.channel_bytes(STATISTICS_ROWS * usize::from(statistics.is_some()));
         dispatch.bytes_read += nodes.channel_bytes(2 * usize::from(running.is_some()));
         dispatch.bytes_written += nodes.channel_bytes(2 * usize::from(running.is_some()));
@@ -195,7 +197,7 @@ impl Gpu {
             self.output(finish.dbias)?,
             Binding::output(plane.cloned()),
         ];
-        let mut dispatch = nodes.dispatch(Shader::MergeSums, "root", params, outputs);
+        let mut dispatch = nodes.dispatch(Shader::MergeSums, Until::Root, params, outputs);
         dispatch.bytes_read += nodes.channel_bytes(STATISTICS_ROWS + usize::from(finish.weight != 0));
         let rows = usize::from(finish.dweight != 0) + usize::from(finish.dbias != 0);
         dispatch.bytes_written += nodes.channel_bytes(rows + if plane.is_some() { 4 } else { 0 });
@@ -211,9 +213,22 @@ impl Gpu {
     }
 }
 
-/// The variant of a kernel that merges atoms, or nodes that a table describes.
-pub(crate) fn merge_kernel(shader: Shader, entry: &'static str, from_table: bool) -> Kernel {
-    Kernel::new(shader, entry, &[("FROM_TABLE", u32::from(from_table))])
+/// How far nodes are merged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    Subtrees,
+    Root,
+}
+
+/// The variant of a kernel that merges the atoms of a family, or the few nodes that partials have.
+pub(crate) fn merge_kernel(shader: Shader, until: Until, family: Option<Family>) -> Kernel {
+    let entry = match (family, until) {
+        (Some(Family::Coalesced), Until::Subtrees) => "coalesced_subtrees",
+        (Some(Family::Coalesced), Until::Root) => "coalesced_root",
+        (_, Until::Subtrees) => "chunked_subtrees",
+        (_, Until::Root) => "chunked_root",
+    };
+    Kernel::new(shader, entry, &[("FROM_TABLE", u32::from(family.is_none()))])
 }
 
 fn bits(flags: &[(bool, u32)]) -> u32 {

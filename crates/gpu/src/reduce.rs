@@ -49,7 +49,7 @@ pub(crate) fn atoms(tiles: &Tiles, inputs: &Inputs, range: Range, nodes: &wgpu::
         range.samples,
         range.skipped,
         layout.leaf_samples(),
-        tiles.chunks,
+        tiles.chunks.ilog2() as usize,
         tiles.chunk,
         range.first_node,
     ];

@@ -27,7 +27,7 @@ impl Family {
 
 /// Values of the largest chunk of a plane.
 const PLANE_CHUNK: usize = 4096;
-/// Rows of the largest chunk of rows.
+/// Rows of the largest chunk of rows, if they have 13 channels or more.
 const ROWS_CHUNK: usize = 256;
 /// Invocations of a workgroup of `coalesced` and of `chunked`.
 const COALESCED: u64 = 128;
@@ -37,7 +37,7 @@ const CHUNKED: u64 = 64;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tiles {
     pub(crate) layout: Layout,
-    family: Family,
+    pub(crate) family: Family,
     /// Whether units are columns of rows, and not planes.
     is_rows: bool,
     /// K, a power of two.
@@ -50,7 +50,12 @@ impl Tiles {
     pub(crate) fn of(layout: Layout, family: Family) -> Self {
         let (length, leaf) = (layout.length(), layout.leaf_samples());
         let is_rows = layout.format() == Format::ChannelsLast || leaf > 1;
-        let largest = if is_rows { ROWS_CHUNK } else { PLANE_CHUNK };
+        let largest = match (is_rows, family) {
+            (false, _) => PLANE_CHUNK,
+            (true, Family::Coalesced) => ROWS_CHUNK,
+            // Each node is merged by the invocation that merges those before it: with few channels better few nodes.
+            (true, Family::Chunked) => ROWS_CHUNK * (4 / layout.channels().div_ceil(4)).max(1),
+        };
         let chunks = if leaf > 1 { 1 } else { length.div_ceil(largest).next_power_of_two() };
         let chunk = (leaf * length).div_ceil(chunks).next_multiple_of(4);
         Self { layout, family, is_rows, chunks, chunk }
@@ -72,7 +77,8 @@ impl Tiles {
     }
 
     pub(crate) fn kernel(&self, shader: Shader) -> Kernel {
-        let is_contiguous = self.layout.format() == Format::Contiguous;
+        // With one value per sample and channel both formats are the same memory.
+        let is_contiguous = self.layout.format() == Format::Contiguous && self.layout.length() > 1;
         let has_vectors = match (self.is_rows, is_contiguous) {
             (true, true) => false,
             (true, false) => self.layout.channels().is_multiple_of(4),
