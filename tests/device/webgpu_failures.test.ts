@@ -149,7 +149,8 @@ describe('a device that is destroyed in the middle of a step', () => {
     mishap = () => undefined;
     await init(names);
     await collectGarbage();
-    layer = new SynchronizedBatchNorm2d(2);
+    // Without a time-out: nothing but the loss itself may end the step.
+    layer = new SynchronizedBatchNorm2d(2, { syncTimeout: Infinity });
     const around = new Around(layer, async (inner, x, replica) => {
       if (replica === 1) mishap('before');
       const y = await inner.forward(x);
