@@ -4,28 +4,29 @@
  * look. Dawn in Node looks by itself.
  */
 
-/** Time between two looks, in milliseconds: less would keep the browser from doing anything else. */
-const GAP_MS = 0.1;
-/** How long the looks follow each other so closely: most layers take less. */
-const CLOSE_MS = 3;
-/** Time between two looks afterwards. */
+/** Turns of the event loop, of some 10 µs each, between two looks: less would keep the browser from doing anything else. */
+const TURNS_PER_LOOK = 8;
+/** How many looks follow each other so closely: most layers take less. */
+const CLOSE_LOOKS = 32;
+/** Milliseconds between two looks afterwards. */
 const WIDE_GAP_MS = 4;
 
 export class Nudging {
   readonly #queue: GPUQueue;
+  readonly #later: typeof setTimeout;
   #waiting = 0;
-  #since = 0;
-  #lastLook = 0;
+  #turns = 0;
   #isLooking = false;
 
-  constructor(queue: GPUQueue) {
+  constructor(queue: GPUQueue, later = setTimeout) {
     this.#queue = queue;
+    this.#later = later;
   }
 
   /** Waits for an answer, and makes the browser look for it meanwhile. */
   async hasten<T>(answer: Promise<T>): Promise<T> {
     this.#waiting += 1;
-    this.#since = performance.now();
+    this.#turns = 0;
     this.#begin();
     try {
       return await answer;
@@ -41,21 +42,22 @@ export class Nudging {
     this.#isLooking = true;
     // Timers would wait for at least as long as Chromium does.
     const { port1, port2 } = new MessageChannel();
+    const later = this.#later;
     const goOn = (): void => {
-      const now = performance.now();
       if (this.#waiting === 0) {
         this.#isLooking = false;
         port1.close();
         return;
       }
-      if (now - this.#lastLook >= GAP_MS) {
-        this.#lastLook = now;
+      this.#turns += 1;
+      const isClose = this.#turns <= TURNS_PER_LOOK * CLOSE_LOOKS;
+      if (!isClose || this.#turns % TURNS_PER_LOOK === 0) {
         this.#queue.submit([]);
       }
-      if (now - this.#since < CLOSE_MS) {
+      if (isClose) {
         port2.postMessage(null);
       } else {
-        setTimeout(goOn, WIDE_GAP_MS);
+        later(goOn, WIDE_GAP_MS);
       }
     };
     port1.onmessage = goOn;
