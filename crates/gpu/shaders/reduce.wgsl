@@ -78,19 +78,6 @@ fn folded(sums: Node) -> Node {
   return Node(Pair(both.hi.xxxx, both.lo.xxxx), Pair(both.hi.yyyy, both.lo.yyyy));
 }
 
-fn store(unit: Unit, node: Node) {
-  let storable = node_as_f64(node);
-  let row = (params.channels + 3u) / 4u * 4u;
-  let base = (params.first_node + unit.atom) * 4u * row + unit.column;
-  let columns = select(1u, min(4u, params.channels - unit.column), ROWS);
-  for (var i = 0u; i < columns; i++) {
-    nodes[base + i] = storable.first.hi[i];
-    nodes[base + row + i] = storable.first.lo[i];
-    nodes[base + 2u * row + i] = storable.second.hi[i];
-    nodes[base + 3u * row + i] = storable.second.lo[i];
-  }
-}
-
 /// Sums over the lanes of each unit, in the slots of lane 0.
 fn add_lanes(slot: u32, units: u32) {
   for (var half = LANES / 2u; half > 0u; half /= 2u) {

@@ -114,3 +114,17 @@ fn load_x_within(unit: Unit, vector: u32) -> vec4f {
 fn gather_x(at: vec4u) -> vec4f {
   return vec4f(x_values[at.x], x_values[at.y], x_values[at.z], x_values[at.w]);
 }
+
+/// Puts a node where it belongs.
+fn store(unit: Unit, node: Node) {
+  let storable = node_as_f64(node);
+  let row = (params.channels + 3u) / 4u * 4u;
+  let base = (params.first_node + unit.atom) * 4u * row + unit.column;
+  let columns = select(1u, min(4u, params.channels - unit.column), ROWS);
+  for (var i = 0u; i < columns; i++) {
+    nodes[base + i] = storable.first.hi[i];
+    nodes[base + row + i] = storable.first.lo[i];
+    nodes[base + 2u * row + i] = storable.second.hi[i];
+    nodes[base + 3u * row + i] = storable.second.lo[i];
+  }
+}
