@@ -106,6 +106,17 @@ describe('devices of the page', () => {
     await expect(attempt).rejects.toThrow(DeviceMismatchError);
   });
 
+  it.each<[object, string]>([
+    [{ label: 5 }, 'label: expected a string, got number'],
+    [{ forceFallbackAdapter: 'yes' }, 'forceFallbackAdapter: expected a boolean, got string'],
+    [{ powerPreference: 'fast' }, "powerPreference: expected 'low-power' or 'high-performance', got fast"],
+    [{ requiredLimits: { maxBufferSize: '1' } }, 'requiredLimits.maxBufferSize: expected a number, got string'],
+  ])('are not made with options that mean nothing: %o', async (options, message) => {
+    const names = devices.describe().map(({ name }) => name);
+    await expect(devices.create(options)).rejects.toThrow(message);
+    expect(devices.describe().map(({ name }) => name)).toEqual(names);
+  });
+
   it('tell which limit the adapter does not grant', async () => {
     const attempt = devices.create({ requiredLimits: { maxBufferSize: 2 ** 50 } });
     await expect(attempt).rejects.toThrow(DeviceLimitError);
