@@ -140,8 +140,13 @@ export class CpuDevice implements Device {
       return values.slice(source.offset, source.offset + rowLength);
     }
     const copy = new Float32Array(rows * rowLength);
-    copyRows(values, source, copy, { offset: 0, stride: rowLength }, rowLength, rows);
+    this.readInto(source, rowLength, rows, copy);
     return copy;
+  }
+
+  /** Rows of a buffer, end to end, put into an array. */
+  readInto(source: Rows, rowLength: number, rows: number, target: Float32Array): void {
+    copyRows(this.#view(source.buffer), source, target, { offset: 0, stride: rowLength }, rowLength, rows);
   }
 
   writeRows(values: Float32Array, target: Rows, rowLength: number, rows: number): void {
@@ -154,9 +159,10 @@ export class CpuDevice implements Device {
       copyRows(buffer.device.#view(buffer), source, this.#view(target.buffer), target, rowLength, rows);
       return;
     }
-    return buffer.device
-      .readRows(source, rowLength, rows)
-      .then((values) => this.writeRows(values, target, rowLength, rows));
+    return (
+      buffer.device.copyOut?.(source, target, rowLength, rows) ??
+      buffer.device.readRows(source, rowLength, rows).then((values) => this.writeRows(values, target, rowLength, rows))
+    );
   }
 
   fill(target: DeviceBuffer, value: number): void {

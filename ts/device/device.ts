@@ -68,7 +68,7 @@ export interface MemoryUsage {
 /** What has travelled to a device in another thread, both ways together. */
 export interface Traffic {
   readonly messages: number;
-  /** Of commands as text, and of arrays. */
+  /** Of commands as text, and of arrays; one that is lent counts both ways. */
   readonly bytes: number;
 }
 
@@ -236,6 +236,8 @@ export interface Device {
   writeRows(values: Float32Array<ArrayBuffer>, target: Rows, rowLength: number, rows: number): void;
   /** Copies rows into `target`, which is on this device; `source` may be on any device. */
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void>;
+  /** The same to a CPU device of the calling thread, where this device has a better way than `readRows`; else `null`. */
+  copyOut?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
   /** `target[i] = value`. */
   fill(target: DeviceBuffer, value: number): void;
   /** `target[i] = a[i] + b[i]`; `target` may be `a` or `b`. */

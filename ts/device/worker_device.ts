@@ -11,6 +11,7 @@ import type { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, MemoryUsage, Rows } from './device.ts';
 import type { Essentials, OpenDevice } from './lazy_device.ts';
 import { type Member, WorkerGroup } from './worker_group.ts';
+import { boxesOf, inside, isWorthPieces, Pieces } from './worker_pieces.ts';
 import type { GroupOperation, Operation } from './worker_protocol.ts';
 import { openQueue, type QueueOwner, type WorkerQueue } from './worker_queue.ts';
 
@@ -95,6 +96,7 @@ class WorkerDevice implements OpenDevice, Member {
   readonly #memberships: Memberships;
   /** Groups whose first member this is. */
   #led: readonly WorkerGroup[] = [];
+  readonly #pieces = new Pieces();
   #names = 0;
   #buffers = 0;
   #bytesInUse = 0;
@@ -171,6 +173,30 @@ class WorkerDevice implements OpenDevice, Member {
 
   copyRows(...args: Parameters<OpenDevice['copyRows']>): void {
     this.#send('copyRows', args);
+  }
+
+  copyIn(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null {
+    const { device } = source.buffer;
+    if (!isWorthPieces(rowLength * rows) || !isHost(device)) {
+      return null;
+    }
+    return this.#pieces.each(boxesOf(rowLength, rows), (box, values) => {
+      device.readInto(inside(source, box), box.length, box.rows, values);
+      return this.#ask('writeRows', [values, inside(target, box), box.length, box.rows], values.buffer);
+    });
+  }
+
+  copyOut(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null {
+    const { device } = target.buffer;
+    if (!isWorthPieces(rowLength * rows)) {
+      return null;
+    }
+    return this.#pieces.each(boxesOf(rowLength, rows), async (box, piece) => {
+      const args = [inside(source, box), box.length, box.rows, piece];
+      const values = await this.#ask<Float32Array<ArrayBuffer>>('readInto', args, piece.buffer);
+      device.writeRows(values, inside(target, box), box.length, box.rows);
+      return values;
+    });
   }
 
   fill(...args: Parameters<Device['fill']>): void {
@@ -274,13 +300,22 @@ class WorkerDevice implements OpenDevice, Member {
   }
 
   /** The result has the type that the same command gives on a `CpuDevice`. */
-  async #ask<T extends Float32Array | Uint8Array>(operation: Operation, args: readonly unknown[]): Promise<T> {
-    return (await this.#queue.ask(operation, args)) as T;
+  async #ask<T extends Float32Array | Uint8Array>(
+    operation: Operation,
+    args: readonly unknown[],
+    transfer?: ArrayBuffer,
+  ): Promise<T> {
+    return (await this.#queue.ask(operation, args, transfer)) as T;
   }
 
   #own(buffer: DeviceBuffer): WorkerBuffer {
     return ownBuffer(buffer, this.#face, this.#errors);
   }
+}
+
+/** Whether a device's memory is the calling thread's own. */
+function isHost(device: Device): device is CpuDevice {
+  return device.kind === 'cpu';
 }
 
 function ownBuffer(buffer: DeviceBuffer, face: Device, { DeviceMismatchError }: Essentials['errors']): WorkerBuffer {

@@ -132,7 +132,7 @@ describe('a command of a group', () => {
   const [statistics, spoiled] = [new Named(14), new Named(15)];
   const layout = { samples: 1, channels: 3, length: 32, format: 'contiguous' };
   const values = Float32Array.from({ length: 96 }, (_, i) => Math.sin(i));
-  let memory: SharedPart;
+  let memory: ReturnType<typeof createGroupMemory>;
   beforeEach(() => {
     memory = createGroupMemory(2, 1024);
   });

@@ -20,7 +20,6 @@ import {
   type Operation,
   type Part,
   type Reply,
-  type SharedPart,
 } from './worker_protocol.ts';
 
 /** Where each command names the buffers that it writes, as paths into its arguments. */
@@ -28,6 +27,7 @@ const written: Readonly<Record<Operation, readonly string[]>> = {
   allocate: [],
   release: [],
   readRows: [],
+  readInto: [],
   writeRows: ['1.buffer'],
   copyRows: ['1.buffer'],
   fill: ['0'],
@@ -85,7 +85,7 @@ export class CommandExecutor {
         const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => this.#bufferOf(name));
         const value = await this.#call(operation, args);
         if (ticket !== NO_TICKET) {
-          answers.push({ ticket, value: value as Part });
+          answers.push({ ticket, value: (value ?? new Uint8Array(0)) as Part });
         }
       } catch (error) {
         const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
@@ -111,7 +111,7 @@ export class CommandExecutor {
   }
 
   #call(operation: Operation, args: readonly unknown[]): unknown {
-    const [name, length, members, memory] = args as [number, number, number, SharedPart];
+    const [name, length, members, memory] = args as [number, number, number, Uint8Array<SharedArrayBuffer>];
     switch (operation) {
       case 'allocate':
         this.#buffers.set(name, this.#device.allocate(length));
@@ -126,7 +126,10 @@ export class CommandExecutor {
         this.#exchanges.delete(name);
         return;
       case 'confirm':
-        return new Uint8Array(0);
+        return;
+      case 'writeRows':
+      case 'readInto':
+        return this.#takeArray(operation, args);
       case 'jointBatchNorm': {
         const { group, tiling, share } = args[0] as GroupCommand<GroupForwardArguments>;
         return batchNormJointly(this.#device, this.#exchange(group), tiling, share);
@@ -140,6 +143,16 @@ export class CommandExecutor {
         return commands[operation](...args);
       }
     }
+  }
+
+  /** Runs a command and gives back the array that it was lent. */
+  #takeArray(operation: 'writeRows' | 'readInto', args: readonly unknown[]): unknown {
+    if (operation === 'writeRows') {
+      this.#device.writeRows(...(args as Parameters<CpuDevice['writeRows']>));
+      return args[0];
+    }
+    this.#device.readInto(...(args as Parameters<CpuDevice['readInto']>));
+    return args[3];
   }
 
   #release(name: number): void {

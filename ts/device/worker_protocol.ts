@@ -10,13 +10,16 @@ import type { Device } from './device.ts';
 /** The methods of a device that travel. `read` is a `readRows`; `merge` and `details` need no memory of the device and stay at home. */
 type DeviceOperation = Exclude<
   { [K in keyof Device]-?: Device[K] extends (...args: never[]) => unknown ? K : never }[keyof Device],
-  'ready' | 'memoryUsage' | 'details' | 'read' | 'write' | 'merge'
+  'ready' | 'memoryUsage' | 'details' | 'read' | 'write' | 'merge' | 'copyOut'
 >;
 
 /** Commands of a group of workers; the worker answers to `confirm` when it has done all that came before. */
 export type GroupOperation = 'join' | 'leave' | 'jointBatchNorm' | 'jointBatchNormBackward' | 'confirm';
 
-export type Operation = DeviceOperation | GroupOperation;
+/** Commands that take an array and give it back; see `worker_pieces.ts`. So does `writeRows`, when its end is awaited. */
+type PieceOperation = 'readInto';
+
+export type Operation = DeviceOperation | GroupOperation | PieceOperation;
 
 /** Arrays whose contents travel as they are. */
 export type Part = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;

@@ -108,17 +108,17 @@ export class WorkerQueue {
    * @param transfer - memory found in the arguments that is given away.
    */
   send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
-    this.#enqueue(operation, NO_TICKET, args);
-    if (transfer !== undefined) {
-      this.#transfer.push(transfer);
-    }
+    this.#enqueue(operation, NO_TICKET, args, transfer);
   }
 
-  /** Gives a command and awaits its result. */
-  ask(operation: Operation, args: readonly unknown[]): Promise<Part> {
+  /**
+   * Gives a command and awaits its result.
+   * @param transfer - memory found in the arguments that is lent, or given away.
+   */
+  ask(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): Promise<Part> {
     return new Promise((resolve, reject) => {
       const ticket = this.#tickets + 1;
-      this.#enqueue(operation, ticket, args);
+      this.#enqueue(operation, ticket, args, transfer);
       this.#tickets = ticket;
       if (this.#pending.size === 0) {
         this.#link.hold();
@@ -142,11 +142,14 @@ export class WorkerQueue {
     return this.#link.terminate();
   }
 
-  #enqueue(operation: Operation, ticket: number, args: readonly unknown[]): void {
+  #enqueue(operation: Operation, ticket: number, args: readonly unknown[], transfer?: ArrayBuffer): void {
     if (this.#lost !== null) {
       throw this.#lost;
     }
     const line = encodeCommand(operation, ticket, args, this.#parts, this.#owner.nameOf);
+    if (transfer !== undefined) {
+      this.#transfer.push(transfer);
+    }
     const waiting = this.#lines.push(line);
     if (ticket !== NO_TICKET || waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
