@@ -26,7 +26,7 @@ pub struct Gpu {
     pub(crate) shared: Shared,
     pub(crate) pending: Pending,
     pub(crate) counters: Counters,
-    pub(crate) family: Family,
+    forced_family: Option<Family>,
 }
 
 impl Gpu {
@@ -36,7 +36,6 @@ impl Gpu {
     /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Limit`].
     pub async fn request(instance: &wgpu::Instance, options: &Options) -> Result<Self, GpuError> {
         let context = Context::request(instance, options).await?;
-        let family = if context.description.is_software { Family::Chunked } else { Family::Coalesced };
         Ok(Self {
             memory: Memory::new(&context.device.limits()),
             shared: Shared::new(&context.device),
@@ -44,7 +43,7 @@ impl Gpu {
             staging: Staging::default(),
             pending: Pending::default(),
             counters: Counters::default(),
-            family,
+            forced_family: None,
             context,
         })
     }
@@ -67,15 +66,16 @@ impl Gpu {
         &self.context.queue
     }
 
-    /// The family of kernels that reduce. Partials of devices with different families have different bits.
+    /// The family of kernels for batches of such a shape, whatever their number of samples: devices of one adapter have the same.
+    /// Partials of different families have different bits.
     #[must_use]
-    pub fn family(&self) -> Family {
-        self.family
+    pub fn family(&self, layout: &Layout) -> Family {
+        self.forced_family.unwrap_or_else(|| Family::of(self.context.description.is_software, layout))
     }
 
-    /// Chooses the family; that of the adapter's class is set already.
+    /// Chooses the family for all shapes, instead of the one that suits adapter and shape.
     pub fn set_family(&mut self, family: Family) {
-        self.family = family;
+        self.forced_family = Some(family);
     }
 
     /// What the commands have cost.
@@ -256,11 +256,11 @@ impl Gpu {
     }
 
     pub(crate) fn tiles(&self, layout: Layout) -> Tiles {
-        Tiles::of(layout, self.family)
+        Tiles::of(layout, self.family(&layout))
     }
 
     pub(crate) fn runs(&self, layout: Layout) -> Runs {
-        Runs::of(layout, self.family)
+        Runs::of(layout, self.family(&layout))
     }
 
     /// Runs `command` with a buffer of its own, which is free again as soon as the command is submitted.
