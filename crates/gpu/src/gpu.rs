@@ -4,11 +4,12 @@ use std::future::Future;
 
 use syncbn_core::{Format, Layout};
 
+use crate::bind_groups::BindGroups;
 use crate::commands::{Binding, Pending, Piece, Shared};
 use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
 use crate::error::GpuError;
-use crate::memory::{Memory, Usage};
+use crate::memory::{Memory, Owner, Usage};
 use crate::merge::{Until, merge_kernel};
 use crate::pipelines::Pipelines;
 use crate::read_back::{ReadBack, Staging, floats};
@@ -24,6 +25,7 @@ pub struct Gpu {
     pub(crate) pipelines: Pipelines,
     pub(crate) staging: Staging,
     pub(crate) shared: Shared,
+    pub(crate) bind_groups: BindGroups,
     pub(crate) pending: Pending,
     pub(crate) counters: Counters,
     forced_family: Option<Family>,
@@ -41,6 +43,7 @@ impl Gpu {
             shared: Shared::new(&context.device),
             pipelines: Pipelines::default(),
             staging: Staging::default(),
+            bind_groups: BindGroups::default(),
             pending: Pending::default(),
             counters: Counters::default(),
             forced_family: None,
@@ -93,6 +96,12 @@ impl Gpu {
     #[must_use]
     pub fn pipelines(&self) -> usize {
         self.pipelines.count()
+    }
+
+    /// Bind groups made so far.
+    #[must_use]
+    pub fn bind_groups(&self) -> usize {
+        self.bind_groups.made()
     }
 
     /// What the device holds.
@@ -155,7 +164,11 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::UnknownBuffer`].
     pub fn release(&mut self, handle: u32) -> Result<(), GpuError> {
-        self.memory.release(handle)
+        if self.memory.release(handle)? == Owner::SomebodyElse {
+            // What is kept must not keep it.
+            self.bind_groups.clear();
+        }
+        Ok(())
     }
 
     /// The buffer behind a handle, at least as long as was asked for, for one who writes to it at once.
@@ -218,6 +231,7 @@ impl Gpu {
     /// Destroys all that this library has taken from the device, but not the device: for one that somebody else owns.
     pub fn release_all(&mut self) {
         self.pending = Pending::default();
+        self.bind_groups.clear();
         self.memory.destroy();
         self.staging.destroy();
         self.shared.destroy();

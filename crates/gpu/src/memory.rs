@@ -29,6 +29,13 @@ pub struct Usage {
     pub allocations: usize,
 }
 
+/// Whose a buffer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Device,
+    SomebodyElse,
+}
+
 #[derive(Debug)]
 struct Slot {
     buffer: wgpu::Buffer,
@@ -127,15 +134,16 @@ impl Memory {
         self.shared > 0
     }
 
-    pub(crate) fn release(&mut self, handle: u32) -> Result<(), GpuError> {
+    pub(crate) fn release(&mut self, handle: u32) -> Result<Owner, GpuError> {
         let index = handle.wrapping_sub(1) as usize;
         let slot = self.slots.get_mut(index).and_then(Option::take).ok_or(GpuError::UnknownBuffer { handle })?;
         self.free_slots.push(index);
         self.shared -= usize::from(slot.is_shared);
-        if !slot.is_foreign {
-            self.give_back(slot.buffer);
+        if slot.is_foreign {
+            return Ok(Owner::SomebodyElse);
         }
-        Ok(())
+        self.give_back(slot.buffer);
+        Ok(Owner::Device)
     }
 
     pub(crate) fn get(&self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {

@@ -27,15 +27,16 @@ fn a_training_step_takes_six_dispatches_two_submits_and_little_more_than_eight_t
 }
 
 #[test]
-fn a_step_in_its_steady_state_takes_no_memory_and_compiles_nothing() {
+fn a_step_in_its_steady_state_takes_no_memory_compiles_nothing_and_binds_what_was_bound() {
     let mut gpu = device(Family::Chunked);
     let step = Step::of(Case { samples: 21, channels: 5, length: 6, format: Format::Contiguous, mean: 0.0, std: 1.0 });
     let mut run = || {
         step.on_one_device(&mut gpu, false);
         step.in_shards(&mut gpu, &[4, 4, 15]);
-        (gpu.usage(), gpu.pipelines())
+        (gpu.usage(), gpu.pipelines(), gpu.bind_groups())
     };
-    let first = run();
+    // Freed buffers take turns: it takes some steps until each has been bound wherever it comes up.
+    let first = (0..15).map(|_| run()).last().expect("some runs");
     for _ in 0..5 {
         assert_eq!(run(), first);
     }
