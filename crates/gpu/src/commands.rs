@@ -2,11 +2,10 @@
 
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::pipelines::{Compiled, Kernel};
+use crate::params::{Params, STRIDE};
+use crate::pipelines::Kernel;
 use crate::read_back::ReadBack;
 
-/// Bytes from one kernel's parameters to those of the next: what WebGPU guarantees as an offset.
-const PARAMS_STRIDE: usize = 256;
 /// Kernels of one submit.
 const MOST_DISPATCHES: usize = 64;
 /// Outputs of one kernel that may be absent; each has a place of its own, since outputs must not overlap.
@@ -56,49 +55,64 @@ pub(crate) struct Piece {
 /// Buffers that every command shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    params: wgpu::Buffer,
+    params: Params,
     absent_input: wgpu::Buffer,
     absent_output: wgpu::Buffer,
 }
 
 impl Shared {
     pub(crate) fn new(device: &wgpu::Device) -> Self {
-        let buffer = |slots: usize, usage| {
-            let size = (PARAMS_STRIDE * slots) as u64;
+        let buffer = |size: usize| {
+            let (size, usage) = (size as u64, wgpu::BufferUsages::STORAGE);
             device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
         };
         Self {
-            params: buffer(MOST_DISPATCHES, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
-            absent_input: buffer(1, wgpu::BufferUsages::STORAGE),
-            absent_output: buffer(MOST_BINDINGS, wgpu::BufferUsages::STORAGE),
+            params: Params::new(device),
+            absent_input: buffer(STRIDE),
+            absent_output: buffer(STRIDE * MOST_BINDINGS),
         }
     }
 
     pub(crate) fn destroy(&self) {
-        [&self.params, &self.absent_input, &self.absent_output].into_iter().for_each(wgpu::Buffer::destroy);
+        self.params.destroy();
+        [&self.absent_input, &self.absent_output].into_iter().for_each(wgpu::Buffer::destroy);
     }
 
-    fn resource<'a>(&'a self, binding: &'a Binding, slot: usize) -> wgpu::BufferBinding<'a> {
+    fn resource<'a>(&'a self, binding: &'a Binding, place: usize) -> wgpu::BufferBinding<'a> {
         match binding {
             Binding::Buffer(buffer) => buffer.as_entire_buffer_binding(),
             Binding::AbsentInput => self.absent_input.as_entire_buffer_binding(),
-            Binding::AbsentOutput => piece(&self.absent_output, slot, PARAMS_STRIDE),
+            Binding::AbsentOutput => wgpu::BufferBinding {
+                buffer: &self.absent_output,
+                offset: (place * STRIDE) as u64,
+                size: wgpu::BufferSize::new(STRIDE as u64),
+            },
         }
     }
-}
 
-/// The first bytes of a slot.
-fn piece(buffer: &wgpu::Buffer, slot: usize, bytes: usize) -> wgpu::BufferBinding<'_> {
-    let offset = (slot * PARAMS_STRIDE) as u64;
-    wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes as u64) }
+    fn bind_group(
+        &self,
+        device: &wgpu::Device,
+        pipeline: &wgpu::ComputePipeline,
+        dispatch: &Dispatch,
+        slot: usize,
+    ) -> wgpu::BindGroup {
+        let params = wgpu::BindingResource::Buffer(self.params.binding(slot, dispatch.params.len()));
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
+        for ((place, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
+            let resource = wgpu::BindingResource::Buffer(self.resource(binding, place));
+            entries.push(wgpu::BindGroupEntry { binding: number, resource });
+        }
+        let layout = &pipeline.get_bind_group_layout(0);
+        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+    }
 }
 
 /// What has been given and not been submitted.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     encoder: Option<wgpu::CommandEncoder>,
-    /// A slot of `Shared::params` for each kernel.
-    params: Vec<u8>,
+    dispatches: usize,
     is_held: bool,
 }
 
@@ -124,8 +138,12 @@ impl Gpu {
     pub(crate) fn run_and_read(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> Result<ReadBack, GpuError> {
         let known = self.context.failures.check()?;
         for dispatches in dispatches.chunks(MOST_DISPATCHES) {
-            if self.pending.params.len() + PARAMS_STRIDE * dispatches.len() > PARAMS_STRIDE * MOST_DISPATCHES {
+            if self.pending.dispatches + dispatches.len() > MOST_DISPATCHES {
                 self.submit();
+            }
+            if self.shared.params.is_short_of(dispatches.len()) {
+                self.submit();
+                self.shared.params.forget();
             }
             self.encode(dispatches);
         }
@@ -155,22 +173,15 @@ impl Gpu {
     }
 
     fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder) {
-        if !self.pending.params.is_empty() {
-            // Takes effect between the submits before and this one, as everything in the queue.
-            self.context.queue.write_buffer(&self.shared.params, 0, &self.pending.params);
-            self.pending.params.clear();
-        }
+        self.pending.dispatches = 0;
+        self.shared.params.write(&self.context.queue);
         self.context.queue.submit([encoder.finish()]);
         self.memory.submitted();
         self.counters.submits += 1;
     }
 
     fn encode(&mut self, dispatches: &[Dispatch]) {
-        if self.memory.take_has_destroyed() {
-            self.pipelines.forget_bind_groups();
-        } else {
-            self.pipelines.forget_bind_groups_if_many();
-        }
+        self.forget_bind_groups();
         let mut encoder = self.take_encoder();
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for dispatch in dispatches {
@@ -182,26 +193,16 @@ impl Gpu {
     }
 
     fn encode_dispatch(&mut self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
-        let slot = self.pending.params.len() / PARAMS_STRIDE;
-        self.pending.params.extend(dispatch.params.iter().flat_map(|word| word.to_le_bytes()));
-        self.pending.params.resize(PARAMS_STRIDE * (slot + 1), 0);
         let device = &self.context.device;
+        let pipeline = self.pipelines.get(device, &dispatch.kernel);
+        let slot = self.shared.params.slot_of(&dispatch.params);
         let shared = &self.shared;
-        let Compiled { pipeline, layout, bind_groups } = self.pipelines.get(device, &dispatch.kernel);
-        let bind_group = bind_groups.entry((slot, dispatch.bindings.clone())).or_insert_with(|| {
-            let bytes = 4 * dispatch.params.len().next_multiple_of(4);
-            let params = wgpu::BindingResource::Buffer(piece(&shared.params, slot, bytes));
-            let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
-            for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
-                let resource = wgpu::BindingResource::Buffer(shared.resource(binding, slot));
-                entries.push(wgpu::BindGroupEntry { binding: number, resource });
-            }
-            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
-        });
+        let bind_group = self.bind_groups.get(dispatch, slot, || shared.bind_group(device, pipeline, dispatch, slot));
         pass.set_pipeline(pipeline);
-        pass.set_bind_group(0, &*bind_group, &[]);
+        pass.set_bind_group(0, bind_group, &[]);
         let [x, y] = grid(dispatch.workgroups);
         pass.dispatch_workgroups(x, y, 1);
+        self.pending.dispatches += 1;
         self.counters.dispatches += 1;
         self.counters.bytes_read += dispatch.bytes_read;
         self.counters.bytes_written += dispatch.bytes_written;

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use syncbn_core::{Format, Layout};
 
+use crate::bind_groups::BindGroups;
 use crate::commands::{Binding, Pending, Piece, Shared};
 use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
@@ -24,9 +25,10 @@ pub struct Gpu {
     pub(crate) pipelines: Pipelines,
     pub(crate) staging: Staging,
     pub(crate) shared: Shared,
+    pub(crate) bind_groups: BindGroups,
     pub(crate) pending: Pending,
     pub(crate) counters: Counters,
-    pub(crate) family: Family,
+    forced_family: Option<Family>,
 }
 
 impl Gpu {
@@ -36,15 +38,15 @@ impl Gpu {
     /// [`GpuError::NoAdapter`], [`GpuError::NoDevice`], [`GpuError::Limit`].
     pub async fn request(instance: &wgpu::Instance, options: &Options) -> Result<Self, GpuError> {
         let context = Context::request(instance, options).await?;
-        let family = if context.description.is_software { Family::Chunked } else { Family::Coalesced };
         Ok(Self {
             memory: Memory::new(&context.device.limits()),
             shared: Shared::new(&context.device),
             pipelines: Pipelines::default(),
             staging: Staging::default(),
+            bind_groups: BindGroups::default(),
             pending: Pending::default(),
             counters: Counters::default(),
-            family,
+            forced_family: None,
             context,
         })
     }
@@ -67,15 +69,16 @@ impl Gpu {
         &self.context.queue
     }
 
-    /// The family of kernels that reduce. Partials of devices with different families have different bits.
+    /// The family of kernels for batches of such a shape, whatever their number of samples: devices of one adapter have the same.
+    /// Partials of different families have different bits.
     #[must_use]
-    pub fn family(&self) -> Family {
-        self.family
+    pub fn family(&self, layout: &Layout) -> Family {
+        self.forced_family.unwrap_or_else(|| Family::of(self.context.description.is_software, layout))
     }
 
-    /// Chooses the family; that of the adapter's class is set already.
+    /// Chooses the family for all shapes, instead of the one that suits adapter and shape.
     pub fn set_family(&mut self, family: Family) {
-        self.family = family;
+        self.forced_family = Some(family);
     }
 
     /// What the commands have cost.
@@ -95,10 +98,10 @@ impl Gpu {
         self.pipelines.count()
     }
 
-    /// Bind groups that are kept for the next commands with the same buffers.
+    /// Bind groups made so far.
     #[must_use]
     pub fn bind_groups(&self) -> usize {
-        self.pipelines.bind_groups()
+        self.bind_groups.made()
     }
 
     /// What the device holds.
@@ -162,7 +165,9 @@ impl Gpu {
     /// [`GpuError::UnknownBuffer`].
     pub fn release(&mut self, handle: u32) -> Result<(), GpuError> {
         self.forget_spoiled();
-        self.memory.release(handle)
+        self.memory.release(handle)?;
+        self.forget_bind_groups();
+        Ok(())
     }
 
     /// The buffer behind a handle, at least as long as was asked for, for one who writes to it at once.
@@ -225,6 +230,7 @@ impl Gpu {
     /// Destroys all that this library has taken from the device, but not the device: for one that somebody else owns.
     pub fn release_all(&mut self) {
         self.pending = Pending::default();
+        self.bind_groups.clear();
         self.memory.destroy();
         self.staging.destroy();
         self.shared.destroy();
@@ -236,6 +242,13 @@ impl Gpu {
         let reading = self.run_and_read(&[], &[Piece { buffer: buffer.clone(), begin: 0, bytes: 4 }]);
         self.memory.give_back(buffer);
         reading
+    }
+
+    /// What is kept must keep no buffer that has gone.
+    pub(crate) fn forget_bind_groups(&mut self) {
+        if self.memory.take_has_destroyed() {
+            self.bind_groups.clear();
+        }
     }
 
     /// Keeps no buffer for reuse that the platform may have had no room for.
@@ -273,11 +286,11 @@ impl Gpu {
     }
 
     pub(crate) fn tiles(&self, layout: Layout) -> Tiles {
-        Tiles::of(layout, self.family)
+        Tiles::of(layout, self.family(&layout))
     }
 
     pub(crate) fn runs(&self, layout: Layout) -> Runs {
-        Runs::of(layout, self.family)
+        Runs::of(layout, self.family(&layout))
     }
 
     /// Runs `command` with a buffer of its own, which is free again as soon as the command is submitted.

@@ -5,6 +5,7 @@
 //! checked by the caller, as with every device.
 
 mod batch_norm;
+mod bind_groups;
 mod commands;
 mod context;
 mod counters;
@@ -15,6 +16,7 @@ mod gpu;
 mod memory;
 mod merge;
 mod merged;
+mod params;
 mod partials;
 mod pipelines;
 mod read_back;

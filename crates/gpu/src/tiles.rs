@@ -11,11 +11,23 @@ use crate::shaders::Shader;
 pub enum Family {
     /// Many invocations to a plane, whose sums meet in a tree: for GPUs.
     Coalesced,
-    /// One invocation to a chunk of a plane, without barriers: for software adapters, where a barrier costs more than the sum.
+    /// One invocation to a chunk of a plane, without barriers: for software adapters, where a barrier costs more than the sum, and
+    /// for rows of few values.
     Chunked,
 }
 
+/// Channels whose vectors fill the widest loads of GPUs, those of 32 invocations.
+const WIDE: usize = 128;
+
 impl Family {
+    /// That of a class of adapters for a shape. It does not depend on the number of samples, which is not the same on all devices,
+    /// nor for leaves of several samples on the format: those that meet in pieces are reduced as rows.
+    pub(crate) fn of(is_software: bool, layout: &Layout) -> Self {
+        // Such leaves have few values of a channel, and their neighbours are mostly neighbours in memory.
+        let has_short_columns = layout.leaf_samples() > 1 && layout.channels() >= WIDE;
+        if is_software || has_short_columns { Self::Chunked } else { Self::Coalesced }
+    }
+
     /// What its entry points are called.
     pub(crate) fn entry(self) -> &'static str {
         match self {
@@ -115,6 +127,21 @@ pub(crate) fn node_bytes(channels: usize, nodes: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_family_follows_from_adapter_and_shape_and_not_from_the_samples() {
+        for samples in [0, 1, 5, 4096] {
+            for format in [Format::Contiguous, Format::ChannelsLast] {
+                let families = |channels, length| {
+                    let layout = Layout::new(samples, channels, length, format).expect("a moderate shape");
+                    [true, false].map(|is_software| Family::of(is_software, &layout))
+                };
+                assert_eq!([families(WIDE, 1), families(WIDE, 31)], [[Family::Chunked; 2]; 2]);
+                let others = [families(WIDE - 1, 1), families(WIDE, 32)];
+                assert_eq!(others, [[Family::Chunked, Family::Coalesced]; 2]);
+            }
+        }
+    }
 
     #[test]
     fn chunks_cover_a_leaf_and_none_but_the_last_is_short() {
