@@ -3,11 +3,12 @@
  * both unless it is entered here. The packaging tests are a project of their own.
  */
 export const nodeOnly: Readonly<Record<string, string>> = {
-  'tests/device/webgpu.test.ts': 'asks Dawn for WebGPU devices',
   'tests/device/core_count.test.ts': 'asks Node for the number of cores',
   'tests/device/worker_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/device/worker_process.test.ts': 'starts processes',
   'tests/device/worker_shared.test.ts': 'looks at what Node posts, where threads share memory',
+  'ts/device/worker_exchange.test.ts': 'threads share memory in cross-origin isolated pages only',
+  'ts/device/worker_executor.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
   'tests/parallel/fuzz_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/lint/import_direction.test.ts': 'calls ESLint',

@@ -7,12 +7,13 @@
 export class OutOfMemoryError extends Error {
   override readonly name = 'OutOfMemoryError';
   readonly device: string;
+  /** 0 where a platform does not tell for which buffer it had no room. */
   readonly bytesWanted: number;
   readonly bytesInUse: number;
 
   constructor(device: string, bytesWanted: number, bytesInUse: number, options?: ErrorOptions) {
     super(
-      `out of memory on device ${device}: wanted ${bytesWanted} bytes with ${bytesInUse} bytes in use; ` +
+      `out of memory on device ${device}: wanted ${bytesWanted || 'more'} bytes with ${bytesInUse} bytes in use; ` +
         `dispose() tensors that are no longer needed, or run the step inside scope()`,
       options,
     );

@@ -2,11 +2,12 @@
 
 import { trainOneStep } from './train_one_step.ts';
 
+const kinds = ['cpu', 'worker', 'webgpu'] as const;
 const shown = document.querySelector('output');
 if (shown === null) throw new Error('the page has no output');
 try {
   const given = new URLSearchParams(location.search);
-  const kind = given.get('kind') === 'worker' ? 'worker' : 'cpu';
+  const kind = kinds.find((one) => one === given.get('kind')) ?? 'cpu';
   const step = await trainOneStep('/dist/index.js', { kind, workerUrl: given.get('workerUrl') });
   shown.textContent = JSON.stringify({ step, sharesMemory: crossOriginIsolated });
 } catch (error) {

@@ -7,7 +7,7 @@ export type StepBits = Readonly<Record<'output' | 'inputGradient' | 'weightGradi
 
 /** Where the step is done. */
 export interface Places {
-  readonly kind: 'cpu' | 'worker';
+  readonly kind: Syncbn.DeviceKind;
   /** Address of the workers' program; `null`: it comes with the bundle. */
   readonly workerUrl: string | null;
 }

@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { parse, type ParserError } from 'parse5';
 import { devices } from 'syncbn';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { distanceBetween, largestDifference } from './compare.ts';
 import { type Dataset, loadDataset } from './dataset.ts';
 import { digits } from './digits.ts';
@@ -67,6 +67,18 @@ describe('training', { timeout: 60_000 }, () => {
     expect(largestDifference(recordOf(synchronized).logits, record.logits)).toBe(0);
   });
 
+  it('on_gpus_gives_the_bits_of_one_gpu', async () => {
+    const [aloneThere, , synchronizedThere] = runsFor(4, BATCH, 'webgpu');
+    const [reference, record] = [
+      await trainWith(required(aloneThere), 3),
+      await trainWith(required(synchronizedThere), 3),
+    ];
+    expect(record.losses).toEqual(reference.losses);
+    expect(largestDifference(reference.logits, record.logits)).toBe(0);
+    // Not those of the CPU, but what rounding makes of them.
+    expect(record.losses.at(-1)).toBeCloseTo(required(recordOf(alone).losses.at(-1)), 3);
+  });
+
   it('with_plain_batch_norm_over_devices_does_not', () => {
     const { weights, logits } = distanceBetween(recordOf(alone), recordOf(plain));
     expect(weights.at(0)?.difference).toBeGreaterThan(1e-3);
@@ -119,6 +131,15 @@ describe('the program', () => {
     const errors: ParserError[] = [];
     parse(await readFile(report, 'utf8'), { onParseError: (error) => errors.push(error) });
     expect(errors).toEqual([]);
+  });
+
+  it('says_at_once_that_there_is_no_gpu', async () => {
+    vi.stubGlobal('navigator', { gpu: { requestAdapter: () => Promise.resolve(null) } });
+    await devices.close('webgpu:0');
+    const { exitCode, output, messages } = await run(['--device', 'webgpu', '--report', join(folder, 'none.html')]);
+    vi.unstubAllGlobals();
+    expect([exitCode, output]).toEqual([2, '']);
+    expect(messages).toMatch(/^error: --device webgpu: device webgpu:0: .*or stay on 'cpu'/);
   });
 
   it('says_at_once_that_a_report_cannot_be_written', async () => {

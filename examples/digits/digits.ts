@@ -2,6 +2,7 @@
 
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { init } from 'syncbn';
 import { loadDataset } from './dataset.ts';
 import { digitNet } from './network.ts';
 import type { Options } from './options.ts';
@@ -21,7 +22,8 @@ const QUICK_TEST_IMAGES = 100;
  *
  * @param output - gets the result.
  * @param messages - gets the progress and what went wrong.
- * @returns the exit code: 2 when the report cannot be written where it should, which is found out before any training.
+ * @returns the exit code: 2 when there is no such device, or the report cannot be written where it should, which is found out
+ * before any training.
  */
 export async function digits(options: Options, output: NodeJS.WritableStream, messages: Terminal): Promise<number> {
   const { device, devices, batch, quick, seed, steps } = options;
@@ -30,6 +32,12 @@ export async function digits(options: Options, output: NodeJS.WritableStream, me
     await checkWritable(report);
   } catch (error) {
     messages.write(`error: --report ${options.report}: expected a file that can be written, got ${String(error)}\n`);
+    return 2;
+  }
+  try {
+    await init([device]);
+  } catch (error) {
+    messages.write(`error: --device ${device}: ${error instanceof Error ? error.message : String(error)}\n`);
     return 2;
   }
 

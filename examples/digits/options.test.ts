@@ -28,6 +28,10 @@ describe('the command line', () => {
     } satisfies Options);
   });
 
+  it.each(['cpu', 'worker', 'webgpu'])('takes_the_kind_%s_of_devices', (kind) => {
+    expect(parseOptions(['--device', kind]).device).toBe(kind);
+  });
+
   it('makes_a_quick_run_short', () => {
     expect(parseOptions(['--quick']).steps).toBeLessThan(parseOptions([]).steps);
   });
@@ -41,7 +45,7 @@ describe('the command line', () => {
 
   it.each([
     ['--devices 1', 'expected an integer from 2 to 32'],
-    ['--device tpu', 'Allowed choices are cpu, worker'],
+    ['--device tpu', 'Allowed choices are cpu, worker, webgpu'],
     ['--devices 33', 'expected an integer from 2 to 32'],
     ['--devices eight', 'expected an integer from 2 to 32'],
     ['--batch 65', 'expected an integer from 4 to 64'],

@@ -5,7 +5,7 @@ import type { DeviceKind } from 'syncbn';
 
 /** What the program was asked to do. */
 export interface Options {
-  /** The kind of the devices: in the calling thread, in turn, or workers, at the same time. */
+  /** The kind of the devices: in the calling thread, in turn; workers, at the same time; or WebGPU devices. */
   readonly device: DeviceKind;
   /** How many devices the batch is split over. */
   readonly devices: number;
@@ -46,8 +46,8 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
         'synchronized batch norm, and compares what they learn.',
     )
     .addOption(
-      new Option('--device <kind>', 'where to compute: in the calling thread or in workers')
-        .choices(['cpu', 'worker'] satisfies DeviceKind[])
+      new Option('--device <kind>', 'where to compute: in the calling thread, in workers or on a GPU')
+        .choices(['cpu', 'worker', 'webgpu'] satisfies DeviceKind[])
         .default('cpu'),
     )
     .option('--devices <n>', 'devices that the batch is split over', integer(2, MAX_DEVICES / 2), 8)

@@ -1,4 +1,4 @@
-/** WebGPU devices in Node, by Dawn on whatever adapter there is: the layer on one, on several, and beside other kinds. */
+/** WebGPU devices on whatever adapter there is: the layer on one, on several, and beside other kinds; and what a page shares. */
 
 import {
   DataParallelWithCallBack,
@@ -75,6 +75,17 @@ describe('a device that was destroyed', () => {
   });
 });
 
+describe('where the platform has WebGPU', () => {
+  it('webgpu:0 is listed before anyone has used it, and described when ready', async () => {
+    await devices.close('webgpu:0');
+    expect(devices.list()).toContain('webgpu:0');
+    await init(['webgpu:0']);
+    const { adapter, work } = devices.describe().find(({ name }) => name === 'webgpu:0') ?? {};
+    expect(adapter).not.toMatch(/^$|not known/);
+    expect(work).toMatchObject({ dispatches: 0, allocations: 0 });
+  });
+});
+
 describe('devices of the page', () => {
   it('share adopted devices and buffers without a copy', async () => {
     const { gpuDevice } = devices.get('webgpu:0');
@@ -93,6 +104,17 @@ describe('devices of the page', () => {
     const stranger = tensor([1, 2, 3, 4], [4], { device: 'webgpu:1' });
     const attempt = tensorFromGPUBuffer(stranger.gpuBuffer(), [4], { device: 'webgpu:0' });
     await expect(attempt).rejects.toThrow(DeviceMismatchError);
+  });
+
+  it.each<[object, string]>([
+    [{ label: 5 }, 'label: expected a string, got number'],
+    [{ forceFallbackAdapter: 'yes' }, 'forceFallbackAdapter: expected a boolean, got string'],
+    [{ powerPreference: 'fast' }, "powerPreference: expected 'low-power' or 'high-performance', got fast"],
+    [{ requiredLimits: { maxBufferSize: '1' } }, 'requiredLimits.maxBufferSize: expected a number, got string'],
+  ])('are not made with options that mean nothing: %o', async (options, message) => {
+    const names = devices.describe().map(({ name }) => name);
+    await expect(devices.create(options)).rejects.toThrow(message);
+    expect(devices.describe().map(({ name }) => name)).toEqual(names);
   });
 
   it('tell which limit the adapter does not grant', async () => {

@@ -1,9 +1,9 @@
 /** What it means for a step to agree with PyTorch, in either numerics. The Rust twin is `crates/core/tests/golden/main.rs`. */
 
-import type { Numerics } from 'syncbn';
+import type { DeviceKind, Numerics } from 'syncbn';
 import { expect } from 'vitest';
 import { elementCount } from '../../ts/tensor/shape.ts';
-import { largestDifference, expectWithin, type Known } from '../support/tolerances.ts';
+import { againstExact, type Comparison, largestDifference, expectWithin, type Known } from '../support/tolerances.ts';
 import { referenceBackward, referenceForward } from '../support/reference.ts';
 import type { ExpectedStep, GoldenCase, GoldenValues, GradientName, StoredArray } from './golden_data.ts';
 import type { StepRecord } from './golden_layer.ts';
@@ -20,9 +20,9 @@ export interface CheckedStep {
 }
 
 /** What the promise of the numerics is. */
-export function expectAgreement(step: CheckedStep, numerics: Numerics): void {
+export function expectAgreement(step: CheckedStep, numerics: Numerics, kind: DeviceKind): void {
   if (numerics === 'torch') expectPytorch(step);
-  else expectExact(step);
+  else expectExact(step, againstExact(kind));
 }
 
 /** `numerics: 'torch'`: output, running statistics and counter to the bit, gradients within the table. */
@@ -49,21 +49,21 @@ function expectPytorch(step: CheckedStep): void {
 }
 
 /** `numerics: 'stable'`: within the table of an f64 run from the layer's state before the step. */
-function expectExact(step: CheckedStep): void {
+function expectExact(step: CheckedStep, comparison: Comparison): void {
   const { expected, record, given, shape } = step;
   const exact = referenceForward(record.x, shape, record.before);
   const gradients = referenceBackward(record.x, record.dy, shape, record.before, exact);
   const known = (name: 'y' | GradientName): Known => {
     return { pytorchError: expected.error[name] ?? 0, nonFinite: given.non_finite };
   };
-  expectWithin('stable numerics against f64', 'output', record.y, exact.y, 'y', known('y'));
+  expectWithin(comparison, 'output', record.y, exact.y, 'y', known('y'));
   for (const [label, actual, wanted, terms] of [
     ['running_mean', record.runningMean, exact.runningMean, exact.runningMeanTerm],
     ['running_var', record.runningVar, exact.runningVar, exact.runningVarTerm],
   ] as const) {
     expect(actual === null, `${label} is absent`).toBe(wanted === null);
     if (actual === null || wanted === null) continue;
-    expectWithin('stable numerics against f64', 'running', actual, wanted, label, {
+    expectWithin(comparison, 'running', actual, wanted, label, {
       terms,
       nonFinite: given.non_finite,
     });
@@ -74,7 +74,7 @@ function expectExact(step: CheckedStep): void {
     expect(actual === null, `${name} is absent`).toBe(expected[name] === null);
     if (actual === null) continue;
     const scale = name === 'dx' ? scaleOfDx(step) : 0;
-    expectWithin('stable numerics against f64', 'gradient', actual, gradients[name], name, { ...known(name), scale });
+    expectWithin(comparison, 'gradient', actual, gradients[name], name, { ...known(name), scale });
   }
 }
 

@@ -1,7 +1,7 @@
-import { convertModel, DataParallelWithCallBack, tensor, type Module, type Tensor } from 'syncbn';
+import { convertModel, DataParallelWithCallBack, tensor, type DeviceKind, type Module, type Tensor } from 'syncbn';
 import { describe, it } from 'vitest';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
-import { expectWithin } from '../support/tolerances.ts';
+import { againstExact, expectWithin } from '../support/tolerances.ts';
 import { arrayOf, readJson, readValues, type Spec, type StoredArray } from './golden_data.ts';
 import { BatchNormNet } from './network_modules.ts';
 
@@ -40,9 +40,9 @@ describe.each(deviceKinds)('on %s', (kind) => {
       const target = arrayOf(step.target, golden.batch * 4);
       net.zeroGrad();
       await backwardOfMeanSquaredError(await wrapped.forward(x), target);
-      await expectAll(`step ${i}, gradient of`, gradientsOf(net), step.expected.gradients);
+      await expectAll(kind, `step ${i}, gradient of`, gradientsOf(net), step.expected.gradients);
       await descend(net);
-      await expectAll(`step ${i}`, net.stateDict(), step.expected.state);
+      await expectAll(kind, `step ${i}`, net.stateDict(), step.expected.state);
     }
   });
 });
@@ -77,6 +77,7 @@ async function descend(net: Module): Promise<void> {
 }
 
 async function expectAll(
+  kind: DeviceKind,
   label: string,
   actual: Record<string, Tensor | number>,
   expected: Readonly<Record<string, Expected>>,
@@ -85,6 +86,6 @@ async function expectAll(
     const found = actual[name];
     if (found === undefined || typeof found === 'number') throw new Error(`${label} ${name} is missing`);
     const [all, wanted] = values.storedElements(await found.data(), stored, name);
-    expectWithin('stable numerics against f64', 'gradient', all, wanted, `${label} ${name}`, { pytorchError: error });
+    expectWithin(againstExact(kind), 'gradient', all, wanted, `${label} ${name}`, { pytorchError: error });
   }
 }

@@ -4,11 +4,11 @@ import { BatchNorm1d, BatchNorm2d, BatchNorm3d, functional, noGrad, tensor, type
 import { describe, expect, it } from 'vitest';
 import { elementCount } from '../../ts/tensor/shape.ts';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
 import { randomBatch, valuesOf, withRandomParameters } from '../support/random_batch.ts';
 import { referenceBackward, referenceForward } from '../support/reference.ts';
-import { expectWithin } from '../support/tolerances.ts';
+import { againstExact, expectWithin } from '../support/tolerances.ts';
 
 const layers = { 2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d } as const;
 
@@ -49,7 +49,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
       const backward = referenceBackward(await x.data(), dy, shape, reference, forward);
       const y = await bn.forward(x);
       await y.backward(tensor(dy, shape, { device }));
-      const table = 'stable numerics against f64';
+      const table = againstExact(kind);
       expectWithin(table, 'output', await y.data(), forward.y, 'y');
       expectWithin(table, 'running', await valuesOf(bn.runningMean), forward.runningMean ?? [], 'running_mean', {
         terms: forward.runningMeanTerm,
@@ -123,25 +123,22 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     expectSameBits(await valuesOf(await bn.eval().forward(x)), expected);
   });
 
-  it.each(['stable', 'torch'] as const)(
-    'takes an empty batch, which counts and changes nothing else: %s',
-    async (numerics) => {
-      const bn = new BatchNorm2d(3, { device, numerics });
-      const x = batch([0, 3, 2, 2], 1, true);
-      const y = await bn.forward(x);
-      expect(y.shape).toEqual([0, 3, 2, 2]);
-      await y.backward(batch([0, 3, 2, 2]));
-      expect(bn.numBatchesTracked).toBe(1);
-      expectSameBits(await valuesOf(bn.runningMean), [0, 0, 0]);
-      expectSameBits(await valuesOf(bn.runningVar), [1, 1, 1]);
-      expectSameBits(await valuesOf(bn.weight?.grad), [0, 0, 0]);
-      expectSameBits(await valuesOf(bn.bias?.grad), [0, 0, 0]);
-      expect(x.grad?.shape).toEqual([0, 3, 2, 2]);
-      expect((await bn.eval().forward(x)).shape).toEqual([0, 3, 2, 2]);
-    },
-  );
+  it.each(numericsOf(kind))('takes an empty batch, which counts and changes nothing else: %s', async (numerics) => {
+    const bn = new BatchNorm2d(3, { device, numerics });
+    const x = batch([0, 3, 2, 2], 1, true);
+    const y = await bn.forward(x);
+    expect(y.shape).toEqual([0, 3, 2, 2]);
+    await y.backward(batch([0, 3, 2, 2]));
+    expect(bn.numBatchesTracked).toBe(1);
+    expectSameBits(await valuesOf(bn.runningMean), [0, 0, 0]);
+    expectSameBits(await valuesOf(bn.runningVar), [1, 1, 1]);
+    expectSameBits(await valuesOf(bn.weight?.grad), [0, 0, 0]);
+    expectSameBits(await valuesOf(bn.bias?.grad), [0, 0, 0]);
+    expect(x.grad?.shape).toEqual([0, 3, 2, 2]);
+    expect((await bn.eval().forward(x)).shape).toEqual([0, 3, 2, 2]);
+  });
 
-  describe.each(['stable', 'torch'] as const)('with %s numerics', (numerics) => {
+  describe.each(numericsOf(kind))('with %s numerics', (numerics) => {
     it.each([
       { shape: [4, 8, 10, 10] },
       { shape: [4, 1, 9, 9] },
@@ -167,14 +164,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
       const quantities = ['output', 'running', 'running', 'gradient', 'gradient', 'gradient'] as const;
       for (const [i, quantity] of quantities.entries()) {
         const known = { pytorchError: 0, terms: channelsLast[i] ?? [] };
-        expectWithin(
-          'stable numerics against f64',
-          quantity,
-          contiguous[i] ?? [],
-          channelsLast[i] ?? [],
-          `result ${i}`,
-          known,
-        );
+        expectWithin(againstExact(kind), quantity, contiguous[i] ?? [], channelsLast[i] ?? [], `result ${i}`, known);
       }
     });
   });

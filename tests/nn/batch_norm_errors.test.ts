@@ -245,17 +245,6 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
   });
 });
 
-describe("numerics: 'torch'", () => {
-  it('is refused on a device that does not compute as a CPU does, with the way out', async () => {
-    const { checkNumerics } = await import('../../ts/nn/batch_norm_checks.ts');
-    const gpu = { ...devices.get('cpu'), name: 'webgpu:0', kind: 'webgpu' as 'cpu' };
-    expect(() => checkNumerics('torch', gpu)).toThrow(
-      "exists on CPU devices only, got webgpu:0; use numerics: 'stable'",
-    );
-    expect(() => checkNumerics('stable', gpu)).not.toThrow();
-  });
-});
-
 describe('functional.batchNorm()', () => {
   const vector = (length: number): Tensor => tensor(new Float32Array(length).fill(1));
   const x = tensor(randomArray(2, 40), [2, 10, 2]);

@@ -13,7 +13,7 @@ import {
 } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, oneDeviceOf } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
 import { placed, stateOf } from './modules.ts';
 
@@ -148,7 +148,8 @@ describe.each(deviceKinds)('onReplicate on %s', (kind) => {
     const y = await (
       await placed(new DataParallelWithCallBack(layer, { deviceIds: names }))
     ).forward(tensor(data, [6, 2]));
-    const whole = await new BatchNorm1d(2).forward(tensor(data, [6, 2]));
+    const device = oneDeviceOf(kind);
+    const whole = await new BatchNorm1d(2, { device }).forward(tensor(data, [6, 2], { device }));
     expectSameBits(await y.data(), await whole.data());
     expect(layer.told).toEqual([0, 1, 2]);
   });

@@ -15,7 +15,7 @@ import {
 } from 'syncbn';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, oneDeviceOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { Around, buffersOn, placed, spreadCopies, stateOf } from './modules.ts';
@@ -59,7 +59,8 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
   async function expectWorking(): Promise<void> {
     behaviour = (inner, x) => inner.forward(x);
     const y = await net.forward(batch());
-    const plain = await new BatchNorm1d(2).forward(batch());
+    const device = oneDeviceOf(kind);
+    const plain = await new BatchNorm1d(2, { device }).forward(tensor(data, shape, { device }));
     expectSameBits(await y.data(), await plain.data());
     expect(layer.numBatchesTracked).toBe(1);
   }

@@ -1,13 +1,15 @@
 /** What every device must hold, by the rules alone: which buffers there are, and so how many bytes. */
 
-import { devices, type Device } from 'syncbn';
+import { devices, type Device, type DeviceKind } from 'syncbn';
 
 /** Channels of the model, and values per sample and channel. */
 export const CHANNELS = 3;
 export const LENGTH = 5;
 
-/** Where the twin is, on which no run counts memory but in the end. */
-export const TWIN = 'cpu:63';
+/** Where the twin is: a device whose bits those of a run give, on which no run counts memory but in the end. */
+export function twinDevice(kind: DeviceKind): string {
+  return kind === 'webgpu' ? 'webgpu:63' : 'cpu:63';
+}
 
 /** A forward pass whose graph waits, as far as memory is concerned. */
 export interface Holding {
@@ -54,21 +56,22 @@ export function expectedLengths(r: number, account: Account): number[] {
   return lengths;
 }
 
-const bytesByLength = new Map<number, number>();
+const bytesByLength = new Map<string, number>();
 
-/** Bytes that buffers of these lengths take: devices round up, all kinds alike. */
-export function bytesOf(lengths: readonly number[]): number {
-  return lengths.reduce((sum, length) => sum + bytesOfOne(length), 0);
+/** Bytes that buffers of these lengths take on devices like the one named: they round up. */
+export function bytesOf(lengths: readonly number[], name: string): number {
+  return lengths.reduce((sum, length) => sum + bytesOfOne(length, name), 0);
 }
 
-function bytesOfOne(length: number): number {
-  const known = bytesByLength.get(length);
+function bytesOfOne(length: number, name: string): number {
+  const key = `${name} ${length}`;
+  const known = bytesByLength.get(key);
   if (known !== undefined) return known;
-  const device: Device = devices.get(TWIN);
+  const device: Device = devices.get(name);
   const before = device.memoryUsage().bytesInUse;
   const buffer = device.allocate(length);
   const bytes = device.memoryUsage().bytesInUse - before;
   device.release(buffer);
-  bytesByLength.set(length, bytes);
+  bytesByLength.set(key, bytes);
   return bytes;
 }

@@ -7,6 +7,7 @@ import {
   BatchNorm1d,
   DataParallelWithCallBack,
   type Device,
+  type DeviceKind,
   DeviceLostError,
   devices,
   noGrad,
@@ -17,7 +18,7 @@ import {
 import { expect } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { batchOn, chunks, type Graph, release } from './fuzz_graph.ts';
-import { type Account, bytesOf, CHANNELS, expectedLengths, TWIN } from './fuzz_memory.ts';
+import { type Account, bytesOf, CHANNELS, expectedLengths, twinDevice } from './fuzz_memory.ts';
 import { disposeModel, type Event, stateOf, TwoLayers, update } from './fuzz_model.ts';
 import { type ErrorClass, errorOf, expectCause, inTime } from './fuzz_outcome.ts';
 import type { Failing, Moment, Sequence, Step } from './fuzz_steps.ts';
@@ -45,14 +46,15 @@ type Kind<K extends Step['kind'], S = Step> = S extends { readonly kind: infer O
 /** Runs a sequence from a fresh model to its end, where nothing may be left. */
 export async function runSequence(
   { devices: count, steps }: Sequence,
-  kind: string,
+  kind: DeviceKind,
   platform: Platform,
 ): Promise<void> {
   const names = Array.from({ length: count }, (_, r) => `${kind}:${r}`);
   for (const name of names) await platform.open(name);
-  await devices.get(TWIN).ready();
-  const before = new Map([TWIN, ...names].map((name) => [devices.get(name), heldBy(devices.get(name))]));
-  const run = new Run(names, platform, before);
+  const twin = twinDevice(kind);
+  await devices.get(twin).ready();
+  const before = new Map([twin, ...names].map((name) => [devices.get(name), heldBy(devices.get(name))]));
+  const run = new Run(names, twin, platform, before);
   try {
     await inTime(run.restore(), 'the beginning');
     for (const [i, step] of steps.entries()) {
@@ -80,7 +82,8 @@ class Run {
   readonly #names: readonly string[];
   readonly #platform: Platform;
   readonly #before: ReadonlyMap<Device, Held>;
-  readonly #twin = new TwoLayers(() => new BatchNorm1d(CHANNELS, { device: TWIN }));
+  readonly #twinDevice: string;
+  readonly #twin: TwoLayers;
   #net: DataParallelWithCallBack<TwoLayers>;
   #graphs: Graph[] = [];
   /** Numbers of devices that have ended and were not made anew. */
@@ -91,7 +94,9 @@ class Run {
   #version = 0;
   #hasGradients = false;
 
-  constructor(names: readonly string[], platform: Platform, before: ReadonlyMap<Device, Held>) {
+  constructor(names: readonly string[], twin: string, platform: Platform, before: ReadonlyMap<Device, Held>) {
+    this.#twinDevice = twin;
+    this.#twin = new TwoLayers(() => new BatchNorm1d(CHANNELS, { device: twin }));
     this.#before = before;
     this.#names = names;
     this.#platform = platform;
@@ -147,7 +152,7 @@ class Run {
       // What a graph held on a device that has been made anew is on the old one.
       const graphs = this.#graphs.filter((graph) => graph.devices[r] === device);
       const lengths = expectedLengths(r, { ...account, graphs });
-      const expected = { buffers: lengths.length, bytesInUse: bytesOf(lengths) };
+      const expected = { buffers: lengths.length, bytesInUse: bytesOf(lengths, this.#twinDevice) };
       expect(this.#heldSince(device), `${label}: what ${name} holds`).toEqual(expected);
     }
     if (this.#lost.has(0)) return;
@@ -166,7 +171,7 @@ class Run {
 
   /** @throws when anything is left anywhere, once it has been disposed. */
   checkEnd(): void {
-    for (const device of [TWIN, ...this.#names].map((name) => devices.get(name)).concat(this.#retired)) {
+    for (const device of [this.#twinDevice, ...this.#names].map((name) => devices.get(name)).concat(this.#retired)) {
       expect(this.#heldSince(device), `${device.name} in the end`).toEqual({ buffers: 0, bytesInUse: 0 });
     }
   }
@@ -190,7 +195,7 @@ class Run {
     const shards = chunks(samples, this.#names.length);
     [this.#net, this.#twin].forEach((module) => module.eval());
     const error = await errorOf(async () => {
-      const [x, twinX] = [this.#batch(shards, seed), batchOn(TWIN, shards, seed)];
+      const [x, twinX] = [this.#batch(shards, seed), batchOn(this.#twinDevice, shards, seed)];
       try {
         const [y, twinY] = [await noGrad(() => this.#net.forward(x)), await noGrad(() => this.#twin.forward(twinX))];
         expectSameBits(await y.data(), await twinY.data(), 'evaluation');
@@ -278,8 +283,10 @@ class Run {
       given?.dispose();
       return;
     }
+    // Each device has computed its copy of the new ones.
     this.#statisticsOn.clear();
-    const twinX = batchOn(TWIN, shards, seed);
+    this.#copiesMade(shards);
+    const twinX = batchOn(this.#twinDevice, shards, seed);
     const twinY = await this.#twin.forward(twinX);
     const used = shards.map((_, r) => devices.get(this.#names[r] ?? ''));
     this.#graphs.push({ shards, version: this.#version, x: given, y: result, twinX, twinY, devices: used });
@@ -301,7 +308,7 @@ class Run {
     });
     expectCause(error, meanwhile === null ? (isWhole ? [] : [DeviceLostError]) : 'perhaps');
     if (error === null) {
-      const dy = batchOn(TWIN, shards, seed + 1, false);
+      const dy = batchOn(this.#twinDevice, shards, seed + 1, false);
       await twinY.backward(dy);
       dy.dispose();
       this.#hasGradients = true;

@@ -1,6 +1,17 @@
 /** Copies of parameters and buffers on the devices of replicas: sent once, and again only when what they are copies of changes. */
 
-import { DataParallelWithCallBack, devices, init, noGrad, SynchronizedBatchNorm1d, tensor, type Tensor } from 'syncbn';
+import {
+  BatchNorm1d,
+  DataParallel,
+  DataParallelWithCallBack,
+  devices,
+  init,
+  Module,
+  noGrad,
+  SynchronizedBatchNorm1d,
+  tensor,
+  type Tensor,
+} from 'syncbn';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
@@ -13,23 +24,36 @@ const CHANNELS = 4096;
 const VECTOR_BYTES = 4 * CHANNELS;
 
 type Layer = SynchronizedBatchNorm1d;
-type Net = DataParallelWithCallBack<Layer>;
+
+/** Calls its layer two times. */
+class Twice extends Module {
+  layer: Layer;
+
+  constructor(layer: Layer) {
+    super();
+    this.layer = layer;
+  }
+
+  async forward(x: Tensor): Promise<Tensor> {
+    return this.layer.forward(await this.layer.forward(x));
+  }
+}
 
 describe.each(deviceKinds)('copies of parameters on %s', (kind) => {
   const names = deviceNames(kind, 2);
   const [first = '', second = ''] = names;
-  let net: Net;
+  let net: DataParallel<Module & { forward(x: Tensor): Promise<Tensor> }>;
   let layer: Layer;
 
   beforeAll(() => init(names));
   beforeEach(collectGarbage);
   beforeEach(async () => {
-    net = await placed(new DataParallelWithCallBack(new SynchronizedBatchNorm1d(CHANNELS), { deviceIds: names }));
+    layer = new SynchronizedBatchNorm1d(CHANNELS);
+    net = await placed(new DataParallelWithCallBack(layer, { deviceIds: names }));
     net.eval();
-    layer = net.module;
   });
 
-  const batch = (): Tensor => tensor(randomArray(1, 2 * CHANNELS), [2, CHANNELS], { device: first });
+  const batch = (seed = 1): Tensor => tensor(randomArray(seed, 4 * CHANNELS), [2, CHANNELS, 2], { device: first });
 
   /** Runs the net, and tells how many vectors of parameters and buffers have been written on the second device. */
   async function vectorsSent(): Promise<number> {
@@ -37,8 +61,7 @@ describe.each(deviceKinds)('copies of parameters on %s', (kind) => {
     const x = batch();
     const y = await noGrad(() => net.forward(x));
     [x, y].forEach((item) => item.dispose());
-    // One is the second device's sample, which is as long.
-    const written = rows.mock.calls.filter(([, , rowLength]) => rowLength === CHANNELS).length - 1;
+    const written = rows.mock.calls.filter(([, , rowLength]) => rowLength === CHANNELS).length;
     rows.mockRestore();
     return written;
   }
@@ -48,10 +71,32 @@ describe.each(deviceKinds)('copies of parameters on %s', (kind) => {
   });
 
   it('are sent again by themselves, when only some change', async () => {
+    await vectorsSent();
+    await layer.runningMean?.copy_(randomArray(2, CHANNELS));
+    expect([await vectorsSent(), await vectorsSent()]).toEqual([1, 0]);
+  });
+
+  it('are not sent in training: each device computes the running statistics of the whole batch itself', async () => {
     net.train();
-    expect([await vectorsSent(), await vectorsSent()]).toEqual([4, 2]);
+    expect([await vectorsSent(), await vectorsSent()]).toEqual([4, 0]);
     net.eval();
-    expect([await vectorsSent(), await vectorsSent()]).toEqual([2, 0]);
+    expect([await vectorsSent(), await vectorsSent()]).toEqual([0, 0]);
+  });
+
+  it('are those of the first device, bit for bit, however often the layer was called in one forward', async () => {
+    const twice = await placed(new DataParallelWithCallBack(new Twice(layer), { deviceIds: names }));
+    for (const trained of [net, twice, net]) {
+      trained.train();
+      for (const seed of [6, 7]) await trained.forward(batch(seed));
+      net.eval();
+      const [y, alone] = [await net.forward(batch()), await layer.forward(batch())];
+      expectSameBits(await y.data(), await alone.data());
+    }
+  });
+
+  it('are sent after each step of layers that use the statistics of each device alone', async () => {
+    net = await placed(new DataParallel(new BatchNorm1d(CHANNELS), { deviceIds: names }));
+    expect([await vectorsSent(), await vectorsSent()]).toEqual([4, 2]);
   });
 
   it.each<[string, (layer: Layer) => unknown, number]>([

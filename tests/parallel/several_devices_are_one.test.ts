@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { devices, init, type MemoryFormat, type Numerics } from 'syncbn';
+import { devices, init, type MemoryFormat } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomBits } from '../support/random.ts';
 import { type Batch, expectSameStep, runOnOneDevice, runSplit } from './sharded_step.ts';
@@ -14,10 +14,13 @@ const planes = new Map([
   [49, [7, 7]],
   [100, [10, 10]],
 ]);
-const numericsNames: readonly Numerics[] = ['stable', 'torch'];
 const formats: readonly MemoryFormat[] = ['contiguous', 'channels_last'];
 
 describe.each(deviceKinds)('several devices of kind %s give the bits of one', (kind) => {
+  // Kernels of an emulated GPU are compiled for every device and length. With 17 devices the process that Chromium has for
+  // them would end at its system's limit of memory mappings, so those of 17 are left to single lengths, below.
+  const worlds = kind === 'webgpu' ? [1, 2, 3, 5] : Array.from({ length: 17 }, (_, i) => i + 1);
+
   beforeAll(() => init(deviceNames(kind, 17)));
 
   function batch(samples: number, length: number, others: Partial<Batch> = {}): Batch {
@@ -29,12 +32,12 @@ describe.each(deviceKinds)('several devices of kind %s give the bits of one', (k
     };
   }
 
-  describe.each(numericsNames)('%s numerics', (numerics) => {
+  describe.each(numericsOf(kind))('%s numerics', (numerics) => {
     describe.each(formats)('%s', (memoryFormat) => {
-      it.each([...planes.keys()])('for 1 to 17 devices with L = %d', async (length) => {
+      it.each([...planes.keys()])(`for 1 to ${worlds.at(-1)} devices with L = %d`, async (length) => {
         const given = batch(34, length, { memoryFormat, options: { numerics } });
         const whole = await runOnOneDevice(given);
-        for (let world = 1; world <= 17; world++) {
+        for (const world of worlds) {
           const each = Math.floor(34 / world);
           const samples = Array.from({ length: world }, (_, r) => (r < world - 1 ? each : 34 - each * (world - 1)));
           expectSameStep(await runSplit(given, { samples }), whole, `${world} devices`);

@@ -15,16 +15,18 @@ import {
 } from 'syncbn';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, oneDeviceOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { referenceForward } from '../support/reference.ts';
-import { expectWithin } from '../support/tolerances.ts';
+import { againstExact, expectWithin } from '../support/tolerances.ts';
 import { Around, buffersOn, placed } from './modules.ts';
 
 describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   const names = deviceNames(kind, 3);
   const [first = ''] = names;
+  /** Where plain layers are, whose bits a synchronized one must give. */
+  const one = { device: oneDeviceOf(kind) };
   const shape = [6, 2, 4];
   const data = randomArray(1, 48);
   const gradient = randomArray(2, 48);
@@ -33,6 +35,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   afterEach(() => vi.restoreAllMocks());
 
   const batch = (requiresGrad = false): Tensor => tensor(data, shape, { requiresGrad });
+  const wholeBatch = (requiresGrad = false): Tensor => tensor(data, shape, { ...one, requiresGrad });
   const spread = async <M extends Module>(module: M): Promise<DataParallelWithCallBack<M>> =>
     placed(new DataParallelWithCallBack(module, { deviceIds: names }));
 
@@ -45,8 +48,15 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
         { name: 'backwardReduce', spy: vi.spyOn(device, 'backwardReduce') },
         { name: 'merge', spy: vi.spyOn(device, 'merge') },
       ]);
-    const count = (of: string) => (): number =>
-      spies.filter(({ name }) => name === of).reduce((sum, { spy }) => sum + spy.mock.calls.length, 0);
+    const group = devices.get(first).group?.(names.map((name) => devices.get(name))) ?? null;
+    // Devices that exchange partials among themselves are told so at once, each its share.
+    const together = group && {
+      moments: vi.spyOn(group, 'batchNorm'),
+      backwardReduce: vi.spyOn(group, 'batchNormBackward'),
+    };
+    const count = (of: 'moments' | 'backwardReduce' | 'merge') => (): number =>
+      spies.filter(({ name }) => name === of).reduce((sum, { spy }) => sum + spy.mock.calls.length, 0) +
+      (of === 'merge' ? 0 : (together?.[of].mock.calls ?? []).reduce((sum, [shares]) => sum + shares.length, 0));
     return { moments: count('moments'), backwardReduce: count('backwardReduce'), merge: count('merge') };
   }
 
@@ -101,21 +111,24 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     const x = batch(true);
     const y = await (await spread(new SynchronizedBatchNorm1d(2).requiresGrad_(false))).forward(x);
     await y.backward(tensor(gradient, shape, { device: first }));
-    const plainX = batch(true);
-    const z = await new BatchNorm1d(2).requiresGrad_(false).forward(plainX);
-    await z.backward(tensor(gradient, shape));
+    const plainX = wholeBatch(true);
+    const z = await new BatchNorm1d(2, one).requiresGrad_(false).forward(plainX);
+    await z.backward(tensor(gradient, shape, one));
     expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
   });
 
   it('meets twice when it is called twice', async () => {
     const twice = async (layer: { forward(x: Tensor): Promise<Tensor> }, x: Tensor): Promise<Tensor> =>
       layer.forward(await layer.forward(x));
-    const [bn, plain] = [new SynchronizedBatchNorm1d(2, { momentum: null }), new BatchNorm1d(2, { momentum: null })];
-    const [x, plainX] = [batch(true), batch(true)];
+    const [bn, plain] = [
+      new SynchronizedBatchNorm1d(2, { momentum: null }),
+      new BatchNorm1d(2, { ...one, momentum: null }),
+    ];
+    const [x, plainX] = [batch(true), wholeBatch(true)];
     const y = await (await spread(new Around(bn, twice))).forward(x);
     const z = await twice(plain, plainX);
     await y.backward(tensor(gradient, shape, { device: first }));
-    await z.backward(tensor(gradient, shape));
+    await z.backward(tensor(gradient, shape, one));
     expectSameBits(await y.data(), await z.data());
     expectSameBits((await bn.runningMean?.data()) ?? [], (await plain.runningMean?.data()) ?? []);
     expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
@@ -141,8 +154,8 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     }
     const [a, b] = await (await spread(new Parallel())).forward(batch());
     const [wholeA, wholeB] = [
-      await new BatchNorm1d(2).forward(batch()),
-      await new BatchNorm1d(2, { eps: 1 }).forward(batch()),
+      await new BatchNorm1d(2, one).forward(wholeBatch()),
+      await new BatchNorm1d(2, { ...one, eps: 1 }).forward(wholeBatch()),
     ];
     expectSameBits((await a?.data()) ?? [], await wholeA.data());
     expectSameBits((await b?.data()) ?? [], await wholeB.data());
@@ -160,9 +173,9 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     const y = await net.forward(x);
     await y.backward(tensor(gradient, shape, { device: first }));
     const masked = gradient.map((value, i) => (i >= 16 && i < 32 ? 0 : value));
-    const [plain, plainX] = [new BatchNorm1d(2), batch(true)];
+    const [plain, plainX] = [new BatchNorm1d(2, one), wholeBatch(true)];
     const z = await plain.forward(plainX);
-    await z.backward(tensor(masked, shape));
+    await z.backward(tensor(masked, shape, one));
     expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
     expectSameBits((await bn.bias?.grad?.data()) ?? [], (await plain.bias?.grad?.data()) ?? []);
   });
@@ -174,9 +187,9 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
       const x = tensor(data, shape, { memoryFormat, requiresGrad: true });
       const y = await (await spread(new SynchronizedBatchNorm1d(2))).forward(x);
       await y.backward(tensor(gradient, shape, { device: first, memoryFormat: other }));
-      const plainX = batch(true);
-      const z = await new BatchNorm1d(2).forward(plainX);
-      await z.backward(tensor(gradient, shape));
+      const plainX = wholeBatch(true);
+      const z = await new BatchNorm1d(2, one).forward(plainX);
+      await z.backward(tensor(gradient, shape, one));
       expect([y.memoryFormat, x.grad?.memoryFormat]).toEqual([memoryFormat, memoryFormat]);
       expectSameBits(await y.data(), await z.data());
       expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
@@ -189,7 +202,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
       'Expected more than 1 value per channel when training, got input size [1, 2, 1, 1]',
     );
     const y = await net.forward(tensor([1, 2, 3, 4, 5, 6], [3, 2, 1, 1]));
-    const whole = await new BatchNorm2d(2).forward(tensor([1, 2, 3, 4, 5, 6], [3, 2, 1, 1]));
+    const whole = await new BatchNorm2d(2, one).forward(tensor([1, 2, 3, 4, 5, 6], [3, 2, 1, 1], one));
     expectSameBits(await y.data(), await whole.data());
   });
 
@@ -224,9 +237,9 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
       batchStatistics: true,
     };
     const clamped = referenceForward(x, shape, { ...layer, epsMode: 'clamp' });
-    expectWithin('stable numerics against f64', 'output', await y.data(), clamped.y, 'y');
+    expectWithin(againstExact(kind), 'output', await y.data(), clamped.y, 'y');
     const alone = await bn.forward(tensor(x, shape, { device: first }));
-    expectWithin('stable numerics against f64', 'output', await alone.data(), referenceForward(x, shape, layer).y, 'y');
+    expectWithin(againstExact(kind), 'output', await alone.data(), referenceForward(x, shape, layer).y, 'y');
   });
 
   it('lets nothing flow back through a variance that eps has replaced', async () => {
@@ -245,7 +258,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     const shifted = (i: number, by: number): Float64Array =>
       Float64Array.from(values, (value, j) => (i === j ? value + by : value));
     const expected = Float64Array.from(dx, (_, i) => (loss(shifted(i, 1e-5)) - loss(shifted(i, -1e-5))) / 2e-5);
-    expectWithin('stable numerics against f64', 'gradient', dx, expected, 'dx');
+    expectWithin(againstExact(kind), 'gradient', dx, expected, 'dx');
   });
 
   it('warns once per layer of a plain DataParallel, and only in training on more than one device', async () => {
@@ -264,15 +277,15 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     );
     patchReplicationCallback(net);
     const y = await net.forward(batch());
-    expectSameBits(await y.data(), await (await new BatchNorm1d(2).forward(batch())).data());
+    expectSameBits(await y.data(), await (await new BatchNorm1d(2, one).forward(wholeBatch())).data());
     expect(warn).toHaveBeenCalledTimes(1);
   });
 
-  it('frees everything after a step but the copies of parameters, and when the graph is dropped', async () => {
+  it('frees everything after a step but the copies of parameters and buffers, and when the graph is dropped', async () => {
     const net = await spread(new SynchronizedBatchNorm1d(2));
     await collectGarbage();
     const before = buffersOn(names);
-    const copies = names.map((name) => (name === first ? 0 : 2));
+    const copies = names.map((name) => (name === first ? 0 : 4));
     for (const runsBackward of [true, false]) {
       const x = batch(true);
       const y = await net.forward(x);
@@ -286,7 +299,7 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   it('writes y over a donated x that no backward pass needs', async () => {
     const net = await spread(new Around(new SynchronizedBatchNorm1d(2), (layer, x) => layer.forward(x.donate())));
     const y = await noGrad(() => net.forward(batch()));
-    expectSameBits(await y.data(), await (await new BatchNorm1d(2).forward(batch())).data());
+    expectSameBits(await y.data(), await (await new BatchNorm1d(2, one).forward(wholeBatch())).data());
     expect(y.device).toBe(first);
   });
 });

@@ -15,7 +15,7 @@ import {
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CROSSING_DELAY_MS } from '../../ts/sync/meeting_point.ts';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, numericsOf, oneDeviceOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { Around, buffersOn, devicesSettled, placed, spreadCopies, stateOf } from './modules.ts';
@@ -23,7 +23,7 @@ import { Around, buffersOn, devicesSettled, placed, spreadCopies, stateOf } from
 /** Two layers, one after the other; what replica 1 does before the first is up to the test. */
 class TwoLayers extends Module {
   readonly first: SynchronizedBatchNorm1d;
-  readonly second: SynchronizedBatchNorm1d;
+  second: SynchronizedBatchNorm1d;
   private readonly before: () => Promise<void>;
   private replica = 0;
 
@@ -47,8 +47,9 @@ class TwoLayers extends Module {
 
 describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   const names = deviceNames(kind, 3);
+  const one = { device: oneDeviceOf(kind) };
   const data = randomArray(1, 48);
-  const batch = (samples = 6): Tensor => tensor(data.slice(0, 8 * samples), [samples, 2, 4], { requiresGrad: true });
+  const batch = (options = {}): Tensor => tensor(data, [6, 2, 4], { ...options, requiresGrad: true });
   const warn = vi.fn();
 
   beforeAll(() => init(names));
@@ -90,8 +91,10 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
 
   /** What plain layers give, each shard by itself. */
   async function localOutput(): Promise<Float32Array> {
-    const shards = [0, 1, 2].map((r) => tensor(data.slice(16 * r, 16 * r + 16), [2, 2, 4]));
-    const outputs = await Promise.all(shards.map(async (shard) => (await new BatchNorm1d(2).forward(shard)).data()));
+    const shards = [0, 1, 2].map((r) => tensor(data.slice(16 * r, 16 * r + 16), [2, 2, 4], one));
+    const outputs = await Promise.all(
+      shards.map(async (shard) => (await new BatchNorm1d(2, one).forward(shard)).data()),
+    );
     return Float32Array.from(outputs.flatMap((output) => [...output]));
   }
 
@@ -100,7 +103,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     const { first, second } = await sleepThrough(net.forward(batch()), wake, 15);
     expect(first.shape).toEqual([6, 2, 4]);
     expectSameBits(await first.data(), await localOutput());
-    expectSameBits(await second.data(), await (await new BatchNorm1d(2).forward(batch())).data());
+    expectSameBits(await second.data(), await (await new BatchNorm1d(2, one).forward(batch(one))).data());
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -117,11 +120,23 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
   it('leaves replica 0 its statistics, as plain DataParallel does', async () => {
     const { net, wake } = await sleeper();
     await sleepThrough(net.forward(batch()), wake, 15);
-    const plain = new BatchNorm1d(2);
-    await plain.forward(tensor(data.slice(0, 16), [2, 2, 4]));
+    const plain = new BatchNorm1d(2, one);
+    await plain.forward(tensor(data.slice(0, 16), [2, 2, 4], one));
     const { first } = net.module;
     expectSameBits((await first.runningVar?.data()) ?? [], (await plain.runningVar?.data()) ?? []);
     expect(first.numBatchesTracked).toBe(1);
+  });
+
+  it('leaves every replica what replica 0 has, although the layer met in its second call', async () => {
+    const { net, wake } = await sleeper();
+    net.module.second = net.module.first;
+    await sleepThrough(net.forward(batch()), wake, 15);
+    net.eval();
+    const evaluated = net.forward(batch());
+    await devicesSettled(names);
+    wake();
+    const alone = await net.module.first.forward(await batch().to(names[0] ?? ''));
+    expectSameBits(await (await evaluated).first.data(), await alone.data());
   });
 
   it('has gradients of its own statistics then, summed onto the parameters', async () => {
@@ -172,7 +187,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     vi.advanceTimersByTime(59_999);
     wake();
     const { first } = await forward;
-    expectSameBits(await first.data(), await (await new BatchNorm1d(2).forward(batch())).data());
+    expectSameBits(await first.data(), await (await new BatchNorm1d(2, one).forward(batch(one))).data());
     expect([warn.mock.calls.length, vi.getTimerCount()]).toEqual([0, 0]);
   });
 
@@ -206,8 +221,11 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     expect([warn.mock.calls.length, vi.getTimerCount()]).toEqual([0, 0]);
   });
 
-  it('in the middle of a torch layer makes all replicas go on alone', async () => {
-    const bn = new SynchronizedBatchNorm1d(2, { numerics: 'torch' });
+  // Only these numerics meet twice.
+  const meetingTwice = numericsOf(kind).filter((numerics) => numerics === 'torch');
+
+  it.each(meetingTwice)('in the middle of a %s layer makes all replicas go on alone', async (numerics) => {
+    const bn = new SynchronizedBatchNorm1d(2, { numerics });
     const net = await placed(new DataParallelWithCallBack(bn, { deviceIds: names }));
     const device = devices.get(names[1] ?? '');
     const deviations = device.deviations.bind(device);
@@ -218,7 +236,7 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     vi.spyOn(device, 'deviations').mockImplementation(async (args) => asleep.then(() => deviations(args)));
     const y = await sleepThrough(net.forward(batch()), () => wake(), 15);
     expect(y.shape).toEqual([6, 2, 4]);
-    const plain = new BatchNorm1d(2, { numerics: 'torch' });
+    const plain = new BatchNorm1d(2, { numerics });
     await plain.forward(tensor(data.slice(0, 16), [2, 2, 4]));
     expectSameBits((await bn.runningMean?.data()) ?? [], (await plain.runningMean?.data()) ?? []);
     expect(warn).toHaveBeenCalledTimes(1);

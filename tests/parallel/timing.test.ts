@@ -8,12 +8,11 @@ import {
   SynchronizedBatchNorm1d,
   tensor,
   type Device,
-  type Numerics,
   type Tensor,
 } from 'syncbn';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
-import { deviceKinds, deviceNames } from '../support/device_kinds.ts';
+import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { collectGarbage, settled } from '../support/event_loop.ts';
 import { randomArray, randomBits } from '../support/random.ts';
 import { Around, buffersOn, placed } from './modules.ts';
@@ -24,7 +23,6 @@ const BUSY_LENGTH = 1 << 16;
 
 const shape = [7, 3, 5];
 const total = 7 * 3 * 5;
-const numericsNames: readonly Numerics[] = ['stable', 'torch'];
 
 describe.each(deviceKinds)('the timing of devices of kind %s', (kind) => {
   const names = deviceNames(kind, 3);
@@ -37,7 +35,7 @@ describe.each(deviceKinds)('the timing of devices of kind %s', (kind) => {
   /** Every number by itself, so that a delay of one replica says nothing of the next. */
   const draw = (step: number, use: number): number => randomBits(step, use) % 4;
 
-  it.each(numericsNames)(`does not reach the bits of ${REPETITIONS} steps in %s numerics`, async (numerics) => {
+  it.each(numericsOf(kind))(`does not reach the bits of ${REPETITIONS} steps in %s numerics`, async (numerics) => {
     const now = { step: 0 };
     const layer = new SynchronizedBatchNorm1d(3, { numerics });
     const net = await placed(

@@ -65,6 +65,15 @@ describe('expectWithin', () => {
     expect(stableOutput([1], [1], { scale: 1 })).toThrow(RangeError);
   });
 
+  it('adds what is granted whatever the values are', () => {
+    const gpuOutput = (actual: number, expected: number) => (): void =>
+      expectWithin('WebGPU against f64', 'output', [actual], [expected], 'y');
+    expect(gpuOutput(0.99e-5, 0)).not.toThrow();
+    expect(gpuOutput(1.01e-5, 0)).toThrow();
+    expect(gpuOutput(1 + 1.99e-5, 1)).not.toThrow();
+    expect(gpuOutput(1 + 2.01e-5, 1)).toThrow();
+  });
+
   it('refuses when what PyTorch errs is NaN', () => {
     expect(stableOutput([1.25], [1], { pytorchError: NaN })).toThrow();
   });

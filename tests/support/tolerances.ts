@@ -7,6 +7,7 @@
  */
 
 import { assert } from 'vitest';
+import type { DeviceKind } from '../../ts/device/device.ts';
 import { expectSameBits, ulp } from './bits.ts';
 
 /** What a comparison grants. Absent means nothing. */
@@ -19,6 +20,8 @@ export interface Tolerance {
   readonly relative?: number;
   /** Times the largest expected value; added to `relative`. */
   readonly ofLargest?: number;
+  /** Whatever the values are; added to `relative`. */
+  readonly absolute?: number;
   /** Times the largest term of the sum that the expected value is: see {@link Known.terms}. */
   readonly ofLargestTerm?: number;
   /** PyTorch's own largest error in the case: see {@link Known.pytorchError}. */
@@ -53,11 +56,22 @@ export const tolerances = {
     running: { ulps: 2, ofLargestTerm: 4e-7 },
     gradient: { ofLargest: 1e-5, asPytorch: true },
   },
+  'WebGPU against f64': {
+    output: { relative: 1e-5, absolute: 1e-5 },
+    // The last is the CPU's own: a mean near 0 is a sum of terms that are not.
+    running: { relative: 1e-5, ofLargestTerm: 4e-7 },
+    gradient: { relative: 1e-4, absolute: 1e-5 },
+  },
   'several devices against one': { output: {}, running: {}, gradient: {} },
 } as const satisfies Record<string, Record<'output' | 'running' | 'gradient', Tolerance>>;
 
 export type Comparison = keyof typeof tolerances;
 export type Quantity = 'output' | 'running' | 'gradient';
+
+/** The comparison with f64 that `stable` numerics must stand on a kind of device. */
+export function againstExact(kind: DeviceKind): Comparison {
+  return kind === 'webgpu' ? 'WebGPU against f64' : 'stable numerics against f64';
+}
 
 /** Fails unless `actual` is as near to `expected` as the table asks for this comparison of this quantity. */
 export function expectWithin(
@@ -129,7 +143,7 @@ function grantedEverywhere(tolerance: Tolerance, largest: number, pytorchError =
 function grantedAt(tolerance: Tolerance, wanted: number, largest: number, term = 0): number {
   return Math.max(
     (tolerance.ulps ?? 0) * ulp(wanted),
-    (tolerance.relative ?? 0) * Math.abs(wanted) + (tolerance.ofLargest ?? 0) * largest,
+    (tolerance.relative ?? 0) * Math.abs(wanted) + (tolerance.ofLargest ?? 0) * largest + (tolerance.absolute ?? 0),
     (tolerance.ofLargestTerm ?? 0) * Math.abs(term),
   );
 }

@@ -10,6 +10,7 @@ import type {
   BatchLayout,
   BatchNormArguments,
   BatchNormBackwardArguments,
+  ChannelRange,
   Device,
   DeviceBuffer,
   DeviceDetails,
@@ -26,6 +27,14 @@ const ABSENT = 0;
 
 /** The numbers of `crates/core/src/kind.rs`. */
 const partialKinds = { moments: 1, total: 2, deviations: 3, sums: 4 };
+
+/** All channels, as the kernels have it. */
+const ALL: ChannelRange = [0, 0];
+
+/** Arguments of a step that is told no layout: `part` are the channels it works on; absent: all. */
+type PartOf<Step extends 'finalize' | 'updateRunning' | 'backwardParameters'> = Parameters<Device[Step]>[0] & {
+  readonly part?: ChannelRange;
+};
 
 /** What a reduction may need besides the shard. */
 interface ReduceArguments extends ShardArguments {
@@ -131,8 +140,13 @@ export class CpuDevice implements Device {
       return values.slice(source.offset, source.offset + rowLength);
     }
     const copy = new Float32Array(rows * rowLength);
-    copyRows(values, source, copy, { offset: 0, stride: rowLength }, rowLength, rows);
+    this.readInto(source, rowLength, rows, copy);
     return copy;
+  }
+
+  /** Rows of a buffer, end to end, put into an array. */
+  readInto(source: Rows, rowLength: number, rows: number, target: Float32Array): void {
+    copyRows(this.#view(source.buffer), source, target, { offset: 0, stride: rowLength }, rowLength, rows);
   }
 
   writeRows(values: Float32Array, target: Rows, rowLength: number, rows: number): void {
@@ -145,9 +159,10 @@ export class CpuDevice implements Device {
       copyRows(buffer.device.#view(buffer), source, this.#view(target.buffer), target, rowLength, rows);
       return;
     }
-    return buffer.device
-      .readRows(source, rowLength, rows)
-      .then((values) => this.writeRows(values, target, rowLength, rows));
+    return (
+      buffer.device.copyOut?.(source, target, rowLength, rows) ??
+      buffer.device.readRows(source, rowLength, rows).then((values) => this.writeRows(values, target, rowLength, rows))
+    );
   }
 
   fill(target: DeviceBuffer, value: number): void {
@@ -221,15 +236,18 @@ export class CpuDevice implements Device {
     return this.#result((kernels) => kernels.merge(endToEnd(partials)));
   }
 
-  finalize(args: Parameters<Device['finalize']>[0]): void {
+  finalize(args: PartOf<'finalize'>): void {
     const clamp = args.epsMode === 'clamp';
-    this.#call((kernels) => kernels.finalize(args.merged, args.eps, clamp, this.#handle(args.statistics)));
+    this.#call((kernels) =>
+      kernels.finalize(args.merged, ...(args.part ?? ALL), args.eps, clamp, this.#handle(args.statistics)),
+    );
   }
 
-  updateRunning({ merged, running }: Parameters<Device['updateRunning']>[0]): void {
+  updateRunning({ merged, running, part }: PartOf<'updateRunning'>): void {
     this.#call((kernels) =>
       kernels.updateRunning(
         merged,
+        ...(part ?? ALL),
         this.#handle(running.mean),
         this.#handle(running.variance),
         this.#handle(running.nextMean),
@@ -257,6 +275,7 @@ export class CpuDevice implements Device {
         this.#handle(args.x),
         this.#handle(args.y),
         ...shape(args.layout),
+        ...(args.layout.part ?? ALL),
         isTorch(args.numerics),
         this.#handle(args.statistics),
         this.#handle(args.weight),
@@ -265,10 +284,11 @@ export class CpuDevice implements Device {
     );
   }
 
-  backwardParameters(args: Parameters<Device['backwardParameters']>[0]): void {
+  backwardParameters(args: PartOf<'backwardParameters'>): void {
     this.#call((kernels) =>
       kernels.backwardParameters(
         args.sums,
+        ...(args.part ?? ALL),
         this.#handle(args.statistics),
         this.#handle(args.dweight),
         this.#handle(args.dbias),
@@ -283,6 +303,7 @@ export class CpuDevice implements Device {
         this.#handle(args.dy),
         this.#handle(args.dx),
         ...shape(args.layout),
+        ...(args.layout.part ?? ALL),
         this.#handle(args.statistics),
         this.#handle(args.weight),
         args.sums,
@@ -314,6 +335,7 @@ export class CpuDevice implements Device {
         kind,
         this.#handle(x),
         ...shape(layout),
+        ...(layout.part ?? ALL),
         firstSample,
         total,
         this.#handle(dy),

@@ -25,7 +25,12 @@ export interface BatchLayout {
   readonly channels: number;
   readonly length: number;
   readonly format: MemoryFormat;
+  /** What a step works on; absent: all. Partials then hold these channels alone. */
+  readonly part?: ChannelRange | undefined;
 }
+
+/** Channels from the first number to before the second. */
+export type ChannelRange = readonly [first: number, end: number];
 
 /**
  * Rows of C values that a buffer of statistics has: `mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`. Mean and inverse
@@ -63,7 +68,7 @@ export interface MemoryUsage {
 /** What has travelled to a device in another thread, both ways together. */
 export interface Traffic {
   readonly messages: number;
-  /** Of commands as text, and of arrays. */
+  /** Of commands as text, and of arrays; one that is lent counts both ways. */
   readonly bytes: number;
 }
 
@@ -131,6 +136,36 @@ export interface BatchNormBackwardArguments {
   readonly dbias: DeviceBuffer | null;
   /** Whether `statistics` came from this batch (training) or are constants (evaluation). */
   readonly batchStatistics: boolean;
+}
+
+/** One device's share of a batch that a {@link DeviceGroup} normalizes. `running` is of one device at most. */
+export interface GroupForwardArguments extends BatchNormArguments {
+  readonly epsMode: EpsMode;
+  /** Global number of its first sample. */
+  readonly firstSample: number;
+}
+
+/** One device's share of a backward pass; `dweight` and `dbias` are of one device at most. */
+export interface GroupBackwardArguments extends Omit<BatchNormBackwardArguments, 'batchStatistics'> {
+  readonly firstSample: number;
+  /** Eps, where the variance was max(var, eps); `null` where it was var + eps. */
+  readonly clampEps: number | null;
+}
+
+/**
+ * Devices that exchange partials among themselves. A command is given to all of them at once, with a share of the batch for
+ * each, in order of samples and of devices; the bits are those of the steps.
+ */
+export interface DeviceGroup {
+  /** `stable` numerics. @throws the error of a device that is lost; nothing has been written then. */
+  batchNorm(shares: readonly GroupForwardArguments[]): void;
+  batchNormBackward(shares: readonly GroupBackwardArguments[]): void;
+  /**
+   * Resolves when all devices have done what they were given so far. Nobody awaits the commands one by one, so that the calling
+   * thread runs ahead; before this nothing must be kept of what comes of them.
+   * @throws the error of the device that has failed
+   */
+  confirm(): Promise<void>;
 }
 
 /** A replica's part of a batch: `firstSample` is the global number of its first sample. */
@@ -201,6 +236,8 @@ export interface Device {
   writeRows(values: Float32Array<ArrayBuffer>, target: Rows, rowLength: number, rows: number): void;
   /** Copies rows into `target`, which is on this device; `source` may be on any device. */
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void>;
+  /** The same to a CPU device of the calling thread, where this device has a better way than `readRows`; else `null`. */
+  copyOut?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
   /** `target[i] = value`. */
   fill(target: DeviceBuffer, value: number): void;
   /** `target[i] = a[i] + b[i]`; `target` may be `a` or `b`. */
@@ -252,6 +289,9 @@ export interface Device {
     readonly dbias: DeviceBuffer | null;
   }): void;
   backwardInput(args: BackwardInputArguments): void;
+
+  /** The group of these devices, this one the first, all of them ready; `null`, or absent: they must meet elsewhere. */
+  group?(devices: readonly Device[]): DeviceGroup | null;
 }
 
 /**

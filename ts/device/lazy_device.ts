@@ -9,12 +9,14 @@
 import type * as errors from '../errors.ts';
 import { DeviceLostError, NotInitializedError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, DeviceDetails, DeviceKind, MemoryUsage, Rows } from './device.ts';
+import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, DeviceKind, MemoryUsage, Rows } from './device.ts';
 
 /** What every device does once it is there. */
 export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | 'ready' | 'copyRows'> {
   /** Within the device. */
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void;
+  /** {@link Device.copyRows} from another device, where there is a better way than by an array; else `null`. */
+  copyIn?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
   /** Ends the device: whatever is pending, and whatever is asked later, fails with {@link DeviceLostError}. */
   close(): Promise<void>;
 }
@@ -134,7 +136,14 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
       this.opened.copyRows(source, target, rowLength, rows);
       return;
     }
-    return device.readRows(source, rowLength, rows).then((values) => this.writeRows(values, target, rowLength, rows));
+    return (
+      this.opened.copyIn?.(source, target, rowLength, rows) ??
+      device.readRows(source, rowLength, rows).then((values) => this.writeRows(values, target, rowLength, rows))
+    );
+  }
+
+  copyOut(...args: Parameters<NonNullable<Device['copyOut']>>): Promise<void> | null {
+    return this.opened.copyOut?.(...args) ?? null;
   }
 
   fill(...args: Parameters<Device['fill']>): void {
@@ -199,6 +208,10 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
 
   backwardInput(...args: Parameters<Device['backwardInput']>): void {
     this.opened.backwardInput(...args);
+  }
+
+  group(devices: readonly Device[]): DeviceGroup | null {
+    return this.opened.group?.(devices) ?? null;
   }
 
   /** @throws NotInitializedError before the device is ready. */

@@ -23,7 +23,9 @@ import type { Essentials } from './lazy_device.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
 import { Holding } from './webgpu_holding.ts';
+import { Nudging } from './webgpu_nudging.ts';
 import { openKernels } from './webgpu_open.ts';
+import { isNode } from './webgpu_platform.ts';
 import { checkForeignBuffer } from './webgpu_sharing.ts';
 
 /** Buffers of the kernels have numbers from 1. */
@@ -66,6 +68,8 @@ class OpenDevice implements OpenWebGpu {
   readonly #kernels: GpuKernels;
   readonly #failures: WebGpuFailures;
   readonly #holding: Holding;
+  /** `null` where answers come by themselves. */
+  readonly #nudging: Nudging | null;
 
   constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures, holding: Holding) {
     this.#platformDevice = kernels.gpuDevice;
@@ -74,6 +78,8 @@ class OpenDevice implements OpenWebGpu {
     this.#kernels = kernels;
     this.#failures = failures;
     this.#holding = holding;
+    this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
+    failures.bytesInUse = () => kernels.bytesInUse;
     void this.#platformDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
   }
 
@@ -106,7 +112,10 @@ class OpenDevice implements OpenWebGpu {
     const { adapterName, isSoftware, dispatches, submits, bytesRead, bytesWritten, allocations, pipelines } =
       this.#kernels;
     const work = { dispatches, submits, bytesRead, bytesWritten, allocations, pipelines };
-    return { adapter: adapterName, isSoftware, traffic: null, work };
+    // Pages are told no description by most browsers; older ones have no `adapterInfo`.
+    const info = this.#platformDevice.adapterInfo as GPUAdapterInfo | undefined;
+    const adapter = adapterName || `${info?.vendor ?? ''} ${info?.architecture ?? ''}`.trim() || 'GPU';
+    return { adapter, isSoftware, traffic: null, work };
   }
 
   warmUp({ channels, length, format }: Omit<BatchLayout, 'samples'>): void {
@@ -348,7 +357,8 @@ class OpenDevice implements OpenWebGpu {
   async #ask<T>(operation: string, command: (kernels: GpuKernels) => Promise<T>): Promise<T> {
     this.#failures.check();
     try {
-      return await command(this.#kernels);
+      const answer = command(this.#kernels);
+      return await (this.#nudging?.hasten(answer) ?? answer);
     } catch (error) {
       throw this.#failures.translate(error, operation);
     }

@@ -8,6 +8,8 @@ export class WebGpuFailures {
   readonly #device: string;
   readonly #errors: Essentials['errors'];
   #lost: DeviceLostError | null = null;
+  /** What the device holds: a platform that has no room does not tell. */
+  bytesInUse: () => number = () => 0;
 
   /** @param device - its name. */
   constructor(device: string, errors: Essentials['errors']) {
@@ -43,7 +45,7 @@ export class WebGpuFailures {
   #errorOf(failure: GpuFailure, operation: string): unknown {
     const device = this.#device;
     const { NoAdapterError, DeviceLimitError, ValidationError, OutOfMemoryError, PartialError } = this.#errors;
-    const { wanted = 0, granted = 0, bytesWanted = 0, bytesInUse = 0 } = failure;
+    const { wanted = 0, granted = 0, bytesWanted = 0, bytesInUse = this.bytesInUse() } = failure;
     const options = { cause: failure };
     switch (failure.kind) {
       case 'no_adapter':

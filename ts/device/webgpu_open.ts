@@ -6,13 +6,16 @@ import type { WebGpuOptions, WebGpuOrigin } from './webgpu_face.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
 import { providePlatform } from './webgpu_platform.ts';
 
-/** @throws NoWebGpuError, NoAdapterError, DeviceLimitError */
+/** @throws TypeError or RangeError for options that mean nothing; NoWebGpuError, NoAdapterError, DeviceLimitError */
 export async function openKernels(
   name: string,
   { compileModule, errors }: Essentials,
   origin: WebGpuOrigin,
   failures: WebGpuFailures,
 ): Promise<GpuKernels> {
+  if ('options' in origin) {
+    checkOptions(origin.options);
+  }
   const [bindings] = await Promise.all([
     loadGpuKernels(compileModule),
     providePlatform().catch((cause: unknown) => {
@@ -29,6 +32,23 @@ export async function openKernels(
     return kernels;
   } catch (error) {
     throw failures.translate(error, 'ready');
+  }
+}
+
+function checkOptions({ label, powerPreference, forceFallbackAdapter, requiredLimits = {} }: WebGpuOptions): void {
+  checkType('label', label, 'string');
+  checkType('forceFallbackAdapter', forceFallbackAdapter, 'boolean');
+  if (powerPreference !== undefined && !['low-power', 'high-performance'].includes(powerPreference)) {
+    throw new RangeError(`powerPreference: expected 'low-power' or 'high-performance', got ${powerPreference}`);
+  }
+  for (const [limit, wanted] of Object.entries(requiredLimits)) {
+    checkType(`requiredLimits.${limit}`, wanted, 'number');
+  }
+}
+
+function checkType(option: string, value: unknown, type: 'string' | 'boolean' | 'number'): void {
+  if (value !== undefined && typeof value !== type) {
+    throw new TypeError(`${option}: expected a ${type}, got ${typeof value}`);
   }
 }
 

@@ -26,12 +26,17 @@ export function providePlatform(): Promise<void> {
   return looking;
 }
 
+/** Whether the platform is Node, or looks like it. */
+export function isNode(): boolean {
+  return (globalThis as Platform).process?.versions?.node !== undefined;
+}
+
 async function provide(): Promise<void> {
   const platform = globalThis as Platform;
   if (platform.navigator?.gpu !== undefined) {
     return;
   }
-  if (platform.process?.versions?.node === undefined) {
+  if (!isNode()) {
     throw new Error('navigator.gpu is undefined');
   }
   // A variable, so that no bundler looks for the package, which is optional.

@@ -1,6 +1,6 @@
 /** Commands as lines of JSON, and back. The same text serves a message and shared memory, which holds bytes only. */
 
-import type { Operation, Part } from './worker_protocol.ts';
+import type { Operation, Part, SharedPart } from './worker_protocol.ts';
 
 /**
  * One command as a line.
@@ -11,7 +11,7 @@ export function encodeCommand(
   operation: Operation,
   ticket: number,
   args: readonly unknown[],
-  parts: Part[],
+  parts: (Part | SharedPart)[],
   nameOf: (value: object) => number | null,
 ): string {
   return JSON.stringify([operation, ticket, ...args], (_key, value: unknown) => {
@@ -32,7 +32,7 @@ export function encodeCommand(
 /** The command of a line, whose buffers are looked up by `bufferOf`. */
 export function decodeCommand(
   line: string,
-  parts: readonly Part[],
+  parts: readonly (Part | SharedPart)[],
   bufferOf: (name: number) => unknown,
 ): [operation: Operation, ticket: number, ...args: unknown[]] {
   // A reviver would do the same in four times the time.

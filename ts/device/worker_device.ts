@@ -8,9 +8,11 @@
  */
 
 import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, DeviceDetails, MemoryUsage, Rows } from './device.ts';
+import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, MemoryUsage, Rows } from './device.ts';
 import type { Essentials, OpenDevice } from './lazy_device.ts';
-import type { Operation } from './worker_protocol.ts';
+import { type Member, WorkerGroup } from './worker_group.ts';
+import { boxesOf, inside, isWorthPieces, Pieces } from './worker_pieces.ts';
+import type { GroupOperation, Operation } from './worker_protocol.ts';
 import { openQueue, type QueueOwner, type WorkerQueue } from './worker_queue.ts';
 
 const BYTES_PER_VALUE = 4;
@@ -50,30 +52,59 @@ export async function openWorkerDevice(
   const { host, compileCpuModule, errors } = essentials;
   const [module] = await Promise.all([compileCpuModule(), host.ready()]);
   const { name } = face;
+  const memberships = new Memberships();
   const owner: QueueOwner = {
     nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
+    onLeft: (group, error) => memberships.end(group, error),
+    groupFailure: () => memberships.failure,
     errors,
   };
   const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {
     throw new errors.WorkerStartError(name, { cause });
   });
-  return new WorkerDevice(face, essentials, queue);
+  const device = new WorkerDevice(face, essentials, queue, memberships);
+  opened.set(face, device);
+  return device;
+}
+
+/** What is behind the faces of the workers that have been opened. */
+const opened = new WeakMap<Device, WorkerDevice>();
+
+/** The groups that a worker belongs to, by what the worker calls them. */
+class Memberships {
+  readonly groups = new Map<number, WorkerGroup>();
+
+  /** Why one of them has ended: the latest. */
+  get failure(): Error | null {
+    return Array.from(this.groups.values(), ({ failure }) => failure).reduce((last, next) => next ?? last, null);
+  }
+
+  /** @param number - `null`: all. */
+  end(number: number | null, error: Error): void {
+    const ended = number === null ? [...this.groups.values()] : [this.groups.get(number)];
+    ended.forEach((group) => group?.end(error));
+  }
 }
 
 /** `worker:0`, `worker:1`, … */
-class WorkerDevice implements OpenDevice {
+class WorkerDevice implements OpenDevice, Member {
   memoryLimit = Infinity;
   readonly #face: Device;
   readonly #host: CpuDevice;
   readonly #errors: Essentials['errors'];
   readonly #queue: WorkerQueue;
+  readonly #memberships: Memberships;
+  /** Groups whose first member this is. */
+  #led: readonly WorkerGroup[] = [];
+  readonly #pieces = new Pieces();
   #names = 0;
   #buffers = 0;
   #bytesInUse = 0;
   #bytesPeak = 0;
 
-  constructor(face: Device, { host, errors }: Essentials, queue: WorkerQueue) {
+  constructor(face: Device, { host, errors }: Essentials, queue: WorkerQueue, memberships: Memberships) {
     this.#face = face;
+    this.#memberships = memberships;
     this.#host = host;
     this.#errors = errors;
     this.#queue = queue;
@@ -111,7 +142,7 @@ class WorkerDevice implements OpenDevice {
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
   release(buffer: DeviceBuffer): void {
     const own = this.#own(buffer);
-    if (!this.#queue.isLost) {
+    if (this.#queue.lost === null) {
       this.#send('release', [own.name]);
     }
     own.isReleased = true;
@@ -142,6 +173,30 @@ class WorkerDevice implements OpenDevice {
 
   copyRows(...args: Parameters<OpenDevice['copyRows']>): void {
     this.#send('copyRows', args);
+  }
+
+  copyIn(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null {
+    const { device } = source.buffer;
+    if (!isWorthPieces(rowLength * rows) || !isHost(device)) {
+      return null;
+    }
+    return this.#pieces.each(boxesOf(rowLength, rows), (box, values) => {
+      device.readInto(inside(source, box), box.length, box.rows, values);
+      return this.#ask('writeRows', [values, inside(target, box), box.length, box.rows], values.buffer);
+    });
+  }
+
+  copyOut(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null {
+    const { device } = target.buffer;
+    if (!isWorthPieces(rowLength * rows)) {
+      return null;
+    }
+    return this.#pieces.each(boxesOf(rowLength, rows), async (box, piece) => {
+      const args = [inside(source, box), box.length, box.rows, piece];
+      const values = await this.#ask<Float32Array<ArrayBuffer>>('readInto', args, piece.buffer);
+      device.writeRows(values, inside(target, box), box.length, box.rows);
+      return values;
+    });
   }
 
   fill(...args: Parameters<Device['fill']>): void {
@@ -209,18 +264,58 @@ class WorkerDevice implements OpenDevice {
     this.#send('backwardInput', args);
   }
 
+  get lost(): Error | null {
+    return this.#queue.lost;
+  }
+
+  group(devices: readonly Device[]): DeviceGroup | null {
+    const members = devices.flatMap((device) => opened.get(device) ?? []);
+    if (members.length < devices.length || typeof SharedArrayBuffer === 'undefined') {
+      return null;
+    }
+    const living = this.#led.filter(({ failure }) => failure === null);
+    const isSame = (group: WorkerGroup): boolean =>
+      group.members.length === members.length && group.members.every((member, i) => member === members[i]);
+    const group = living.find(isSame) ?? new WorkerGroup(members);
+    this.#led = living.includes(group) ? living : [...living, group];
+    return group;
+  }
+
+  give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void {
+    const [number] = args;
+    if (operation === 'join') {
+      this.#memberships.groups.set(number as number, group);
+    } else if (operation === 'leave') {
+      this.#memberships.groups.delete(number as number);
+    }
+    this.#send(operation, args);
+  }
+
+  async confirm(): Promise<void> {
+    await this.#ask('confirm', []);
+  }
+
   #send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
     this.#queue.send(operation, args, transfer);
   }
 
   /** The result has the type that the same command gives on a `CpuDevice`. */
-  async #ask<T extends Float32Array | Uint8Array>(operation: Operation, args: readonly unknown[]): Promise<T> {
-    return (await this.#queue.ask(operation, args)) as T;
+  async #ask<T extends Float32Array | Uint8Array>(
+    operation: Operation,
+    args: readonly unknown[],
+    transfer?: ArrayBuffer,
+  ): Promise<T> {
+    return (await this.#queue.ask(operation, args, transfer)) as T;
   }
 
   #own(buffer: DeviceBuffer): WorkerBuffer {
     return ownBuffer(buffer, this.#face, this.#errors);
   }
+}
+
+/** Whether a device's memory is the calling thread's own. */
+function isHost(device: Device): device is CpuDevice {
+  return device.kind === 'cpu';
 }
 
 function ownBuffer(buffer: DeviceBuffer, face: Device, { DeviceMismatchError }: Essentials['errors']): WorkerBuffer {

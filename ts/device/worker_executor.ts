@@ -2,12 +2,16 @@
  * The worker's side of a device: runs the commands that arrive on a `CpuDevice`.
  *
  * A command that fails poisons what it would have written, and so does every command that reads something poisoned. Whoever
- * awaits a result that depends on the failure is told of it; everybody else goes on.
+ * awaits a result that depends on the failure is told of it; everybody else goes on. A failure in a command of a group is told at
+ * once, since the other members wait for this one.
  */
 
 import type { CpuDevice } from './cpu_device.ts';
-import type { DeviceBuffer } from './device.ts';
+import type { DeviceBuffer, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
 import { decodeCommand } from './worker_codec.ts';
+import { Exchange, GroupBrokenError } from './worker_exchange.ts';
+import type { GroupCommand } from './worker_group.ts';
+import { batchNormBackwardJointly, batchNormJointly } from './worker_joint.ts';
 import {
   type Answer,
   type CommandMessage,
@@ -23,6 +27,7 @@ const written: Readonly<Record<Operation, readonly string[]>> = {
   allocate: [],
   release: [],
   readRows: [],
+  readInto: [],
   writeRows: ['1.buffer'],
   copyRows: ['1.buffer'],
   fill: ['0'],
@@ -40,6 +45,11 @@ const written: Readonly<Record<Operation, readonly string[]>> = {
   normalize: ['0.y'],
   backwardParameters: ['0.dweight', '0.dbias'],
   backwardInput: ['0.dx'],
+  join: [],
+  leave: [],
+  jointBatchNorm: ['0.share.y', '0.share.statistics', '0.share.running.nextMean', '0.share.running.nextVariance'],
+  jointBatchNormBackward: ['0.share.dx', '0.share.dweight', '0.share.dbias'],
+  confirm: [],
 };
 
 /** Stands where a buffer would be, had the command that fills it not failed. */
@@ -58,9 +68,13 @@ export class CommandExecutor {
   readonly #device: CpuDevice;
   readonly #buffers = new Map<number, DeviceBuffer>();
   readonly #poisoned = new Map<number, Poison>();
+  readonly #exchanges = new Map<number, Exchange>();
+  readonly #tell: (reply: Reply) => void;
 
-  constructor(device: CpuDevice) {
+  /** @param tell - sends what cannot wait until the commands of a message are done. */
+  constructor(device: CpuDevice, tell: (reply: Reply) => void) {
     this.#device = device;
+    this.#tell = tell;
   }
 
   /** Runs commands in order. The reply's arrays belong to the caller. */
@@ -71,7 +85,7 @@ export class CommandExecutor {
         const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => this.#bufferOf(name));
         const value = await this.#call(operation, args);
         if (ticket !== NO_TICKET) {
-          answers.push({ ticket, value: value as Part });
+          answers.push({ ticket, value: (value ?? new Uint8Array(0)) as Part });
         }
       } catch (error) {
         const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
@@ -81,6 +95,7 @@ export class CommandExecutor {
         }
         const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
         this.#poison(operation, args, poison);
+        this.#leave(args, poison, error);
         if (ticket !== NO_TICKET) {
           answers.push({ ticket, operation: poison.operation, failure: poison.failure });
         }
@@ -96,7 +111,7 @@ export class CommandExecutor {
   }
 
   #call(operation: Operation, args: readonly unknown[]): unknown {
-    const [name, length] = args as [number, number];
+    const [name, length, members, memory] = args as [number, number, number, Uint8Array<SharedArrayBuffer>];
     switch (operation) {
       case 'allocate':
         this.#buffers.set(name, this.#device.allocate(length));
@@ -104,11 +119,40 @@ export class CommandExecutor {
       case 'release':
         this.#release(name);
         return;
+      case 'join':
+        this.#exchanges.set(name, new Exchange(memory, length, members));
+        return;
+      case 'leave':
+        this.#exchanges.delete(name);
+        return;
+      case 'confirm':
+        return;
+      case 'writeRows':
+      case 'readInto':
+        return this.#takeArray(operation, args);
+      case 'jointBatchNorm': {
+        const { group, tiling, share } = args[0] as GroupCommand<GroupForwardArguments>;
+        return batchNormJointly(this.#device, this.#exchange(group), tiling, share);
+      }
+      case 'jointBatchNormBackward': {
+        const { group, tiling, share } = args[0] as GroupCommand<GroupBackwardArguments>;
+        return batchNormBackwardJointly(this.#device, this.#exchange(group), tiling, share);
+      }
       default: {
         const commands = this.#device as unknown as Record<Operation, (...args: readonly unknown[]) => unknown>;
         return commands[operation](...args);
       }
     }
+  }
+
+  /** Runs a command and gives back the array that it was lent. */
+  #takeArray(operation: 'writeRows' | 'readInto', args: readonly unknown[]): unknown {
+    if (operation === 'writeRows') {
+      this.#device.writeRows(...(args as Parameters<CpuDevice['writeRows']>));
+      return args[0];
+    }
+    this.#device.readInto(...(args as Parameters<CpuDevice['readInto']>));
+    return args[3];
   }
 
   #release(name: number): void {
@@ -118,6 +162,28 @@ export class CommandExecutor {
     }
     this.#buffers.delete(name);
     this.#poisoned.delete(name);
+  }
+
+  #exchange(group: number): Exchange {
+    const exchange = this.#exchanges.get(group);
+    if (exchange === undefined) {
+      throw new RangeError(`expected the number of a group, got ${group}`);
+    }
+    return exchange;
+  }
+
+  /**
+   * Takes no part in a group any more, one of whose commands has failed here, and says why, unless others have failed before.
+   * @param args - with numbers in the place of buffers.
+   */
+  #leave(args: readonly unknown[], poison: Poison, error: unknown): void {
+    const group = at(args, '0.group');
+    if (typeof group === 'number') {
+      const isNews = this.#exchanges.get(group)?.leave() !== false;
+      if (isNews && !(error instanceof GroupBrokenError)) {
+        this.#tell({ ...this.usage(), left: { group, operation: poison.operation, failure: poison.failure } });
+      }
+    }
   }
 
   /** @throws Poison */

@@ -64,7 +64,7 @@ function serve(port: OwnPort): (data: unknown) => void {
   const receive = async (data: unknown): Promise<void> => {
     if (executor === null) {
       const { name, module, shared } = data as WorkerStart;
-      executor = await open(name, module);
+      executor = await open(name, module, (reply) => port.postMessage(reply, []));
       slot = shared && new SharedSlot(shared);
       port.postMessage(executor.usage(), []);
     } else {
@@ -84,10 +84,10 @@ function serve(port: OwnPort): (data: unknown) => void {
   };
 }
 
-async function open(name: string, module: WebAssembly.Module): Promise<CommandExecutor> {
+async function open(name: string, module: WebAssembly.Module, tell: (reply: Reply) => void): Promise<CommandExecutor> {
   const device = new CpuDevice(name, () => Promise.resolve(module));
   await device.ready();
-  return new CommandExecutor(device);
+  return new CommandExecutor(device, tell);
 }
 
 function transferable({ answers }: Reply): Transferable[] {

@@ -8,13 +8,24 @@
 import type { Device } from './device.ts';
 
 /** The methods of a device that travel. `read` is a `readRows`; `merge` and `details` need no memory of the device and stay at home. */
-export type Operation = Exclude<
-  { [K in keyof Device]: Device[K] extends (...args: never[]) => unknown ? K : never }[keyof Device],
-  'ready' | 'memoryUsage' | 'details' | 'read' | 'write' | 'merge'
+type DeviceOperation = Exclude<
+  { [K in keyof Device]-?: Device[K] extends (...args: never[]) => unknown ? K : never }[keyof Device],
+  'ready' | 'memoryUsage' | 'details' | 'read' | 'write' | 'merge' | 'copyOut'
 >;
+
+/** Commands of a group of workers; the worker answers to `confirm` when it has done all that came before. */
+export type GroupOperation = 'join' | 'leave' | 'jointBatchNorm' | 'jointBatchNormBackward' | 'confirm';
+
+/** Commands that take an array and give it back; see `worker_pieces.ts`. So does `writeRows`, when its end is awaited. */
+type PieceOperation = 'readInto';
+
+export type Operation = DeviceOperation | GroupOperation | PieceOperation;
 
 /** Arrays whose contents travel as they are. */
 export type Part = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** Memory that stays shared. */
+export type SharedPart = Uint8Array<SharedArrayBuffer>;
 
 /** What a worker is sent first. */
 export interface WorkerStart {
@@ -29,7 +40,7 @@ export interface CommandMessage {
   /** One command per line: JSON of `[operation, ticket, ...args]`. */
   readonly lines: string;
   /** Arrays that the commands refer to by number; see `worker_codec.ts`. */
-  readonly parts: readonly Part[];
+  readonly parts: readonly (Part | SharedPart)[];
 }
 
 /** The ticket of a command whose result nobody awaits. */
@@ -53,6 +64,8 @@ export interface Reply {
   readonly answers: readonly Answer[];
   readonly bytesPooled: number;
   readonly bytesReserved: number;
+  /** Which of its groups the worker has left, and why; told before the next command, since others wait. */
+  readonly left?: { readonly group: number; readonly operation: Operation; readonly failure: Failure };
   /** What broke the worker for good. */
   readonly lost?: { readonly operation: Operation | 'ready'; readonly failure: Failure };
 }

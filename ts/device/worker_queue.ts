@@ -17,8 +17,10 @@ import {
   type Operation,
   type Part,
   type Reply,
+  type SharedPart,
   type WorkerStart,
 } from './worker_protocol.ts';
+import { isShared } from './worker_slot.ts';
 
 /** The error classes of the library. */
 export type ErrorClasses = Pick<
@@ -30,6 +32,10 @@ export type ErrorClasses = Pick<
 export interface QueueOwner {
   /** The number of a buffer of the device; `null` for what is no buffer. */
   readonly nameOf: (value: object) => number | null;
+  /** The worker takes no part any more in a group, or in any, for it is lost. Whatever is pending has been rejected then. */
+  readonly onLeft: (group: number | null, error: Error) => void;
+  /** Why a group of the worker has ended, for the worker does not know; the latest one that has. */
+  readonly groupFailure: () => Error | null;
   readonly errors: ErrorClasses;
 }
 
@@ -63,7 +69,7 @@ export class WorkerQueue {
   readonly #pending = new Map<number, Pending>();
   #tickets = NO_TICKET;
   #lines: string[] = [];
-  #parts: Part[] = [];
+  #parts: (Part | SharedPart)[] = [];
   #transfer: ArrayBuffer[] = [];
   #lost: errors.DeviceLostError | null = null;
   #messages = 0;
@@ -92,8 +98,9 @@ export class WorkerQueue {
     return { bytesPooled: this.#bytesPooled, bytesReserved: this.#bytesReserved };
   }
 
-  get isLost(): boolean {
-    return this.#lost !== null;
+  /** Why nothing more can be asked. */
+  get lost(): errors.DeviceLostError | null {
+    return this.#lost;
   }
 
   /**
@@ -101,17 +108,17 @@ export class WorkerQueue {
    * @param transfer - memory found in the arguments that is given away.
    */
   send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
-    this.#enqueue(operation, NO_TICKET, args);
-    if (transfer !== undefined) {
-      this.#transfer.push(transfer);
-    }
+    this.#enqueue(operation, NO_TICKET, args, transfer);
   }
 
-  /** Gives a command and awaits its result. */
-  ask(operation: Operation, args: readonly unknown[]): Promise<Part> {
+  /**
+   * Gives a command and awaits its result.
+   * @param transfer - memory found in the arguments that is lent, or given away.
+   */
+  ask(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): Promise<Part> {
     return new Promise((resolve, reject) => {
       const ticket = this.#tickets + 1;
-      this.#enqueue(operation, ticket, args);
+      this.#enqueue(operation, ticket, args, transfer);
       this.#tickets = ticket;
       if (this.#pending.size === 0) {
         this.#link.hold();
@@ -130,15 +137,19 @@ export class WorkerQueue {
       this.#pending.forEach(({ reject }) => reject(error));
       this.#pending.clear();
       [this.#lines, this.#parts, this.#transfer] = [[], [], []];
+      this.#owner.onLeft(null, error);
     }
     return this.#link.terminate();
   }
 
-  #enqueue(operation: Operation, ticket: number, args: readonly unknown[]): void {
+  #enqueue(operation: Operation, ticket: number, args: readonly unknown[], transfer?: ArrayBuffer): void {
     if (this.#lost !== null) {
       throw this.#lost;
     }
     const line = encodeCommand(operation, ticket, args, this.#parts, this.#owner.nameOf);
+    if (transfer !== undefined) {
+      this.#transfer.push(transfer);
+    }
     const waiting = this.#lines.push(line);
     if (ticket !== NO_TICKET || waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
@@ -159,7 +170,7 @@ export class WorkerQueue {
   }
 
   #receive(reply: Reply): void {
-    const { answers, bytesPooled, bytesReserved, lost } = reply;
+    const { answers, bytesPooled, bytesReserved, left, lost } = reply;
     this.#bytesPooled = bytesPooled;
     this.#bytesReserved = bytesReserved;
     this.#count(
@@ -167,6 +178,9 @@ export class WorkerQueue {
       answers.flatMap((answer) => ('value' in answer ? [answer.value] : [])),
     );
     answers.forEach((answer) => this.#settle(answer));
+    if (left !== undefined) {
+      this.#owner.onLeft(left.group, this.#commandError(left.operation, left.failure));
+    }
     if (lost !== undefined) {
       void this.lose(lost.operation, this.#errorOf(lost.failure));
     } else if (answers.length > 0 && this.#pending.size === 0) {
@@ -181,15 +195,18 @@ export class WorkerQueue {
       pending?.resolve(answer.value);
       return;
     }
-    const { CommandError } = this.#owner.errors;
-    const error = this.#errorOf(answer.failure);
     const isOwn = answer.operation === pending?.operation;
-    pending?.reject(isOwn ? error : new CommandError(this.#device, answer.operation, { cause: error }));
+    pending?.reject(isOwn ? this.#errorOf(answer.failure) : this.#commandError(answer.operation, answer.failure));
   }
 
-  #count(textBytes: number, parts: readonly Part[]): void {
+  #count(textBytes: number, parts: readonly (Part | SharedPart)[]): void {
     this.#messages += 1;
-    this.#bytes += parts.reduce((sum, part) => sum + part.byteLength, textBytes);
+    this.#bytes += parts.reduce((sum, part) => sum + (isShared(part) ? 0 : part.byteLength), textBytes);
+  }
+
+  #commandError(operation: Operation, failure: Failure): errors.CommandError {
+    const { CommandError } = this.#owner.errors;
+    return new CommandError(this.#device, operation, { cause: this.#errorOf(failure) });
   }
 
   /** The error that a failure on the other side was. */
@@ -202,6 +219,8 @@ export class WorkerQueue {
         return new PartialError(message);
       case 'RangeError':
         return new RangeError(message);
+      case 'GroupBrokenError':
+        return this.#owner.groupFailure() ?? new Error(message);
       default:
         return new Error(`${name}: ${message}`);
     }

@@ -6,7 +6,7 @@
  * from the slot or, when it is not there, returns to its event loop, where the posted one arrives.
  */
 
-import type { CommandMessage, Part } from './worker_protocol.ts';
+import type { CommandMessage, Part, SharedPart } from './worker_protocol.ts';
 
 /** Room for the text and the arrays of a message. */
 const SLOT_BYTES = 128 * 1024;
@@ -51,11 +51,12 @@ export class SharedSlot {
 
   /**
    * Puts the next message into the slot.
-   * @returns whether it was free and the message fits.
+   * @returns whether it was free and the message fits. Memory that shall stay shared does not.
    */
   put({ lines, parts }: CommandMessage): boolean {
     const size = parts.reduce((sum, part) => sum + aligned(part.byteLength), aligned(lines.length));
-    if (Atomics.load(this.#header, NUMBER_IN_SLOT) !== 0 || parts.length > MOST_PARTS || size > SLOT_BYTES) {
+    const isTooLarge = parts.length > MOST_PARTS || size > SLOT_BYTES;
+    if (isTooLarge || parts.some(isShared) || Atomics.load(this.#header, NUMBER_IN_SLOT) !== 0) {
       return false;
     }
     // The text is ASCII: names of operations and numbers.
@@ -99,6 +100,11 @@ export class SharedSlot {
       Atomics.wait(this.#header, GIVEN, taken);
     }
   }
+}
+
+/** Whether an array lies in memory that threads share. */
+export function isShared(part: Part | SharedPart): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && part.buffer instanceof SharedArrayBuffer;
 }
 
 function aligned(bytes: number): number {

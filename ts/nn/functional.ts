@@ -86,7 +86,7 @@ export function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions 
 /**
  * Merges partials of one kind, {@link moments}, {@link total} or {@link deviations}.
  * @param partials - of adjacent ranges, in order of samples.
- * @param device - where to compute; default `'cpu'`.
+ * @param device - where to compute; default `'cpu'`. Those of GPUs give the bits of one GPU when they are merged on one.
  * @throws PartialError for bytes that are none, or do not belong together.
  */
 export async function mergeMoments(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {

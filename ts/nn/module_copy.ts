@@ -20,18 +20,20 @@ export function shallowCopy<M extends Module>(module: M): M {
 }
 
 /**
- * Gives a module the values that the buffers of its copy have now. Its tensors stay the same objects.
+ * Gives a module the values that the buffers of its first copy have now. Its tensors stay the same objects; what other copies
+ * have computed to be the same is kept, so that it needs not be sent to their devices.
  *
  * A buffer that is a tensor of another shape or kind in the copy is left alone, as PyTorch leaves buffers that the forward
  * of a replica has replaced.
  */
-export function adoptState(module: Module, copy: Module): void {
-  for (const [name, value] of copy[buffersKey]) {
+export function adoptState(module: Module, [first, ...others]: readonly Module[]): void {
+  for (const [name, value] of first?.[buffersKey] ?? []) {
     const own = module[buffersKey].get(name);
     if (typeof value === 'number' && typeof own === 'number') {
       module[buffersKey].set(name, value);
     } else if (value instanceof Tensor && own instanceof Tensor) {
       adoptTensor(own, value);
+      others.forEach((other) => keepTwin(own, other[buffersKey].get(name)));
     }
   }
 }
@@ -40,5 +42,12 @@ function adoptTensor(own: Tensor, value: Tensor): void {
   const fits = sameShape(own.shape, value.shape) && own.storage.device === value.storage.device;
   if (fits && own.memoryFormat === value.memoryFormat && own.storage !== value.storage) {
     own.replaceStorage(value.storage.retain());
+  }
+}
+
+function keepTwin(own: Tensor, other: unknown): void {
+  const { origin } = own.storage;
+  if (origin !== null && other instanceof Tensor && !other.isDisposed && other.storage.origin === origin) {
+    own.copies.keep(other.storage);
   }
 }

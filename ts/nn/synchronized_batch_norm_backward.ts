@@ -3,14 +3,14 @@
  * that it runs once, when every gradient is there, and has nobody to wait for.
  */
 
-import type { BatchLayout, Device } from '../device/device.ts';
+import type { BatchLayout, Device, DeviceGroup, GroupBackwardArguments } from '../device/device.ts';
 import { mergePartials } from '../device/registry.ts';
-import { type Gradients, GraphNode } from '../tensor/graph_node.ts';
+import { type Gradients, GraphNode, type GraphNodeOptions } from '../tensor/graph_node.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { type BatchPlan, reducible } from './synchronized_batch_norm_shards.ts';
+import { type BatchPlan, groupOf, reducible, shardLayout } from './synchronized_batch_norm_shards.ts';
 
 /** One replica's part of the forward pass. */
 export interface Shard {
@@ -58,7 +58,7 @@ export function recordJointly(
     wantsWeight: wants[shards.length] === true,
     wantsBias: wants[shards.length + 1] === true,
   };
-  const backward = (gradients: Gradients): Promise<Gradients> => runJointly(joint, gradients);
+  const backward: GraphNodeOptions['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
   const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, backward });
   shards.forEach(() => node.retain());
   return node;
@@ -81,16 +81,21 @@ interface Part {
   readonly isOwn: boolean;
 }
 
-async function runJointly(joint: Joint, gradients: Gradients): Promise<Gradients> {
+async function runJointly(joint: Joint, gradients: Gradients, groups: Set<DeviceGroup>): Promise<Gradients> {
   const parts: Part[] = [];
   try {
     for (const [r, shard] of joint.shards.entries()) {
       parts.push(partOf(shard, gradients[r] ?? null));
     }
-    const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
     const devices = parts.map(({ shard }) => shard.statistics.device);
+    const group = groupOf(devices, joint.plan);
+    if (group !== null) {
+      groups.add(group);
+      return gradientsOf(joint, parts, (shares) => group.batchNormBackward(shares));
+    }
+    const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
     const sums = await mergePartials(devices, partials.map(valueOf));
-    return gradientsOf(joint, parts, sums);
+    return gradientsOf(joint, parts, (shares) => shares.forEach((share, r) => runSteps(devices[r], share, sums)));
   } finally {
     parts.forEach(({ dy }) => dy.release());
   }
@@ -130,8 +135,15 @@ async function partialOf({ shard, dy }: Part, plan: BatchPlan): Promise<Uint8Arr
   }
 }
 
-/** What the merged sums of the whole batch give: parameter gradients on the first device, dx on every one. */
-function gradientsOf(joint: Joint, parts: readonly Part[], sums: Uint8Array): Gradients {
+/**
+ * Parameter gradients on the first device, dx on every one.
+ * @param compute - fills them.
+ */
+function gradientsOf(
+  joint: Joint,
+  parts: readonly Part[],
+  compute: (shares: readonly GroupBackwardArguments[]) => void,
+): Gradients {
   const made: Storage[] = [];
   const make = (isWanted: boolean, storage: () => Storage): Storage | null => {
     if (!isWanted) {
@@ -151,11 +163,20 @@ function gradientsOf(joint: Joint, parts: readonly Part[], sums: Uint8Array): Gr
         isOwn ? dy.retain() : Storage.allocate(shard.storage.device, dy.length),
       ),
     );
-    const statistics = parts[0]?.shard.statistics.buffer;
-    if (statistics !== undefined && (dweight !== null || dbias !== null)) {
-      device.backwardParameters({ sums, statistics, dweight: dweight?.buffer ?? null, dbias: dbias?.buffer ?? null });
-    }
-    parts.forEach((part, r) => backwardInput(part, dxs[r] ?? null, sums));
+    compute(
+      parts.map(({ shard, dy }, r) => ({
+        x: shard.storage.buffer,
+        dy: dy.buffer,
+        dx: dxs[r]?.buffer ?? null,
+        layout: shardLayout(shard.layout),
+        firstSample: shard.firstSample,
+        statistics: shard.statistics.buffer,
+        weight: shard.weight?.buffer ?? null,
+        clampEps: shard.clampEps,
+        dweight: (r === 0 ? dweight?.buffer : null) ?? null,
+        dbias: (r === 0 ? dbias?.buffer : null) ?? null,
+      })),
+    );
     const vector = (storage: Storage | null): Tensor | null =>
       storage && new Tensor({ storage, shape: [channels], memoryFormat: 'contiguous' });
     return [...parts.map(({ shard }, r) => inputGradient(shard, dxs[r] ?? null)), vector(dweight), vector(dbias)];
@@ -165,18 +186,17 @@ function gradientsOf(joint: Joint, parts: readonly Part[], sums: Uint8Array): Gr
   }
 }
 
-function backwardInput({ shard, dy }: Part, dx: Storage | null, sums: Uint8Array): void {
+/** What the merged sums of the whole batch give one device. */
+function runSteps(
+  device: Device | undefined,
+  { dx, dweight, dbias, ...share }: GroupBackwardArguments,
+  sums: Uint8Array,
+): void {
+  if (dweight !== null || dbias !== null) {
+    device?.backwardParameters({ sums, statistics: share.statistics, dweight, dbias });
+  }
   if (dx !== null) {
-    shard.storage.device.backwardInput({
-      x: shard.storage.buffer,
-      dy: dy.buffer,
-      dx: dx.buffer,
-      layout: shard.layout,
-      statistics: shard.statistics.buffer,
-      weight: shard.weight?.buffer ?? null,
-      sums,
-      clampEps: shard.clampEps,
-    });
+    device?.backwardInput({ ...share, dx, sums });
   }
 }
 

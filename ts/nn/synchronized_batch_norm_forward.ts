@@ -1,10 +1,11 @@
 /**
- * The training forward of one replica of a synchronized layer. The replicas meet on their shapes, then on their partial
- * statistics; each then finalizes the merged ones and normalizes on its own device. `torch` numerics meet once more, for
- * the mean of the whole batch comes before the deviations from it.
+ * The training forward of one replica of a synchronized layer. The replicas meet on their shapes. Where their devices exchange
+ * partials among themselves, they meet once more to give them one command. Elsewhere they meet on their partial statistics; each
+ * then finalizes the merged ones and normalizes on its own device. `torch` numerics meet once more, for the mean of the whole
+ * batch comes before the deviations from it.
  */
 
-import { STATISTICS_ROWS, type BatchLayout, type Device } from '../device/device.ts';
+import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
 import { deviceByName, mergePartials } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
 import type { Outcome, Session, TimedOut } from '../sync/session.ts';
@@ -15,18 +16,45 @@ import { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { BatchNorm } from './batch_norm.ts';
 import { checkTensor } from './batch_norm_checks.ts';
+import type { RunningStatistics } from './batch_norm_operation.ts';
 import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
 import { checkSynchronization, type SynchronizedLayer } from './synchronized_batch_norm_settings.ts';
-import { type BatchPlan, planBatch, reducible } from './synchronized_batch_norm_shards.ts';
+import { type BatchPlan, groupOf, planBatch, reducible, shardLayout } from './synchronized_batch_norm_shards.ts';
 
 /** What the last round gives to every replica. */
 interface Merged {
-  /** Merged moments, or deviations, of the whole batch. */
-  readonly merged: Uint8Array;
+  /** Merged moments, or deviations, of the whole batch; `null` where the devices work on it among themselves. */
+  readonly merged: Uint8Array | null;
+  /** Names what all replicas compute from the statistics of the batch. */
+  readonly origin: object;
   /** The node of all replicas, with one reference for each; `null` when nothing is recorded. */
   readonly node: GraphNode | null;
+}
+
+/** Memory for what a replica computes. */
+interface Outputs {
+  /** Memory of x where it is overwritten; no reference of its own then. */
+  readonly y: Storage;
+  /** Statistics of the whole batch. */
+  readonly statistics: Storage;
+  /** The next running statistics; `null` where none are kept. */
+  readonly next: RunningStatistics<Storage> | null;
+  /** References to release when nothing comes of it. */
+  readonly taken: readonly Storage[];
+}
+
+/** One replica's call of the layer, once all have announced theirs. */
+interface Call {
+  readonly layer: SynchronizedLayer;
+  readonly x: Tensor;
+  readonly place: MeetingPlace;
+  readonly session: Session;
+  readonly plan: BatchPlan;
+  readonly layout: BatchLayout;
+  readonly outputs: Outputs;
+  readonly isRecorded: boolean;
 }
 
 /**
@@ -51,88 +79,41 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   layer.checkInput(x);
   checkSynchronization(layer);
   const { syncTimeout: timeoutSeconds, onTimeout, numerics, eps, epsMode } = layer;
+  const { weight, bias } = originalOf(place);
+  const isRecorded = isGradEnabled();
+  const wantsGradient = isRecorded && [x, weight, bias].some((input) => input?.requiresGrad === true);
   const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
-  const planned = await session.meet(place.index, { shape: x.shape, numerics, eps, epsMode }, planBatch);
+  const announcement = { shape: x.shape, numerics, eps, epsMode, wantsGradient };
+  const planned = await session.meet(place.index, announcement, planBatch);
   if (planned.kind === 'timed_out') {
     return fallBack(layer, x, place, planned.error);
   }
-  if (planned.value.count === 0) {
+  const plan = planned.value;
+  if (plan.count === 0) {
     return layer.forwardLocally(x);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
-  const statistics = Storage.allocate(device, STATISTICS_ROWS * layout.channels);
+  const outputs = allocate(layer, x, place, plan);
   try {
-    const reduction = { layer, x, place, session, plan: planned.value, layout, statistics };
-    const outcome = await reduce(reduction);
-    return outcome.kind === 'timed_out' ? fallBack(layer, x, place, outcome.error) : complete(reduction, outcome.value);
-  } finally {
-    statistics.release();
-  }
-}
-
-interface Reduction {
-  readonly layer: SynchronizedLayer;
-  readonly x: Tensor;
-  readonly place: MeetingPlace;
-  readonly session: Session;
-  readonly plan: BatchPlan;
-  readonly layout: BatchLayout;
-  /** Where the statistics of the whole batch will be. */
-  readonly statistics: Storage;
-}
-
-/** Meets the others on partial statistics. */
-async function reduce(reduction: Reduction): Promise<Outcome<Merged>> {
-  const { layer, x, place, session, plan, layout, statistics } = reduction;
-  const partial = await partialOf(reduction);
-  if (!(partial instanceof Uint8Array)) {
-    return partial;
-  }
-  const shard: Shard = {
-    x,
-    storage: x.storage,
-    shape: x.shape,
-    layout,
-    firstSample: plan.firstSamples[place.index] ?? 0,
-    statistics,
-    weight: layer.weight?.storage ?? null,
-    clampEps: layer.epsMode === 'clamp' ? layer.eps : null,
-    isRecorded: isGradEnabled(),
-  };
-  // Gradients of weight and bias go to the original's once, not through the copies of every replica.
-  const { weight, bias } = originalOf(place);
-  return session.meet(place.index, { partial, shard }, async (arrivals) => {
-    const merged = await mergePartials(
-      devicesOf(place),
-      arrivals.map((arrival) => arrival.partial),
-    );
-    const shards = arrivals.map((arrival) => arrival.shard);
-    return { merged, node: recordJointly(shards, weight, bias, plan) };
-  });
-}
-
-async function partialOf({ layer, x, place, session, plan, layout }: Reduction): Promise<Uint8Array | TimedOut> {
-  const { device } = x.storage;
-  const shard = reducible(x.storage, layout, plan);
-  try {
-    const firstSample = plan.firstSamples[place.index] ?? 0;
-    const args = { x: shard.storage.buffer, layout: shard.layout, firstSample };
-    if (layer.numerics === 'stable') {
-      return await device.moments(args);
+    const call = { layer, x, place, session, plan, layout, outputs, isRecorded };
+    const outcome = await meetOnStatistics(call);
+    if (outcome.kind === 'met') {
+      return complete(call, outcome.value);
     }
-    const total = await session.meet(place.index, await device.total(args), (totals) =>
-      mergePartials(devicesOf(place), totals),
-    );
-    return total.kind === 'timed_out' ? total : await device.deviations({ ...args, total: total.value });
+    outputs.taken.forEach((storage) => storage.release());
+    return fallBack(layer, x, place, outcome.error);
+  } catch (error) {
+    outputs.taken.forEach((storage) => storage.release());
+    throw error;
   } finally {
-    shard.storage.release();
+    outputs.statistics.release();
   }
 }
 
-/** Normalizes with the merged statistics, and renews the running ones in replica 0, whose state is the one that is kept. */
-function complete({ layer, x, place, layout, statistics }: Reduction, { merged, node }: Merged): Tensor {
-  const { numerics, eps, epsMode, weight, bias } = layer;
+/** Before the last meeting: nobody finds out after it that there is no room. */
+function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan: BatchPlan): Outputs {
   const { device, length } = x.storage;
+  const channels = layer.numFeatures;
   const taken: Storage[] = [];
   const take = (size: number): Storage => {
     const storage = Storage.allocate(device, size);
@@ -140,42 +121,161 @@ function complete({ layer, x, place, layout, statistics }: Reduction, { merged, 
     return storage;
   };
   try {
-    const overwrites = node === null && x.isOverwritable;
-    const y = overwrites ? x.storage : take(length);
-    const running = place.index === 0 && layer.averageFactor !== null ? layer.runningStatistics() : null;
-    const next = running && { mean: take(layout.channels), variance: take(layout.channels) };
-    device.finalize({ merged, eps, epsMode, statistics: statistics.buffer });
-    if (running !== null && next !== null) {
-      device.updateRunning({
-        merged,
-        running: {
-          mean: running.mean.storage.buffer,
-          variance: running.variance.storage.buffer,
-          nextMean: next.mean.buffer,
-          nextVariance: next.variance.buffer,
-          momentum: layer.averageFactor ?? 0,
-        },
-      });
-    }
-    device.normalize({
-      x: x.storage.buffer,
-      y: y.buffer,
-      layout,
-      numerics,
-      statistics: statistics.buffer,
-      weight: weight?.storage.buffer ?? null,
-      bias: bias?.storage.buffer ?? null,
-    });
-    if (layer.averageFactor !== null) {
-      layer.commitBatch(next);
-    }
-    return outputOf(x, overwrites ? y.retain() : y, node, place.index);
+    const statistics = take(STATISTICS_ROWS * channels);
+    const y = !plan.isRecorded && x.isOverwritable ? x.storage : take(length);
+    const isUpdated = layer.averageFactor !== null && layer.runningStatistics() !== null && renewsRunning(layer, place);
+    const next = isUpdated ? { mean: take(channels), variance: take(channels) } : null;
+    return { y, statistics, next, taken };
   } catch (error) {
     taken.forEach((storage) => storage.release());
     throw error;
+  }
+}
+
+/** Meets the others: to give the devices of a group their command, or with partial statistics to merge. */
+async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
+  const { layer, place, session, plan } = call;
+  const devices = place.devices.map(deviceByName);
+  const record = (calls: readonly Call[]): GraphNode | null => {
+    // Gradients of weight and bias go to the original's once, not through the copies of every replica.
+    const { weight, bias } = originalOf(place);
+    return plan.isRecorded ? recordJointly(calls.map(shardOf), weight, bias, plan) : null;
+  };
+  const group = layer.numerics === 'stable' ? groupOf(devices, plan) : null;
+  if (group !== null) {
+    return session.meet(place.index, call, (calls) => {
+      const origin = {};
+      place.meetingPoint.groups.add(group);
+      group.batchNorm(calls.map(argumentsOf));
+      calls.forEach((each) => commit(each, origin));
+      return { merged: null, origin, node: record(calls) };
+    });
+  }
+  const partial = await partialOf(call);
+  if (!(partial instanceof Uint8Array)) {
+    return partial;
+  }
+  return session.meet(place.index, { partial, call }, async (arrivals) => {
+    const merged = await mergePartials(
+      devices,
+      arrivals.map((arrival) => arrival.partial),
+    );
+    return { merged, origin: {}, node: record(arrivals.map((arrival) => arrival.call)) };
+  });
+}
+
+async function partialOf({ layer, x, place, session, plan, layout }: Call): Promise<Uint8Array | TimedOut> {
+  const { device } = x.storage;
+  const shard = reducible(x.storage, layout, plan);
+  try {
+    const args = { x: shard.storage.buffer, layout: shard.layout, firstSample: firstSampleOf(place, plan) };
+    if (layer.numerics === 'stable') {
+      return await device.moments(args);
+    }
+    const total = await session.meet(place.index, await device.total(args), (totals) =>
+      mergePartials(place.devices.map(deviceByName), totals),
+    );
+    return total.kind === 'timed_out' ? total : await device.deviations({ ...args, total: total.value });
+  } finally {
+    shard.storage.release();
+  }
+}
+
+function shardOf({ layer, x, place, plan, layout, outputs, isRecorded }: Call): Shard {
+  return {
+    x,
+    storage: x.storage,
+    shape: x.shape,
+    layout,
+    firstSample: firstSampleOf(place, plan),
+    statistics: outputs.statistics,
+    weight: layer.weight?.storage ?? null,
+    clampEps: layer.epsMode === 'clamp' ? layer.eps : null,
+    isRecorded,
+  };
+}
+
+/** What a device is told. The running statistics are those of now, for a layer may be called twice at once. */
+function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupForwardArguments {
+  const { numerics, eps, epsMode, weight, bias } = layer;
+  const { y, statistics, next } = outputs;
+  const running = layer.runningStatistics();
+  return {
+    x: x.storage.buffer,
+    y: y.buffer,
+    layout: shardLayout(layout),
+    firstSample: firstSampleOf(place, plan),
+    numerics,
+    eps,
+    epsMode,
+    weight: weight?.storage.buffer ?? null,
+    bias: bias?.storage.buffer ?? null,
+    statistics: statistics.buffer,
+    running: next &&
+      running && {
+        mean: running.mean.storage.buffer,
+        variance: running.variance.storage.buffer,
+        nextMean: next.mean.buffer,
+        nextVariance: next.variance.buffer,
+        momentum: layer.averageFactor ?? 0,
+      },
+  };
+}
+
+function commit({ layer, place, outputs: { next } }: Call, origin: object): void {
+  if (layer.averageFactor !== null) {
+    if (next !== null && hasOriginalStatistics(layer, place)) {
+      next.mean.origin = next.variance.origin = origin;
+    }
+    layer.commitBatch(next);
+  }
+}
+
+/** Normalizes with the merged statistics, unless that is being done. */
+function complete(call: Call, { merged, origin, node }: Merged): Tensor {
+  const { x, place, outputs } = call;
+  const { y } = outputs;
+  try {
+    if (merged !== null) {
+      const { device } = y;
+      const { eps, epsMode, statistics, running, ...args } = argumentsOf(call);
+      device.finalize({ merged, eps, epsMode, statistics });
+      if (running !== null) {
+        device.updateRunning({ merged, running });
+      }
+      device.normalize({ ...args, statistics });
+      commit(call, origin);
+    }
+    return outputOf(x, y === x.storage ? y.retain() : y, node, place.index);
   } finally {
     node?.release();
   }
+}
+
+/**
+ * Whether a replica renews its running statistics. Replica 0 does, whose state is the one that is kept; another does, to the same
+ * bits, where that spares sending them before the next forward.
+ */
+function renewsRunning(layer: SynchronizedLayer, place: MeetingPlace): boolean {
+  const { index, devices } = place;
+  return (
+    index === 0 ||
+    (hasOriginalStatistics(layer, place) &&
+      computeAlike(deviceByName(devices[index] ?? ''), deviceByName(devices[0] ?? '')))
+  );
+}
+
+/** Whether a replica's running statistics are still those that the forward began with. */
+function hasOriginalStatistics(layer: SynchronizedLayer, place: MeetingPlace): boolean {
+  const original = originalOf(place);
+  const isCopy = (own: Tensor | null, copy: Tensor | null): boolean =>
+    copy !== null && own?.copies.has(copy.storage) === true;
+  return isCopy(original.runningMean, layer.runningMean) && isCopy(original.runningVar, layer.runningVar);
+}
+
+/** Whether two devices give the same bits: GPUs of different adapters may not. */
+function computeAlike(a: Device, b: Device): boolean {
+  return a.kind === b.kind && (a.kind !== 'webgpu' || a.details().adapter === b.details().adapter);
 }
 
 /** Takes over the reference to `y`, and disposes `x` when it was donated. */
@@ -214,6 +314,6 @@ function originalOf({ original }: MeetingPlace): BatchNorm {
   throw new TypeError('synchronized_batch_norm: expected a copy of a batch norm layer');
 }
 
-function devicesOf(place: MeetingPlace): Device[] {
-  return place.devices.map(deviceByName);
+function firstSampleOf({ index }: MeetingPlace, { firstSamples }: BatchPlan): number {
+  return firstSamples[index] ?? 0;
 }

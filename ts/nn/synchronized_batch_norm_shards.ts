@@ -1,6 +1,6 @@
 /** How the shards of all replicas make one batch. */
 
-import type { BatchLayout, EpsMode, Numerics } from '../device/device.ts';
+import type { BatchLayout, Device, DeviceGroup, EpsMode, Numerics } from '../device/device.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { inFormat } from '../tensor/storage_ops.ts';
@@ -12,6 +12,8 @@ export interface Announcement {
   readonly numerics: Numerics;
   readonly eps: number;
   readonly epsMode: EpsMode;
+  /** Whether the replica records the call for a gradient of x, weight or bias. */
+  readonly wantsGradient: boolean;
 }
 
 /** The whole batch as all replicas see it. */
@@ -25,6 +27,8 @@ export interface BatchPlan {
    * over samples needs equal ones.
    */
   readonly isRagged: boolean;
+  /** Whether a node of the graph will be made, so that x must stay. */
+  readonly isRecorded: boolean;
 }
 
 /**
@@ -47,7 +51,17 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
     // One replica has the one value; its shape is that of the whole batch.
     shapes.filter((shape) => countOf(shape) === 1).forEach(checkBatchSize);
   }
-  return { count, firstSamples, isRagged };
+  return { count, firstSamples, isRagged, isRecorded: announcements.some(({ wantsGradient }) => wantsGradient) };
+}
+
+/** The devices of a batch as a group that exchanges partials by itself; `null` where the calling thread must. */
+export function groupOf([first, ...others]: readonly Device[], plan: BatchPlan): DeviceGroup | null {
+  return plan.isRagged || first === undefined ? null : (first.group?.([first, ...others]) ?? null);
+}
+
+/** The layout of a shard, one for all that are empty. */
+export function shardLayout(layout: BatchLayout): BatchLayout {
+  return layout.samples * layout.length === 0 ? { ...layout, samples: 0, length: 1 } : layout;
 }
 
 /** A shard as the kernels that reduce it shall see it. */
@@ -59,12 +73,9 @@ export interface ReducibleShard {
 
 /** The values of a shard arranged for the plan: rearranged only where the batch is ragged. */
 export function reducible(storage: Storage, layout: BatchLayout, plan: BatchPlan): ReducibleShard {
-  const { samples, channels, length } = layout;
-  if (samples * length === 0) {
-    return { storage: storage.retain(), layout: { ...layout, samples: 0, length: 1 } };
-  }
+  const { samples, channels, length } = shardLayout(layout);
   if (!plan.isRagged || length === 1) {
-    return { storage: storage.retain(), layout };
+    return { storage: storage.retain(), layout: shardLayout(layout) };
   }
   // (N, L, C) is (N·L, C, 1) to the byte.
   const rows = inFormat(storage, layout, 'channels_last');

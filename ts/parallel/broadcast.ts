@@ -18,7 +18,7 @@ export async function broadcast(tensor: Tensor, devices: readonly Device[]): Pro
     name: 'broadcast',
     inputs: [tensor],
     forward: async () => {
-      const attempts = devices.map((device) => tensor.copyOn(device));
+      const attempts = devices.map((device) => tensor.copies.on(device));
       const storages = await allOrNone(attempts, (copy) => copy.release());
       return storages.map((copy) => ({ storage: copy, shape, memoryFormat }));
     },

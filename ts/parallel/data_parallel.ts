@@ -112,6 +112,9 @@ export class DataParallel<M extends Module = Module> extends Module {
       const outputs = await parallelApply(replicas.roots, inputs, names, meetingPoint);
       const finished = madeSince(start, outputs);
       try {
+        if (meetingPoint !== null) {
+          await confirm(meetingPoint);
+        }
         await target.ready();
         output = await gather(outputs, target, this.dim);
         replicas.commit();
@@ -145,6 +148,16 @@ export function patchReplicationCallback<D extends DataParallel>(dataParallel: D
   }
   dataParallel.hasReplicationCallback = true;
   return dataParallel;
+}
+
+/** Waits until the devices have done what they were given. @throws ReplicaError for the one that has failed */
+async function confirm({ devices, groups }: MeetingPoint): Promise<void> {
+  try {
+    await Promise.all(Array.from(groups, (group) => group.confirm()));
+  } catch (error) {
+    const { device = 'unknown' } = error as { readonly device?: string };
+    throw replicaError(Math.max(0, devices.indexOf(device)), device, error);
+  }
 }
 
 function disposeAll(tensors: ReadonlySet<Tensor>, except: ReadonlySet<Tensor>): void {

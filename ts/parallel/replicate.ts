@@ -45,11 +45,7 @@ export class Replicas {
 
   /** Gives the originals the buffers and counters of replica 0. Cannot fail. */
   commit(): void {
-    for (const [original, [first]] of this.copies) {
-      if (first !== undefined) {
-        adoptState(original, first);
-      }
-    }
+    this.copies.forEach((copies, original) => adoptState(original, copies));
   }
 
   /**

@@ -18,6 +18,8 @@ export const CROSSING_DELAY_MS = 1000;
 export class MeetingPoint {
   /** Device of each replica; there are as many replicas. */
   readonly devices: readonly string[];
+  /** Who goes on with what was agreed upon here, and can tell how it ended. */
+  readonly groups = new Set<{ confirm(): Promise<void> }>();
   /** Every session of the pass, by layer and number of the call. */
   private readonly sessions = new Map<string, Session>();
   /** How often each replica has called each layer. */

@@ -3,7 +3,7 @@
  * order, and gradients reach the leaves only when every node has succeeded.
  */
 
-import type { Device } from '../device/device.ts';
+import type { Device, DeviceGroup } from '../device/device.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
 import type { Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
@@ -43,6 +43,8 @@ class BackwardPass {
   readonly #waiting = new Map<GraphNode, (Tensor | null)[]>();
   readonly #leaves = new Map<Tensor, Tensor>();
   readonly #owned = new Set<Tensor>();
+  /** Devices that work on results together, which nobody has awaited. */
+  readonly #groups = new Set<DeviceGroup>();
 
   own(gradient: Tensor): void {
     untrack(gradient);
@@ -75,7 +77,7 @@ class BackwardPass {
     // Nobody but the pass holds these, so the node may write its results over them.
     gradients.forEach((gradient) => gradient?.donate());
     const start = upcomingSerial();
-    const results = this.#claim(node, await node.run(gradients), gradients, start);
+    const results = this.#claim(node, await node.run(gradients, this.#groups), gradients, start);
     for (const gradient of gradients) {
       if (gradient !== null && !results.includes(gradient)) {
         this.#drop(gradient);
@@ -98,6 +100,7 @@ class BackwardPass {
 
   /** Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. */
   async commit(): Promise<void> {
+    await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
     await accumulateGrads(this.#leaves, this.#owned);
   }
 

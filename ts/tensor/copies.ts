@@ -24,10 +24,21 @@ export class Copies {
     const copy = await copyTo(this.#source, device);
     // Meanwhile the tensor may have got other memory, of which this is no copy.
     if (!this.#isReleased) {
-      this.#kept.get(device.name)?.release();
-      this.#kept.set(device.name, copy.retain());
+      this.keep(copy);
     }
     return copy;
+  }
+
+  /** Keeps a copy that was made elsewhere. */
+  keep(copy: Storage): void {
+    const { name } = copy.device;
+    this.#kept.get(name)?.release();
+    this.#kept.set(name, copy.retain());
+  }
+
+  /** Whether memory is the tensor's own or one of its copies. */
+  has(memory: Storage): boolean {
+    return memory === this.#source || memory === this.#kept.get(memory.device.name);
   }
 
   /** Gives the copies back, but for what others hold of them. */

@@ -3,6 +3,7 @@
  * its backward has run, or when neither an output nor a later node refers to it any more.
  */
 
+import type { DeviceGroup } from '../device/device.ts';
 import { GraphFreedError } from '../errors.ts';
 import { untrack } from './scope.ts';
 import type { Shape } from './shape.ts';
@@ -35,9 +36,10 @@ export interface GraphNodeOptions {
   /**
    * Gradients of the outputs to gradients of the inputs. A `null` output gradient, or one missing at the end, means zero.
    * The tensors returned pass to the tape, which disposes them; those received belong to the tape too and may be written
-   * over where they are overwritable.
+   * over where they are overwritable. Devices that still work on the results, as a group, are added to `groups`; the tape asks
+   * them how it went before it keeps anything.
    */
-  readonly backward: (gradients: Gradients) => Gradients | Promise<Gradients>;
+  readonly backward: (gradients: Gradients, groups: Set<DeviceGroup>) => Gradients | Promise<Gradients>;
 }
 
 let nextSequence = 0;
@@ -83,11 +85,11 @@ export class GraphNode {
   }
 
   /** @throws GraphFreedError */
-  run(gradients: Gradients): Gradients | Promise<Gradients> {
+  run(gradients: Gradients, groups: Set<DeviceGroup>): Gradients | Promise<Gradients> {
     if (this.#backward === null) {
       throw new GraphFreedError(this.name);
     }
-    return this.#backward(gradients);
+    return this.#backward(gradients, groups);
   }
 
   retain(): this {

@@ -22,6 +22,8 @@ export class Storage {
   readonly device: Device;
   /** Number of f32 values. */
   readonly length: number;
+  /** What the values were computed from, when that was the same on several devices: equal origin, equal values. */
+  origin: object | null = null;
   #references = 1;
   #buffer: DeviceBuffer | null = null;
   #pending: PendingData | null = null;

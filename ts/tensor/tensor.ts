@@ -1,6 +1,6 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
-import type { Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
+import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { DeviceMismatchError, DisposedError } from '../errors.ts';
 import { runBackward } from './backward.ts';
@@ -299,13 +299,9 @@ export class Tensor {
     this.#storage = storage;
   }
 
-  /**
-   * The memory on a device, as a reference the caller must release. A copy is kept until the tensor has other memory.
-   * @internal
-   */
-  copyOn(device: Device): Promise<Storage> {
-    this.#copies ??= new Copies(this.storage);
-    return this.#copies.on(device);
+  /** Its values on other devices, kept until the tensor has other memory. @internal */
+  get copies(): Copies {
+    return (this.#copies ??= new Copies(this.storage));
   }
 
   /** A copy of the values on the device and in the memory format of another tensor. @internal */

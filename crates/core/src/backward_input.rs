@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};
-use crate::error::{KernelError, expect_length};
+use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
 use crate::partial::Merged;
@@ -70,12 +70,27 @@ pub fn backward_parameters(
     dweight: Option<&mut [f32]>,
     dbias: Option<&mut [f32]>,
 ) -> Result<(), KernelError> {
+    backward_parameters_of(0..statistics.len() / STATISTICS_ROWS, sums, statistics, dweight, dbias)
+}
+
+/// [`backward_parameters`] of some channels, which are all that `sums` holds.
+///
+/// # Errors
+/// If an argument is of another kind or length.
+pub fn backward_parameters_of(
+    worked_on: Range<usize>,
+    sums: &Merged,
+    statistics: &[f32],
+    dweight: Option<&mut [f32]>,
+    dbias: Option<&mut [f32]>,
+) -> Result<(), KernelError> {
     let channels = statistics.len() / STATISTICS_ROWS;
     expect_length("statistics", statistics.len(), STATISTICS_ROWS * channels)?;
-    let sums = Sums::of_merged(sums, channels)?;
+    expect_channels(&worked_on, channels)?;
+    let sums = Sums::of_merged(sums, worked_on.len())?;
     dweight.as_deref().map_or(Ok(()), |dweight| expect_length("dweight", dweight.len(), channels))?;
     dbias.as_deref().map_or(Ok(()), |dbias| expect_length("dbias", dbias.len(), channels))?;
-    parameters_of_channels(&sums, 0..channels, statistics, dweight, dbias);
+    parameters_of_channels(&sums, worked_on, statistics, dweight, dbias);
     Ok(())
 }
 
@@ -121,9 +136,11 @@ pub fn backward_input(
     layout.expect_vector("weight", weight)?;
     expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
     let sums = sums
-        .map(|BatchSums { merged, clamp_eps }| Ok(Sums::of_merged(merged, layout.channels())?.clamped(clamp_eps)))
+        .map(
+            |BatchSums { merged, clamp_eps }| Ok(Sums::of_merged(merged, layout.worked_on().len())?.clamped(clamp_eps)),
+        )
         .transpose()?;
-    input_of_channels::<Native>(dy, x, dx, layout, 0..layout.channels(), statistics, weight, sums.as_ref());
+    input_of_channels::<Native>(dy, x, dx, layout, layout.worked_on(), statistics, weight, sums.as_ref());
     Ok(())
 }
 

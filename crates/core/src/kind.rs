@@ -19,6 +19,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// For errors.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Moments => "moments",
+            Self::Total => "total",
+            Self::Deviations => "deviations",
+            Self::Sums => "sums",
+        }
+    }
+
     /// f64 values per channel and node.
     pub(crate) fn values(self) -> usize {
         match self {

@@ -1,6 +1,8 @@
 //! How a batch lies in memory.
 
-use crate::error::{KernelError, expect_length};
+use core::ops::Range;
+
+use crate::error::{KernelError, expect_channels, expect_length};
 
 /// Order of the dimensions in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Layout {
     channels: usize,
     length: usize,
     format: Format,
+    /// First and end of the channels that steps work on.
+    worked_on: [usize; 2],
 }
 
 /// Least number of values of one channel in a leaf of the canonical tree.
@@ -36,11 +40,30 @@ impl Layout {
         if channels == 0 || elements.is_none_or(|elements| elements > usize::MAX / 8) {
             return Err(KernelError::Shape { samples, channels, length });
         }
+        let worked_on = [0, channels];
         Ok(match length {
-            0 => Self { samples: 0, channels, length: 1, format: Format::ChannelsLast },
-            1 => Self { samples, channels, length, format: Format::ChannelsLast },
-            _ => Self { samples, channels, length, format },
+            0 => Self { samples: 0, channels, length: 1, format: Format::ChannelsLast, worked_on },
+            1 => Self { samples, channels, length, format: Format::ChannelsLast, worked_on },
+            _ => Self { samples, channels, length, format, worked_on },
         })
+    }
+
+    /// The same batch, of which steps work on some channels: they read and write those alone, and partials hold no others.
+    ///
+    /// The bits are those of all channels where each plane is a leaf or more (contiguous, G = 1). Rows are laid together and
+    /// cut into vectors by the number of their channels, so batches of rows must be worked on as a whole.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] if these are not channels of the batch.
+    pub fn of_channels(self, channels: Range<usize>) -> Result<Self, KernelError> {
+        expect_channels(&channels, self.channels)?;
+        Ok(Self { worked_on: [channels.start, channels.end], ..self })
+    }
+
+    /// The channels that steps work on.
+    #[must_use]
+    pub fn worked_on(&self) -> Range<usize> {
+        self.worked_on[0]..self.worked_on[1]
     }
 
     /// N.

@@ -42,7 +42,7 @@ mod tree;
 mod twins;
 
 pub use add::{add, add_in_place, double};
-pub use backward_input::{BatchSums, backward_input, backward_parameters};
+pub use backward_input::{BatchSums, backward_input, backward_parameters, backward_parameters_of};
 pub use backward_reduce::backward_reduce;
 pub use batch_norm::{BatchNorm, batch_norm};
 pub use batch_norm_backward::{BatchNormBackward, Gradients, batch_norm_backward};
@@ -54,7 +54,7 @@ pub use normalize::{Affine, normalize};
 pub use partial::{Cuts, Merged, Partial, cuts};
 pub use partial_parts::Parts;
 pub use permute::permute;
-pub use running::{Running, update_running};
-pub use statistics::{Eps, EpsMode, Numerics, STATISTICS_ROWS, evaluation_statistics, finalize};
+pub use running::{Running, update_running, update_running_of};
+pub use statistics::{Eps, EpsMode, Numerics, STATISTICS_ROWS, evaluation_statistics, finalize, finalize_of};
 pub use torch_sums::{centre_of, deviations, total};
 pub use tree::{Node, subtrees};

@@ -54,7 +54,7 @@ pub fn normalize(
     layout.expect_tensor("y", y)?;
     expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
     affine.expect_channels(layout)?;
-    normalize_channels::<Native>(x, y, layout, 0..layout.channels(), numerics, statistics, affine);
+    normalize_channels::<Native>(x, y, layout, layout.worked_on(), numerics, statistics, affine);
     Ok(())
 }
 

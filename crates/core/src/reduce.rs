@@ -105,21 +105,21 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         Self::new(kind, &[]).reduce_rows(inputs, 0, out);
     }
 
-    /// Reduces all samples of a batch to the partial that begins with the global sample `first`.
+    /// Reduces all samples of a batch to the partial that begins with the global sample `first`, of the channels worked on.
     pub(crate) fn partial(&self, layout: &Layout, inputs: Inputs<&[f32]>, first: u64) -> Result<Partial, KernelError> {
-        let (channels, length) = (layout.channels(), layout.length());
-        let centre = if self.kind.has_centre() { self.centre } else { &[] };
-        let mut partial = Partial::empty(self.kind, channels, length, first, centre);
+        let (channels, length) = (layout.worked_on(), layout.length());
+        let centre = if self.kind.has_centre() { &self.centre[channels.clone()] } else { &[] };
+        let mut partial = Partial::empty(self.kind, channels.len(), length, first, centre);
         partial.samples = layout.samples() as u64;
         let Some(end) = first.checked_add(partial.samples) else {
-            return Err(KernelError::Shape { samples: layout.samples(), channels, length });
+            return Err(KernelError::Shape { samples: layout.samples(), channels: channels.len(), length });
         };
         let leaf = leaf_samples(length);
         let cuts = cuts(first, end, leaf as u64);
         let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);
         self.push_edges(layout, inputs, 0..local(cuts.head_end), &mut partial.head);
         self.push_edges(layout, inputs, local(cuts.tail_begin)..layout.samples(), &mut partial.tail);
-        let walk = Walk::new(self, layout, inputs, 0..channels);
+        let walk = Walk::new(self, layout, inputs, channels);
         let first_leaf = cuts.head_end / leaf as u64;
         walk.push_leaves(local(cuts.head_end)..local(cuts.tail_begin), first_leaf, &mut partial.nodes);
         Ok(partial)
@@ -140,18 +140,19 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         samples: Range<usize>,
         edges: &mut Vec<f32>,
     ) {
-        let (channels, length) = (layout.channels(), layout.length());
+        let (channels, length) = (layout.worked_on(), layout.length());
         if samples.is_empty() {
             return;
         }
         let rows: Vec<Vec<f32>> =
-            inputs.iter().map(|data| gather_rows(data, layout, samples.clone(), 0..channels)).collect();
+            inputs.iter().map(|data| gather_rows(data, layout, samples.clone(), channels.clone())).collect();
+        let (width, centre) = (channels.len(), self.centre.get(channels).unwrap_or_default());
         for row in 0..samples.len() * length {
             for (input, rows) in rows.iter().enumerate() {
                 let begin = edges.len();
-                edges.extend_from_slice(&rows[row * channels..][..channels]);
+                edges.extend_from_slice(&rows[row * width..][..width]);
                 if input + 1 == self.kind.inputs() {
-                    for (x, centre) in edges[begin..].iter_mut().zip(self.centre) {
+                    for (x, centre) in edges[begin..].iter_mut().zip(centre) {
                         *x -= centre;
                     }
                 }

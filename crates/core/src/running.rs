@@ -3,7 +3,9 @@
 //! new = (1 − momentum)·old + momentum·batch, with the unbiased variance (÷ n − 1) of the batch. A batch without values
 //! changes nothing.
 
-use crate::error::{KernelError, expect_length};
+use core::ops::Range;
+
+use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
 use crate::partial::Merged;
 use crate::statistics::Numerics;
@@ -75,13 +77,27 @@ fn torch(mean: f32, variance: f32, observed: Observed, momentum: f64) -> (f32, f
 /// # Errors
 /// If `merged` is of another kind or a slice is not C values long.
 pub fn update_running(merged: &Merged, running: &mut Running<'_>) -> Result<(), KernelError> {
-    let channels = merged.values.len() / merged.kind.values();
-    running.expect_channels(channels)?;
-    for channel in 0..channels {
-        let values = &merged.values;
+    update_running_of(0..running.mean.len(), merged, running)
+}
+
+/// [`update_running`] of some channels, which are all that `merged` holds.
+///
+/// # Errors
+/// If `merged` is of another kind or does not hold these channels, or the slices of `running` differ in length.
+pub fn update_running_of(
+    channels: Range<usize>,
+    merged: &Merged,
+    running: &mut Running<'_>,
+) -> Result<(), KernelError> {
+    let all = running.mean.len();
+    running.expect_channels(all)?;
+    expect_channels(&channels, all)?;
+    let (values, width) = (&merged.values, merged.values.len() / merged.kind.values());
+    expect_length("merged", width, channels.len())?;
+    for (i, channel) in channels.enumerate() {
         let (mean, m2, numerics) = match merged.kind {
-            Kind::Moments => (values[channel], values[channels + channel], Numerics::Stable),
-            Kind::Deviations => (f64::from(merged.centre[channel]), values[channel], Numerics::Torch),
+            Kind::Moments => (values[i], values[width + i], Numerics::Stable),
+            Kind::Deviations => (f64::from(merged.centre[i]), values[i], Numerics::Torch),
             actual => return Err(KernelError::Kind { expected: Kind::Moments, actual }),
         };
         running.update_channel(channel, Observed { mean, m2, count: merged.count }, numerics);

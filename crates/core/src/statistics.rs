@@ -4,7 +4,9 @@
 //! the deviation; the inverse deviation likewise, so that invstd·w is rounded once. In `torch` numerics both are one f32,
 //! as in PyTorch, and lo = 0.
 
-use crate::error::{KernelError, expect_length};
+use core::ops::Range;
+
+use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
 use crate::partial::Merged;
 use crate::simd::sqrt;
@@ -130,12 +132,28 @@ pub(crate) fn from_deviations(centre: f32, deviations: f64, count: u64, eps: Eps
 /// # Errors
 /// If `merged` is of another kind or `statistics` of another length.
 pub fn finalize(merged: &Merged, eps: Eps, statistics: &mut [f32]) -> Result<(), KernelError> {
-    let channels = merged.values.len() / merged.kind.values();
-    expect_length("statistics", statistics.len(), STATISTICS_ROWS * channels)?;
-    for channel in 0..channels {
+    finalize_of(0..statistics.len() / STATISTICS_ROWS, merged, eps, statistics)
+}
+
+/// [`finalize`] of some channels, which are all that `merged` holds.
+///
+/// # Errors
+/// If `merged` is of another kind or does not hold these channels, or `statistics` is no four rows.
+pub fn finalize_of(
+    channels: Range<usize>,
+    merged: &Merged,
+    eps: Eps,
+    statistics: &mut [f32],
+) -> Result<(), KernelError> {
+    let all = statistics.len() / STATISTICS_ROWS;
+    let width = merged.values.len() / merged.kind.values();
+    expect_length("statistics", statistics.len(), STATISTICS_ROWS * all)?;
+    expect_channels(&channels, all)?;
+    expect_length("merged", width, channels.len())?;
+    for (i, channel) in channels.enumerate() {
         let of_channel = match merged.kind {
-            Kind::Moments => from_moments(merged.values[channel], merged.values[channels + channel], merged.count, eps),
-            Kind::Deviations => from_deviations(merged.centre[channel], merged.values[channel], merged.count, eps),
+            Kind::Moments => from_moments(merged.values[i], merged.values[width + i], merged.count, eps),
+            Kind::Deviations => from_deviations(merged.centre[i], merged.values[i], merged.count, eps),
             actual => return Err(KernelError::Kind { expected: Kind::Moments, actual }),
         };
         of_channel.store(statistics, channel);

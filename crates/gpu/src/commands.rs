@@ -2,7 +2,7 @@
 
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::pipelines::Kernel;
+use crate::pipelines::{Compiled, Kernel};
 use crate::read_back::ReadBack;
 
 /// Bytes from one kernel's parameters to those of the next: what WebGPU guarantees as an offset.
@@ -15,7 +15,7 @@ const MOST_BINDINGS: usize = 8;
 const MOST_WORKGROUPS: u64 = 65535;
 
 /// What a kernel reads or writes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Binding {
     Buffer(wgpu::Buffer),
     AbsentInput,
@@ -166,6 +166,11 @@ impl Gpu {
     }
 
     fn encode(&mut self, dispatches: &[Dispatch]) {
+        if self.memory.take_has_destroyed() {
+            self.pipelines.forget_bind_groups();
+        } else {
+            self.pipelines.forget_bind_groups_if_many();
+        }
         let mut encoder = self.take_encoder();
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for dispatch in dispatches {
@@ -181,19 +186,20 @@ impl Gpu {
         self.pending.params.extend(dispatch.params.iter().flat_map(|word| word.to_le_bytes()));
         self.pending.params.resize(PARAMS_STRIDE * (slot + 1), 0);
         let device = &self.context.device;
-        let pipeline = self.pipelines.get(device, &dispatch.kernel);
-        let bytes = 4 * dispatch.params.len().next_multiple_of(4);
-        let params = wgpu::BindingResource::Buffer(piece(&self.shared.params, slot, bytes));
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
-        for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
-            let resource = wgpu::BindingResource::Buffer(self.shared.resource(binding, slot));
-            entries.push(wgpu::BindGroupEntry { binding: number, resource });
-        }
-        let layout = &pipeline.get_bind_group_layout(0);
-        let bind_group =
-            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        let shared = &self.shared;
+        let Compiled { pipeline, layout, bind_groups } = self.pipelines.get(device, &dispatch.kernel);
+        let bind_group = bind_groups.entry((slot, dispatch.bindings.clone())).or_insert_with(|| {
+            let bytes = 4 * dispatch.params.len().next_multiple_of(4);
+            let params = wgpu::BindingResource::Buffer(piece(&shared.params, slot, bytes));
+            let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
+            for ((slot, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
+                let resource = wgpu::BindingResource::Buffer(shared.resource(binding, slot));
+                entries.push(wgpu::BindGroupEntry { binding: number, resource });
+            }
+            device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+        });
         pass.set_pipeline(pipeline);
-        pass.set_bind_group(0, &bind_group, &[]);
+        pass.set_bind_group(0, &*bind_group, &[]);
         let [x, y] = grid(dispatch.workgroups);
         pass.dispatch_workgroups(x, y, 1);
         self.counters.dispatches += 1;

@@ -100,10 +100,13 @@ struct State {
     count: u64,
     /// How many of these somebody has been told of.
     told: u64,
+    /// Whether the platform has had no room since somebody asked.
+    lacked_memory: bool,
 }
 
 impl State {
     fn report(&mut self, error: GpuError) {
+        self.lacked_memory |= matches!(error, GpuError::AdapterOutOfMemory { .. });
         if self.told == self.count {
             self.count += 1;
             self.first = Some(error);
@@ -154,6 +157,11 @@ impl Failures {
     /// After a command: tells everyone who asks of what has been reported since so many failures were known.
     pub(crate) fn check_since(&self, known: u64) -> Result<(), GpuError> {
         self.state().tell_after(known)
+    }
+
+    /// Whether the platform has reported since the last call that it had no room for some buffer.
+    pub(crate) fn take_lacked_memory(&self) -> bool {
+        std::mem::take(&mut self.state().lacked_memory)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

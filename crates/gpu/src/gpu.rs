@@ -95,6 +95,12 @@ impl Gpu {
         self.pipelines.count()
     }
 
+    /// Bind groups that are kept for the next commands with the same buffers.
+    #[must_use]
+    pub fn bind_groups(&self) -> usize {
+        self.pipelines.bind_groups()
+    }
+
     /// What the device holds.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -155,6 +161,7 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::UnknownBuffer`].
     pub fn release(&mut self, handle: u32) -> Result<(), GpuError> {
+        self.forget_spoiled();
         self.memory.release(handle)
     }
 
@@ -231,8 +238,17 @@ impl Gpu {
         reading
     }
 
+    /// Keeps no buffer for reuse that the platform may have had no room for.
+    fn forget_spoiled(&mut self) {
+        if self.context.failures.take_lacked_memory() {
+            self.submit();
+            self.memory.distrust();
+        }
+    }
+
     /// A buffer without a handle.
     pub(crate) fn take(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        self.forget_spoiled();
         if self.memory.is_tight(bytes) {
             self.submit();
         }
@@ -241,6 +257,7 @@ impl Gpu {
 
     /// A buffer without a handle that may be written before what is held is submitted.
     pub(crate) fn take_idle(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        self.forget_spoiled();
         if self.memory.is_tight(bytes) {
             self.submit();
         }

@@ -38,6 +38,8 @@ struct Slot {
     is_foreign: bool,
     /// Whether somebody else may use the buffer.
     is_shared: bool,
+    /// Whether the platform may have had no room for the buffer: see [`Memory::distrust`].
+    is_suspect: bool,
 }
 
 /// A buffer without a user.
@@ -60,6 +62,8 @@ pub(crate) struct Memory {
     submits: u64,
     /// Whether commands wait for the next submit.
     is_pending: bool,
+    /// Whether buffers have gone since somebody asked.
+    has_destroyed: bool,
     pub(crate) limit_bytes: u64,
     largest_buffer: u64,
 }
@@ -82,6 +86,7 @@ impl Memory {
             shared: 0,
             submits: 0,
             is_pending: false,
+            has_destroyed: false,
             limit_bytes: u64::MAX,
             largest_buffer: limits.max_buffer_size.min(limits.max_storage_buffer_binding_size),
         }
@@ -102,15 +107,20 @@ impl Memory {
         self.submits += 1;
     }
 
+    /// Whether buffers have gone since the last call: destroyed, or given back to their owner.
+    pub(crate) fn take_has_destroyed(&mut self) -> bool {
+        std::mem::take(&mut self.has_destroyed)
+    }
+
     /// A handle for a buffer that has been taken, of `length` values.
     pub(crate) fn name(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
-        self.insert(Slot { buffer, length, is_foreign: false, is_shared: false })
+        self.insert(Slot { buffer, length, is_foreign: false, is_shared: false, is_suspect: false })
     }
 
     /// A handle for a buffer that somebody else owns.
     pub(crate) fn adopt(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
         self.shared += 1;
-        self.insert(Slot { buffer, length, is_foreign: true, is_shared: true })
+        self.insert(Slot { buffer, length, is_foreign: true, is_shared: true, is_suspect: false })
     }
 
     /// From now on somebody else may use the buffer.
@@ -132,10 +142,24 @@ impl Memory {
         let slot = self.slots.get_mut(index).and_then(Option::take).ok_or(GpuError::UnknownBuffer { handle })?;
         self.free_slots.push(index);
         self.shared -= usize::from(slot.is_shared);
-        if !slot.is_foreign {
+        self.has_destroyed |= slot.is_foreign || slot.is_suspect;
+        if slot.is_suspect {
+            self.usage.bytes_in_use -= slot.buffer.size();
+            // A pending command may use it; then it goes with its last user.
+            if !self.is_pending {
+                slot.buffer.destroy();
+            }
+        } else if !slot.is_foreign {
             self.give_back(slot.buffer);
         }
         Ok(())
+    }
+
+    /// The platform has had no room for one of the buffers and does not say which: that one is invalid for ever, so none of those
+    /// there are is used again. No command is pending.
+    pub(crate) fn distrust(&mut self) {
+        self.trim();
+        self.slots.iter_mut().flatten().for_each(|slot| slot.is_suspect = !slot.is_foreign);
     }
 
     pub(crate) fn get(&self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
@@ -163,7 +187,12 @@ impl Memory {
             return Err(GpuError::OutOfMemory { bytes_wanted: bytes, bytes_in_use: self.usage.bytes_in_use });
         }
         let is_idle = |freed: &Freed| !idle || !self.is_pending || freed.submits < self.submits;
-        let freed = self.pool.get_mut(&class).and_then(|pool| pool.iter().rposition(is_idle).map(|at| pool.remove(at)));
+        // The oldest one, so that each step takes the same buffers, and finds the bind groups of the step before.
+        let freed = self.pool.get_mut(&class).and_then(|pool| {
+            let idle = pool.iter().enumerate().filter(|(_, freed)| is_idle(freed));
+            let oldest = idle.min_by(|(_, a), (_, b)| a.buffer.cmp(&b.buffer)).map(|(at, _)| at);
+            oldest.map(|at| pool.swap_remove(at))
+        });
         if freed.is_some() {
             self.usage.bytes_pooled -= class;
         } else if !self.is_pending && self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes {
@@ -194,6 +223,7 @@ impl Memory {
 
     /// Destroys all freed buffers: dropping one does nothing on the web.
     fn trim(&mut self) {
+        self.has_destroyed = true;
         self.pool.drain().flat_map(|(_, pool)| pool).for_each(|freed| freed.buffer.destroy());
         self.usage.bytes_pooled = 0;
     }

@@ -1,6 +1,6 @@
 //! Errors on their way to JavaScript: an `Error` whose `kind` and numbers are properties.
 
-use alloc::string::ToString;
+use alloc::string::String;
 
 use syncbn_core::KernelError;
 use wasm_bindgen::JsValue;
@@ -63,7 +63,9 @@ impl From<KernelError> for CallError {
             | KernelError::Mismatch { .. }
             | KernelError::Gap { .. } => "partial",
         };
-        failure(kind, &error.to_string())
+        let mut text = String::new();
+        error.describe(&mut |piece| text.push_str(piece));
+        failure(kind, &text)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The memory of a device and the commands that are complete in themselves.
 
+use core::ops::Range;
+
 use syncbn_core::{Affine, BatchNorm, BatchNormBackward, Format, Gradients, Layout, Numerics, Running};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -17,6 +19,25 @@ pub struct CpuKernels {
 pub(crate) fn layout(samples: u32, channels: u32, length: u32, channels_last: bool) -> Result<Layout, CallError> {
     let format = if channels_last { Format::ChannelsLast } else { Format::Contiguous };
     Ok(Layout::new(samples as usize, channels as usize, length as usize, format)?)
+}
+
+/// The same, of which a step works on some channels: to `end_channel`, or all where that is 0.
+#[inline(never)]
+pub(crate) fn part(
+    samples: u32,
+    channels: u32,
+    length: u32,
+    channels_last: bool,
+    first_channel: u32,
+    end_channel: u32,
+) -> Result<Layout, CallError> {
+    let layout = layout(samples, channels, length, channels_last)?;
+    Ok(layout.of_channels(range(first_channel, end_channel, layout.channels()))?)
+}
+
+/// The channels from `first` to `end`, or to the last of `all` where that is 0.
+pub(crate) fn range(first: u32, end: u32, all: usize) -> Range<usize> {
+    first as usize..if end == 0 { all } else { end as usize }
 }
 
 pub(crate) fn numerics(torch: bool) -> Numerics {

@@ -1,12 +1,15 @@
 //! The steps of a batch that is spread over several devices.
+//!
+//! Each works on the channels from `first_channel` to `end_channel`, or to the last where that is 0, of the buffers it is given;
+//! bytes hold those channels alone.
 
 use alloc::vec::Vec;
 
-use syncbn_core::{Affine, BatchSums, Eps, EpsMode, Kind, Merged, Partial, Running};
+use syncbn_core::{Affine, BatchSums, Eps, EpsMode, Kind, Merged, Partial, Running, STATISTICS_ROWS};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::error::CallError;
-use crate::kernels::{CpuKernels, layout, numerics};
+use crate::kernels::{CpuKernels, numerics, part, range};
 
 /// A sample number of JavaScript, where integers are exact up to 2^53.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates; NaN becomes 0")]
@@ -34,12 +37,14 @@ impl CpuKernels {
         channels: u32,
         length: u32,
         channels_last: bool,
+        first_channel: u32,
+        end_channel: u32,
         first_sample: f64,
         total: &[u8],
         dy: u32,
         statistics: u32,
     ) -> Result<Vec<u8>, CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
+        let layout = part(samples, channels, length, channels_last, first_channel, end_channel)?;
         let (x, first) = (self.arena.get(x)?, sample(first_sample));
         let partial = match Kind::from_number(kind)? {
             Kind::Moments => syncbn_core::moments(x, &layout, first),
@@ -58,11 +63,21 @@ impl CpuKernels {
     }
 
     /// Statistics of a whole batch.
-    pub fn finalize(&mut self, merged: &[u8], eps: f64, clamp: bool, statistics: u32) -> Result<(), CallError> {
+    pub fn finalize(
+        &mut self,
+        merged: &[u8],
+        first_channel: u32,
+        end_channel: u32,
+        eps: f64,
+        clamp: bool,
+        statistics: u32,
+    ) -> Result<(), CallError> {
         let merged = finish(merged)?;
         let eps = Eps { value: eps, mode: if clamp { EpsMode::Clamp } else { EpsMode::Plus } };
         self.arena.lend([statistics], |_, [statistics]| {
-            Ok(syncbn_core::finalize(&merged, eps, statistics.unwrap_or_default())?)
+            let statistics = statistics.unwrap_or_default();
+            let channels = range(first_channel, end_channel, statistics.len() / STATISTICS_ROWS);
+            Ok(syncbn_core::finalize_of(channels, &merged, eps, statistics)?)
         })
     }
 
@@ -71,6 +86,8 @@ impl CpuKernels {
     pub fn update_running(
         &mut self,
         merged: &[u8],
+        first_channel: u32,
+        end_channel: u32,
         running_mean: u32,
         running_var: u32,
         next_mean: u32,
@@ -81,8 +98,9 @@ impl CpuKernels {
         self.arena.lend([next_mean, next_var], |arena, [next_mean, next_variance]| {
             let (mean, variance) = (arena.get(running_mean)?, arena.get(running_var)?);
             let (next_mean, next_variance) = (next_mean.unwrap_or_default(), next_variance.unwrap_or_default());
+            let channels = range(first_channel, end_channel, mean.len());
             let mut running = Running { mean, variance, next_mean, next_variance, momentum };
-            Ok(syncbn_core::update_running(&merged, &mut running)?)
+            Ok(syncbn_core::update_running_of(channels, &merged, &mut running)?)
         })
     }
 
@@ -112,12 +130,14 @@ impl CpuKernels {
         channels: u32,
         length: u32,
         channels_last: bool,
+        first_channel: u32,
+        end_channel: u32,
         torch: bool,
         statistics: u32,
         weight: u32,
         bias: u32,
     ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
+        let layout = part(samples, channels, length, channels_last, first_channel, end_channel)?;
         self.arena.lend([y], |arena, [values]| {
             let affine = Affine { weight: arena.get_optional(weight)?, bias: arena.get_optional(bias)? };
             let x = if x == y { None } else { Some(arena.get(x)?) };
@@ -132,13 +152,17 @@ impl CpuKernels {
     pub fn backward_parameters(
         &mut self,
         sums: &[u8],
+        first_channel: u32,
+        end_channel: u32,
         statistics: u32,
         dweight: u32,
         dbias: u32,
     ) -> Result<(), CallError> {
         let sums = finish(sums)?;
         self.arena.lend([dweight, dbias], |arena, [dweight, dbias]| {
-            Ok(syncbn_core::backward_parameters(&sums, arena.get(statistics)?, dweight, dbias)?)
+            let statistics = arena.get(statistics)?;
+            let channels = range(first_channel, end_channel, statistics.len() / STATISTICS_ROWS);
+            Ok(syncbn_core::backward_parameters_of(channels, &sums, statistics, dweight, dbias)?)
         })
     }
 
@@ -155,12 +179,14 @@ impl CpuKernels {
         channels: u32,
         length: u32,
         channels_last: bool,
+        first_channel: u32,
+        end_channel: u32,
         statistics: u32,
         weight: u32,
         sums: Option<Vec<u8>>,
         clamp_eps: Option<f64>,
     ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
+        let layout = part(samples, channels, length, channels_last, first_channel, end_channel)?;
         let merged = sums.as_deref().map(finish).transpose()?;
         let sums = merged.as_ref().map(|merged| BatchSums { merged, clamp_eps });
         self.arena.lend([dx], |arena, [gradient]| {

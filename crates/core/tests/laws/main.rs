@@ -2,6 +2,7 @@
 
 mod batch;
 mod bytes;
+mod channel_groups;
 mod exactness;
 mod gradients;
 mod isolation;

@@ -27,19 +27,33 @@ fn a_training_step_takes_six_dispatches_two_submits_and_little_more_than_eight_t
 }
 
 #[test]
-fn a_step_in_its_steady_state_takes_no_memory_and_compiles_nothing() {
+fn a_step_in_its_steady_state_takes_no_memory_compiles_nothing_and_binds_nothing_anew() {
     let mut gpu = device(Family::Chunked);
     let step = Step::of(Case { samples: 21, channels: 5, length: 6, format: Format::Contiguous, mean: 0.0, std: 1.0 });
     let mut run = || {
         step.on_one_device(&mut gpu, false);
         step.in_shards(&mut gpu, &[4, 4, 15]);
-        (gpu.usage(), gpu.pipelines())
+        (gpu.usage(), gpu.pipelines(), gpu.bind_groups())
     };
     let first = run();
     for _ in 0..5 {
         assert_eq!(run(), first);
     }
     assert_eq!((first.0.buffers, first.0.bytes_in_use), (0, 0));
+}
+
+#[test]
+fn bind_groups_go_with_buffers_that_they_bind() {
+    let mut gpu = device(Family::Chunked);
+    gpu.set_memory_limit(5000);
+    let first = gpu.allocate(1000).expect("room");
+    gpu.fill(first, 1.0).expect("valid");
+    gpu.release(first).expect("a buffer in use");
+    assert_eq!(gpu.bind_groups(), 1);
+    let second = gpu.allocate(500).expect("room");
+    gpu.fill(second, 2.0).expect("valid");
+    assert_eq!(gpu.bind_groups(), 1);
+    assert_eq!(download(&mut gpu, second), [2.0; 500]);
 }
 
 #[test]

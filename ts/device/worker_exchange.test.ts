@@ -1,0 +1,90 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { breakGroup, createGroupMemory, Exchange, GroupBrokenError, MOST_WAITING } from './worker_exchange.ts';
+
+let memory: Uint8Array<SharedArrayBuffer>;
+let members: readonly Exchange[];
+
+beforeEach(() => {
+  memory = createGroupMemory(3, 100);
+  members = [0, 1, 2].map((rank) => new Exchange(memory, rank, 3));
+});
+afterEach(() => vi.restoreAllMocks());
+
+/** Every member posts a partial of its own, of another length. */
+function postAll(number: number): void {
+  members.forEach((member, rank) => member.post(new Uint8Array(rank + 1).fill(10 * number + rank)));
+}
+
+describe('an exchange', () => {
+  it('gives all partials to every member, end to end, in order of members', () => {
+    postAll(1);
+    for (const member of members) expect([...member.take()]).toEqual([10, 11, 11, 12, 12, 12]);
+  });
+
+  it('keeps what the slowest member has not taken while the others run ahead as far as they may', () => {
+    const [slow, ...fast] = members;
+    for (let i = 0; i < MOST_WAITING; i++) slow?.post(Uint8Array.of(i));
+    for (let i = 0; i < MOST_WAITING; i++) fast.forEach((member) => member.post(Uint8Array.of(10 + i)));
+    for (let i = 0; i < MOST_WAITING; i++) fast.forEach((member) => member.take());
+    for (let i = 0; i < MOST_WAITING; i++) fast.forEach((member) => member.post(Uint8Array.of(20 + i)));
+    for (let i = 0; i < MOST_WAITING; i++) expect([...(slow?.take() ?? [])]).toEqual([i, 10 + i, 10 + i]);
+  });
+
+  it('takes a partial as long as was agreed', () => {
+    const partial = Uint8Array.from({ length: 100 }, (_, i) => i);
+    members.forEach((member) => member.post(partial));
+    expect(members[0]?.take()).toEqual(Uint8Array.of(...partial, ...partial, ...partial));
+  });
+
+  it('tells whether all have posted', () => {
+    const [first, second, third] = members;
+    first?.post(Uint8Array.of(1));
+    second?.post(Uint8Array.of(1));
+    expect(first?.isThere).toBe(false);
+    third?.post(Uint8Array.of(1));
+    expect(first?.isThere).toBe(true);
+    first?.take();
+    expect([first?.isThere, second?.isThere]).toEqual([false, true]);
+  });
+
+  it('sleeps until somebody posts', () => {
+    const [first, ...others] = members;
+    first?.post(Uint8Array.of(1));
+    const wait = vi.spyOn(Atomics, 'wait').mockImplementation(() => {
+      others[wait.mock.calls.length - 1]?.post(Uint8Array.of(1));
+      return 'ok';
+    });
+    expect(first?.take().length).toBe(3);
+    expect(wait).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe('a group that is over', () => {
+  it('wakes those who wait, and takes nothing more', () => {
+    const [first] = members;
+    first?.post(Uint8Array.of(1));
+    const header = new Int32Array(memory.buffer);
+    const wait = vi.spyOn(Atomics, 'wait').mockImplementation((_, place, value) => {
+      breakGroup(memory);
+      // A real sleeper sleeps as long as the word is what it has read.
+      return header[place] === Number(value) ? 'timed-out' : 'ok';
+    });
+    expect(() => first?.take()).toThrow(GroupBrokenError);
+    expect(wait).toHaveReturnedWith('ok');
+    expect(() => first?.post(Uint8Array.of(1))).toThrow(GroupBrokenError);
+  });
+
+  it('still gives what all have posted', () => {
+    postAll(1);
+    breakGroup(memory);
+    expect(members[0]?.take().length).toBe(6);
+  });
+
+  it('is over for a member that has left, and for no other', () => {
+    const [first, second] = members;
+    postAll(1);
+    first?.leave();
+    expect(() => first?.post(Uint8Array.of(1))).toThrow(GroupBrokenError);
+    expect(() => second?.post(Uint8Array.of(1))).not.toThrow();
+  });
+});

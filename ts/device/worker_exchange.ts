@@ -1,0 +1,167 @@
+/**
+ * Where the workers of a group exchange partials: memory they share, so that none of them goes through the calling thread.
+ *
+ * Every member posts the same number of partials, one per group of channels, and takes as many times those of all. It posts
+ * at most {@link MOST_WAITING} partials that it has not taken yet, so nobody is further ahead of the slowest than that twice,
+ * and a ring of so many slots per member is never written over before all have read it.
+ *
+ * All sleep on one word, which every post and the end of the group raise: a sleeper that watched its peer's counter would
+ * sleep through the end.
+ */
+
+/**
+ * Partials that a member has posted and not taken. While one waits, the next is computed, so that a member whose core did something
+ * else for a while does not stop the others. Those for which nobody waits are still cached when they are taken.
+ */
+export const MOST_WAITING = 8;
+const RING = 2 * MOST_WAITING;
+
+/** Places in the header, which is of i32, a line of cache apart. */
+const LINE = 16;
+const EPOCH = 0;
+const BROKEN = LINE;
+const FIRST_POSTED = 2 * LINE;
+
+const LINE_BYTES = LINE * Int32Array.BYTES_PER_ELEMENT;
+
+/** Looks before a member goes to sleep: some ten microseconds, which is what falling asleep and waking take. */
+const LOOKS = 2000;
+
+/** A member can get no further, because another one has failed. */
+export class GroupBrokenError extends Error {
+  override readonly name = 'GroupBrokenError';
+  constructor() {
+    super('another device that works on the batch has failed');
+  }
+}
+
+/** Memory for a group of `members`, none of whose partials is longer than `slotBytes`. */
+export function createGroupMemory(members: number, slotBytes: number): Uint8Array<SharedArrayBuffer> {
+  return new Uint8Array(new SharedArrayBuffer(headerBytes(members) + members * RING * stride(slotBytes)));
+}
+
+/** Wakes whoever waits: the group has no future. */
+export function breakGroup(memory: Uint8Array<SharedArrayBuffer>): void {
+  const header = new Int32Array(memory.buffer);
+  Atomics.store(header, BROKEN, 1);
+  raiseEpoch(header);
+}
+
+/** What a member sees of the memory of its group. */
+export class Exchange {
+  readonly #memory: Uint8Array<SharedArrayBuffer>;
+  readonly #header: Int32Array<SharedArrayBuffer>;
+  readonly #rank: number;
+  readonly #members: readonly number[];
+  readonly #slotStride: number;
+  #posted = 0;
+  #taken = 0;
+  #isOver = false;
+  /** What {@link take} gives, kept: garbage of one worker would stop the others. */
+  #all = new Uint8Array(0);
+
+  constructor(memory: Uint8Array<SharedArrayBuffer>, rank: number, members: number) {
+    this.#memory = memory;
+    this.#header = new Int32Array(memory.buffer);
+    this.#rank = rank;
+    this.#members = Array.from({ length: members }, (_, member) => member);
+    this.#slotStride = (memory.length - headerBytes(members)) / (members * RING);
+  }
+
+  /**
+   * The member takes no part any more: its partials would no longer fit those of the others.
+   * @returns whether it did until now.
+   */
+  leave(): boolean {
+    const didTakePart = !this.#isOver;
+    this.#isOver = true;
+    return didTakePart;
+  }
+
+  /** Hands in a partial. @throws GroupBrokenError */
+  post(partial: Uint8Array): void {
+    if (this.#isBroken()) {
+      throw new GroupBrokenError();
+    }
+    this.#posted += 1;
+    const begin = this.#slot(this.#rank, this.#posted);
+    this.#header[begin / Int32Array.BYTES_PER_ELEMENT] = partial.length;
+    this.#memory.set(partial, begin + Int32Array.BYTES_PER_ELEMENT);
+    Atomics.store(this.#header, FIRST_POSTED + this.#rank * LINE, this.#posted);
+    raiseEpoch(this.#header);
+  }
+
+  /** Whether {@link take} need not wait. */
+  get isThere(): boolean {
+    // Counters run over after 2^31 partials; their difference does not.
+    return this.#members.every(
+      (member) => ((Atomics.load(this.#header, FIRST_POSTED + member * LINE) - this.#taken) | 0) > 0,
+    );
+  }
+
+  /**
+   * The next partials of all members, end to end, in order of members; waits until they are there.
+   * @returns an array that holds them until the next call.
+   * @throws GroupBrokenError
+   */
+  take(): Uint8Array {
+    this.#wait();
+    this.#taken += 1;
+    const partials = this.#members.map((member) => {
+      const begin = this.#slot(member, this.#taken);
+      const length = this.#header[begin / Int32Array.BYTES_PER_ELEMENT] ?? 0;
+      return this.#memory.subarray(begin + Int32Array.BYTES_PER_ELEMENT, begin + Int32Array.BYTES_PER_ELEMENT + length);
+    });
+    const length = partials.reduce((sum, partial) => sum + partial.length, 0);
+    if (length > this.#all.length) {
+      this.#all = new Uint8Array(length);
+    }
+    let end = 0;
+    for (const partial of partials) {
+      this.#all.set(partial, end);
+      end += partial.length;
+    }
+    return this.#all.subarray(0, end);
+  }
+
+  #wait(): void {
+    for (let look = 0; look < LOOKS; look += 1) {
+      if (this.isThere) {
+        return;
+      }
+    }
+    for (;;) {
+      const epoch = Atomics.load(this.#header, EPOCH);
+      if (this.isThere) {
+        return;
+      }
+      if (this.#isBroken()) {
+        throw new GroupBrokenError();
+      }
+      Atomics.wait(this.#header, EPOCH, epoch);
+    }
+  }
+
+  #isBroken(): boolean {
+    return this.#isOver || Atomics.load(this.#header, BROKEN) !== 0;
+  }
+
+  #slot(member: number, number: number): number {
+    const place = member * RING + ((number >>> 0) % RING);
+    return headerBytes(this.#members.length) + place * this.#slotStride;
+  }
+}
+
+function raiseEpoch(header: Int32Array): void {
+  Atomics.add(header, EPOCH, 1);
+  Atomics.notify(header, EPOCH);
+}
+
+function headerBytes(members: number): number {
+  return (FIRST_POSTED + members * LINE) * Int32Array.BYTES_PER_ELEMENT;
+}
+
+/** Room for a partial and its length, in whole lines. */
+function stride(slotBytes: number): number {
+  return Math.ceil((Int32Array.BYTES_PER_ELEMENT + slotBytes) / LINE_BYTES) * LINE_BYTES;
+}

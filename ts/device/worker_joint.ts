@@ -1,0 +1,84 @@
+/**
+ * The passes that the workers of a group do together, on one worker: group of channels by group, so that a group is still cached
+ * when it is read again. The bits are those of the steps, for they are the steps.
+ */
+
+import type { CpuDevice } from './cpu_device.ts';
+import type { ChannelRange, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
+import { type Exchange, MOST_WAITING } from './worker_exchange.ts';
+
+/** Which groups of channels all members of the group work on, one after another. */
+export interface Tiling {
+  readonly channels: number;
+  /** Channels of a group; the last may have fewer. */
+  readonly width: number;
+}
+
+export async function batchNormJointly(
+  device: CpuDevice,
+  exchange: Exchange,
+  tiling: Tiling,
+  { running, ...share }: GroupForwardArguments,
+): Promise<void> {
+  const layoutOf = (part: ChannelRange): GroupForwardArguments['layout'] => ({ ...share.layout, part });
+  await inGroups(exchange, tiling, {
+    reduce: (part) => device.moments({ ...share, layout: layoutOf(part) }),
+    finish(part, merged) {
+      device.finalize({ ...share, merged, part });
+      if (running !== null) {
+        device.updateRunning({ merged, running, part });
+      }
+      device.normalize({ ...share, layout: layoutOf(part) });
+    },
+  });
+}
+
+export async function batchNormBackwardJointly(
+  device: CpuDevice,
+  exchange: Exchange,
+  tiling: Tiling,
+  { dx, ...share }: GroupBackwardArguments,
+): Promise<void> {
+  const layoutOf = (part: ChannelRange): GroupBackwardArguments['layout'] => ({ ...share.layout, part });
+  const wantsParameters = share.dweight !== null || share.dbias !== null;
+  await inGroups(exchange, tiling, {
+    reduce: (part) => device.backwardReduce({ ...share, layout: layoutOf(part) }),
+    finish(part, sums) {
+      if (wantsParameters) {
+        device.backwardParameters({ ...share, sums, part });
+      }
+      if (dx !== null) {
+        device.backwardInput({ ...share, dx, sums, layout: layoutOf(part) });
+      }
+    },
+  });
+}
+
+interface Pass {
+  /** The partial of some channels of the own share. */
+  readonly reduce: (part: ChannelRange) => Promise<Uint8Array>;
+  /** What is done with the partials of all shares, laid end to end. */
+  readonly finish: (part: ChannelRange, partials: Uint8Array) => void;
+}
+
+/** While the others are not ready with a group, the next one is reduced. */
+async function inGroups(exchange: Exchange, { channels, width }: Tiling, { reduce, finish }: Pass): Promise<void> {
+  const waiting: ChannelRange[] = [];
+  const finishNext = (): void => {
+    const part = waiting.shift();
+    if (part !== undefined) {
+      finish(part, exchange.take());
+    }
+  };
+  for (let first = 0; first < channels; first += width) {
+    const part: ChannelRange = [first, Math.min(first + width, channels)];
+    exchange.post(await reduce(part));
+    waiting.push(part);
+    while (waiting.length === MOST_WAITING || (waiting.length > 0 && exchange.isThere)) {
+      finishNext();
+    }
+  }
+  while (waiting.length > 0) {
+    finishNext();
+  }
+}
