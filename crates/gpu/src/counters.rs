@@ -7,7 +7,8 @@ pub struct Counters {
     pub dispatches: u64,
     /// Command buffers submitted.
     pub submits: u64,
-    /// Bytes that kernels read from buffers, each once: a second look finds them cached.
+    /// Bytes that kernels read from buffers, nodes that merge as often as they are read; but a second look at values, which finds
+    /// them cached, is not counted.
     pub bytes_read: u64,
     /// Bytes that kernels write to buffers.
     pub bytes_written: u64,
