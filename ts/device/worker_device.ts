@@ -55,6 +55,7 @@ export async function openWorkerDevice(
   const owner: QueueOwner = {
     nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
     onLeft: (group, error) => memberships.end(group, error),
+    groupFailure: () => memberships.failure,
     errors,
   };
   const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {
@@ -71,6 +72,8 @@ const opened = new WeakMap<Device, WorkerDevice>();
 /** The groups that a worker belongs to, by what the worker calls them. */
 class Memberships {
   readonly groups = new Map<number, WorkerGroup>();
+  /** Why the latest group that has ended did. */
+  failure: Error | null = null;
 
   /** @param number - `null`: all. */
   end(number: number | null, error: Error): void {
@@ -257,6 +260,14 @@ class WorkerDevice implements OpenDevice, Member {
       this.#memberships.groups.delete(number as number);
     }
     this.#send(operation, args);
+  }
+
+  forget(number: number, failure: Error): void {
+    this.#memberships.groups.delete(number);
+    this.#memberships.failure = failure;
+    if (this.#queue.lost === null) {
+      this.#send('leave', [number]);
+    }
   }
 
   async confirm(): Promise<void> {

@@ -34,6 +34,8 @@ export interface QueueOwner {
   readonly nameOf: (value: object) => number | null;
   /** The worker takes no part any more in a group, or in any, for it is lost. Whatever is pending has been rejected then. */
   readonly onLeft: (group: number | null, error: Error) => void;
+  /** Why the latest group that has ended did: the true cause of what fails here because of that. */
+  readonly groupFailure: () => Error | null;
   readonly errors: ErrorClasses;
 }
 
@@ -188,6 +190,11 @@ export class WorkerQueue {
     this.#pending.delete(answer.ticket);
     if ('value' in answer) {
       pending?.resolve(answer.value);
+      return;
+    }
+    const groupFailure = answer.failure.name === 'GroupBrokenError' ? this.#owner.groupFailure() : null;
+    if (groupFailure !== null) {
+      pending?.reject(groupFailure);
       return;
     }
     const isOwn = answer.operation === pending?.operation;
