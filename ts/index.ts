@@ -9,6 +9,7 @@ export {
 } from './convert/convert_model.ts';
 export {
   type Device,
+  type DeviceGroup,
   type DeviceBuffer,
   type DeviceDetails,
   type DeviceKind,

@@ -73,11 +73,8 @@ const opened = new WeakMap<Device, WorkerDevice>();
 /** The groups that a worker belongs to, by what the worker calls them. */
 class Memberships {
   readonly groups = new Map<number, WorkerGroup>();
-
-  /** Why one of them has ended: the latest. */
-  get failure(): Error | null {
-    return Array.from(this.groups.values(), ({ failure }) => failure).reduce((last, next) => next ?? last, null);
-  }
+  /** Why the latest group that has ended did. */
+  failure: Error | null = null;
 
   /** @param number - `null`: all. */
   end(number: number | null, error: Error): void {
@@ -289,6 +286,14 @@ class WorkerDevice implements OpenDevice, Member {
       this.#memberships.groups.delete(number as number);
     }
     this.#send(operation, args);
+  }
+
+  forget(number: number, failure: Error): void {
+    this.#memberships.groups.delete(number);
+    this.#memberships.failure = failure;
+    if (this.#queue.lost === null) {
+      this.#send('leave', [number]);
+    }
   }
 
   async confirm(): Promise<void> {

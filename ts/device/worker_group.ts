@@ -17,6 +17,8 @@ export interface Member {
   readonly lost: Error | null;
   /** Gives a command of the group, whose result nobody awaits. */
   give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void;
+  /** Hears that a group has ended, and why. */
+  forget(number: number, failure: Error): void;
   /** Resolves when all that was given is done. */
   confirm(): Promise<void>;
 }
@@ -80,6 +82,7 @@ export class WorkerGroup implements DeviceGroup {
       this.#failure = failure;
       if (this.#memory !== null) {
         breakGroup(this.#memory);
+        this.members.forEach((member) => member.forget(this.#number, failure));
       }
     }
   }

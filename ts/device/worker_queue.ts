@@ -34,7 +34,7 @@ export interface QueueOwner {
   readonly nameOf: (value: object) => number | null;
   /** The worker takes no part any more in a group, or in any, for it is lost. Whatever is pending has been rejected then. */
   readonly onLeft: (group: number | null, error: Error) => void;
-  /** Why a group of the worker has ended, for the worker does not know; the latest one that has. */
+  /** Why the latest group that has ended did: the true cause of what fails here because of that. */
   readonly groupFailure: () => Error | null;
   readonly errors: ErrorClasses;
 }
@@ -195,6 +195,11 @@ export class WorkerQueue {
       pending?.resolve(answer.value);
       return;
     }
+    const groupFailure = answer.failure.name === 'GroupBrokenError' ? this.#owner.groupFailure() : null;
+    if (groupFailure !== null) {
+      pending?.reject(groupFailure);
+      return;
+    }
     const isOwn = answer.operation === pending?.operation;
     pending?.reject(isOwn ? this.#errorOf(answer.failure) : this.#commandError(answer.operation, answer.failure));
   }
@@ -219,8 +224,6 @@ export class WorkerQueue {
         return new PartialError(message);
       case 'RangeError':
         return new RangeError(message);
-      case 'GroupBrokenError':
-        return this.#owner.groupFailure() ?? new Error(message);
       default:
         return new Error(`${name}: ${message}`);
     }
