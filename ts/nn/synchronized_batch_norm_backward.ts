@@ -95,7 +95,7 @@ async function runJointly(joint: Joint, gradients: Gradients, groups: Set<Device
     }
     const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
     const sums = await mergePartials(devices, partials.map(valueOf));
-    return gradientsOf(joint, parts, (shares) => shares.forEach((share, r) => runSteps(devices[r], share, sums)));
+    return gradientsOf(joint, parts, (shares) => shares.forEach((share) => runSteps(share, sums)));
   } finally {
     parts.forEach(({ dy }) => dy.release());
   }
@@ -187,16 +187,13 @@ function gradientsOf(
 }
 
 /** What the merged sums of the whole batch give one device. */
-function runSteps(
-  device: Device | undefined,
-  { dx, dweight, dbias, ...share }: GroupBackwardArguments,
-  sums: Uint8Array,
-): void {
+function runSteps({ dx, dweight, dbias, ...share }: GroupBackwardArguments, sums: Uint8Array): void {
+  const { device } = share.x;
   if (dweight !== null || dbias !== null) {
-    device?.backwardParameters({ sums, statistics: share.statistics, dweight, dbias });
+    device.backwardParameters({ sums, statistics: share.statistics, dweight, dbias });
   }
   if (dx !== null) {
-    device?.backwardInput({ ...share, dx, sums });
+    device.backwardInput({ ...share, dx, sums });
   }
 }
 

@@ -259,21 +259,23 @@ impl Gpu {
         }
     }
 
-    /// A buffer without a handle.
-    pub(crate) fn take(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+    /// Sees to it that no held command stands in the way of a buffer.
+    fn make_room(&mut self, bytes: u64) {
         self.forget_spoiled();
         if self.memory.is_tight(bytes) {
             self.submit();
         }
+    }
+
+    /// A buffer without a handle.
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        self.make_room(bytes);
         self.memory.take(&self.context.device, bytes, false)
     }
 
     /// A buffer without a handle that may be written before what is held is submitted.
     pub(crate) fn take_idle(&mut self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
-        self.forget_spoiled();
-        if self.memory.is_tight(bytes) {
-            self.submit();
-        }
+        self.make_room(bytes);
         self.memory.take(&self.context.device, bytes, true)
     }
 
