@@ -31,7 +31,7 @@ export interface GroupCommand<Share> {
   readonly share: Share;
 }
 
-/** Adjacent values of a sample that a group of channels has at least: a run along which hardware fetches ahead (`tile.rs`). */
+/** Adjacent values of a sample, of all inputs together, that a group of channels has at least: as in `tile.rs`. */
 const RUN_VALUES = 64 * 1024;
 /** A partial that most layers stay below. Memory that nobody touches costs nothing. */
 const SLOT_BYTES = 256 * 1024;
@@ -145,6 +145,6 @@ function plan(layouts: readonly BatchLayout[], inputs: number): { tiling: Tiling
   // Rows are laid together by the number of their channels, so their bits are those of all channels at once.
   const isRows = leafSamples > 1 || layouts.some(({ format, length }) => format === 'channels_last' && length > 1);
   const room = Math.floor((SLOT_BYTES - HEADER_BYTES) / bytesPerChannel);
-  const width = isRows ? channels : Math.max(1, Math.min(channels, Math.ceil(RUN_VALUES / length), room));
+  const width = isRows ? channels : Math.max(1, Math.min(channels, Math.ceil(RUN_VALUES / inputs / length), room));
   return { tiling: { channels, width }, slotBytes: HEADER_BYTES + width * bytesPerChannel };
 }

@@ -45,7 +45,7 @@ pub fn batch_norm(
     expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
     args.affine.expect_channels(&layout)?;
     args.running.as_ref().map_or(Ok(()), |running| running.expect_channels(layout.channels()))?;
-    for group in channel_groups(&layout) {
+    for group in channel_groups(&layout, Kind::Moments.inputs()) {
         let input = x.unwrap_or(y);
         match args.numerics {
             Numerics::Stable => stable_statistics(&mut args, input, group.clone(), statistics),

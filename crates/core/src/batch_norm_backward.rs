@@ -48,7 +48,7 @@ pub fn batch_norm_backward(
     let layout = &args.layout;
     let reduction = Reduction::<Native>::new(Kind::Sums, Statistics::of(args.statistics).mean_hi);
     let sums_wanted = args.batch_statistics || gradients.dweight.is_some() || gradients.dbias.is_some();
-    for group in channel_groups(layout) {
+    for group in channel_groups(layout, Kind::Sums.inputs()) {
         let dy_now = dy.or(gradients.dx.as_deref());
         let values = if sums_wanted {
             reduction.whole(layout, Inputs { dy: dy_now, x }, group.clone())
