@@ -4,7 +4,7 @@ import { type Budget, type Engines, measureWorkload } from './measure.ts';
 import type { Answers, Request } from './protocol.ts';
 import { workloads } from './workloads.ts';
 
-const BUDGET: Budget = { warmUpSeconds: 0, seconds: 1, minimumSamples: 3, maximumSamples: 5 };
+const BUDGET: Budget = { warmUpSeconds: 0, seconds: 1, minimumSamples: 3, maximumSamples: 5, leadingSteps: 0 };
 
 /** Engines whose steps take a given time each; `Infinity` fails. */
 function fakeEngines(secondsOf: Partial<Record<EngineName, number>>) {
@@ -26,14 +26,14 @@ function fakeEngines(secondsOf: Partial<Record<EngineName, number>>) {
   return { engines, asked, discarded };
 }
 
-function measure(name: string, names: readonly ContenderName[], engines: Engines) {
+function measure(name: string, names: readonly ContenderName[], engines: Engines, budget = BUDGET) {
   const workload = workloads.find((one) => one.name === name);
   if (workload === undefined) throw new Error(`no workload ${name}`);
   return measureWorkload(
     workload,
     contenders.filter((contender) => names.includes(contender.name)),
     engines,
-    BUDGET,
+    budget,
   );
 }
 
@@ -48,6 +48,17 @@ test('a contender is measured until its time is spent, but not before the least 
   const { measurements } = await measure('4096x512', ['syncbn', 'kernels', 'pytorch-1'], engines);
   const counts = Object.fromEntries(measurements.map(({ contender, count }) => [contender, count]));
   expect(counts).toEqual({ syncbn: 4, kernels: 3, 'pytorch-1': 5 });
+});
+
+test('steps that lead up to a sample are run and not counted', async () => {
+  const [without, leading] = [fakeEngines({}), fakeEngines({})];
+  const counts = await Promise.all([
+    measure('4096x512', ['pytorch-1'], without.engines),
+    measure('4096x512', ['pytorch-1'], leading.engines, { ...BUDGET, leadingSteps: 2 }),
+  ]);
+  const [alone, led] = counts.map(({ measurements }) => measurements[0]?.count ?? 0);
+  expect(led).toBe(alone);
+  expect(leading.asked.length).toBe(without.asked.length + 2 * (led ?? 0));
 });
 
 test('only the passes that a contender has are told', async () => {

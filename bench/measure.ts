@@ -22,6 +22,8 @@ export interface Budget {
   readonly seconds: number;
   readonly minimumSamples: number;
   readonly maximumSamples: number;
+  /** Steps before each sample that are not timed: what a contender finds in the caches is then its own, as in a training loop. */
+  readonly leadingSteps: number;
 }
 
 /** One contender's times of one pass, in seconds. */
@@ -96,7 +98,7 @@ export async function measureWorkload(
   await interleave(
     entries,
     (entry) => hasFailed(entry) || isMeasured(entry, budget),
-    (entry) => attempt(entry, () => takeSample(entry, engines)),
+    (entry) => attempt(entry, () => takeSample(entry, engines, budget)),
   );
   for (const entry of entries) if (!hasFailed(entry)) await attempt(entry, () => afterwards(entry.contender));
   await askEngines({ command: 'unload' });
@@ -115,7 +117,8 @@ async function warmUp(entry: Entry, engines: Engines, { warmUpSeconds }: Budget)
   }
 }
 
-async function takeSample(entry: Entry, engines: Engines): Promise<void> {
+async function takeSample(entry: Entry, engines: Engines, { leadingSteps }: Budget): Promise<void> {
+  for (let step = 0; step < leadingSteps; step++) await time({ ...entry, calls: 1 }, engines);
   const timing = await time(entry, engines);
   entry.timings.push(timing);
   entry.secondsSpent += secondsOf(timing) * entry.calls;
