@@ -7,6 +7,9 @@ import type { CpuDevice } from './cpu_device.ts';
 import type { ChannelRange, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
 import { type Exchange, MOST_WAITING } from './worker_exchange.ts';
 
+const ALL: ChannelRange = [0, 0];
+const NOTHING: Uint8Array = new Uint8Array(0);
+
 /** Which groups of channels all members of the group work on, one after another. */
 export interface Tiling {
   readonly channels: number;
@@ -18,17 +21,25 @@ export async function batchNormJointly(
   device: CpuDevice,
   exchange: Exchange,
   tiling: Tiling,
-  { running, ...share }: GroupForwardArguments,
+  share: GroupForwardArguments,
 ): Promise<void> {
-  const layoutOf = (part: ChannelRange): GroupForwardArguments['layout'] => ({ ...share.layout, part });
+  const { running } = share;
+  const layout = { ...share.layout, part: ALL };
+  // What the steps are told, changed in place: copying it for each group of channels takes longer than the small steps.
+  const args = { ...share, layout, part: ALL, merged: NOTHING };
   await inGroups(exchange, tiling, {
-    reduce: (part) => device.moments({ ...share, layout: layoutOf(part) }),
+    reduce(part) {
+      layout.part = part;
+      return device.moments(args);
+    },
     finish(part, merged) {
-      device.finalize({ ...share, merged, part });
+      layout.part = args.part = part;
+      args.merged = merged;
+      device.finalize(args);
       if (running !== null) {
         device.updateRunning({ merged, running, part });
       }
-      device.normalize({ ...share, layout: layoutOf(part) });
+      device.normalize(args);
     },
   });
 }
@@ -37,18 +48,27 @@ export async function batchNormBackwardJointly(
   device: CpuDevice,
   exchange: Exchange,
   tiling: Tiling,
-  { dx, ...share }: GroupBackwardArguments,
+  share: GroupBackwardArguments,
 ): Promise<void> {
-  const layoutOf = (part: ChannelRange): GroupBackwardArguments['layout'] => ({ ...share.layout, part });
+  const { dx } = share;
+  const layout = { ...share.layout, part: ALL };
+  const args = { ...share, layout, part: ALL, sums: NOTHING };
+  const toInput = dx && { ...args, dx };
   const wantsParameters = share.dweight !== null || share.dbias !== null;
   await inGroups(exchange, tiling, {
-    reduce: (part) => device.backwardReduce({ ...share, layout: layoutOf(part) }),
+    reduce(part) {
+      layout.part = part;
+      return device.backwardReduce(args);
+    },
     finish(part, sums) {
+      layout.part = args.part = part;
+      args.sums = sums;
       if (wantsParameters) {
-        device.backwardParameters({ ...share, sums, part });
+        device.backwardParameters(args);
       }
-      if (dx !== null) {
-        device.backwardInput({ ...share, dx, sums, layout: layoutOf(part) });
+      if (toInput !== null) {
+        toInput.sums = sums;
+        device.backwardInput(toInput);
       }
     },
   });
