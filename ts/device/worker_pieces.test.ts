@@ -37,11 +37,21 @@ describe('pieces', () => {
       seen.add(values.buffer);
       lent += 1;
       most = Math.max(most, lent);
-      await Promise.resolve();
+      await new Promise((resolve) => setTimeout(resolve));
       lent -= 1;
       return values;
     });
     expect([seen.size, most]).toEqual([4, 4]);
+  });
+
+  it('set off one by one, not when all of them are filled', async () => {
+    const happened: string[] = [];
+    await new Pieces().each(boxes(3), ({ row }, values) => {
+      happened.push(`filled ${row}`);
+      queueMicrotask(() => happened.push(`sent ${row}`));
+      return Promise.resolve(values);
+    });
+    expect(happened).toEqual([0, 1, 2].flatMap((row) => [`filled ${row}`, `sent ${row}`]));
   });
 
   it('tell of the first failure when all is over, and others take their place', async () => {

@@ -63,6 +63,8 @@ export class Pieces {
       // Told below; nobody waits for it until then.
       done.catch(() => undefined);
       carried.push(done);
+      // What was lent sets off now, and the worker is busy with it while the next piece is filled.
+      await Promise.resolve();
     }
     await Promise.allSettled(carried);
     await Promise.all(carried);
