@@ -46,8 +46,8 @@ describe('a slot', () => {
   });
 
   it.each([
-    ['bytes', [new Uint8Array(128 * 1024 - 8)], true],
-    ['more bytes', [new Uint8Array(128 * 1024 - 4)], false],
+    ['bytes', [new Uint8Array(8 * 1024 - 8)], true],
+    ['more bytes', [new Uint8Array(8 * 1024 - 7)], false],
     ['arrays', Array.from({ length: 16 }, () => new Uint8Array(1)), true],
     ['more arrays', Array.from({ length: 17 }, () => new Uint8Array(1)), false],
   ] as const)('has room for so many %s: %#', (_, parts, fits) => {

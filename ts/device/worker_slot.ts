@@ -9,8 +9,8 @@
 
 import type { CommandMessage, Part, SharedPart } from './worker_protocol.ts';
 
-/** Room for the text and the arrays of a message. */
-const SLOT_BYTES = 128 * 1024;
+/** Room for the text and the arrays of a message. From here on giving memory away takes less than copying it twice. */
+const SLOT_BYTES = 8 * 1024;
 /** A message of more arrays is posted. */
 const MOST_PARTS = 16;
 
