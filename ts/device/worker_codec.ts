@@ -14,19 +14,40 @@ export function encodeCommand(
   parts: (Part | SharedPart)[],
   nameOf: (value: object) => number | null,
 ): string {
-  return JSON.stringify([operation, ticket, ...args], (_key, value: unknown) => {
+  // `JSON.stringify` with a replacer would do the same in two to six times the time.
+  const encode = (value: unknown): string => {
     if (typeof value === 'number') {
-      return isJsonNumber(value) ? value : { $number: Object.is(value, -0) ? '-0' : String(value) };
+      return isJsonNumber(value) ? String(value) : `{"$number":"${Object.is(value, -0) ? '-0' : value}"}`;
     }
     if (typeof value !== 'object' || value === null) {
-      return value;
-    }
-    if (value instanceof Float32Array || value instanceof Uint8Array) {
-      return { $part: parts.push(value as Part) - 1 };
+      return JSON.stringify(value ?? null);
     }
     const name = nameOf(value);
-    return name === null ? value : { $buffer: name };
-  });
+    if (name !== null) {
+      return `{"$buffer":${name}}`;
+    }
+    if (value instanceof Float32Array || value instanceof Uint8Array) {
+      return `{"$part":${parts.push(value as Part) - 1}}`;
+    }
+    return Array.isArray(value) ? `[${value.map(encode).join(',')}]` : encodeFields(value, encode);
+  };
+  let line = `["${operation}",${ticket}`;
+  for (const arg of args) {
+    line += `,${encode(arg)}`;
+  }
+  return `${line}]`;
+}
+
+/** Names of fields are identifiers. */
+function encodeFields(fields: object, encode: (value: unknown) => string): string {
+  let text = '';
+  for (const key of Object.keys(fields)) {
+    const value = (fields as Record<string, unknown>)[key];
+    if (value !== undefined) {
+      text += `${text === '' ? '' : ','}"${key}":${encode(value)}`;
+    }
+  }
+  return `{${text}}`;
 }
 
 /** The command of a line, whose buffers are looked up by `bufferOf`. */

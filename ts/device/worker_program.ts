@@ -41,10 +41,8 @@ async function openPort(): Promise<void> {
 function serve(port: OwnPort): (data: unknown) => void {
   let executor: CommandExecutor | null = null;
   let slot: SharedSlot | null = null;
-  let taken = 0;
 
   const run = async (message: CommandMessage, executor: CommandExecutor): Promise<void> => {
-    taken += 1;
     const reply = await executor.run(message);
     if (reply.answers.length > 0 || reply.lost !== undefined) {
       port.postMessage(reply, transferable(reply));
@@ -53,8 +51,8 @@ function serve(port: OwnPort): (data: unknown) => void {
   /** Runs what lies in the slot, and sleeps, until a message has been posted. */
   const runShared = async (executor: CommandExecutor): Promise<void> => {
     while (slot !== null) {
-      slot.waitForMore(taken);
-      const message = slot.take(taken + 1);
+      slot.waitForMore();
+      const message = slot.take();
       if (message === null) {
         return;
       }
@@ -68,6 +66,7 @@ function serve(port: OwnPort): (data: unknown) => void {
       slot = shared && new SharedSlot(shared);
       port.postMessage(executor.usage(), []);
     } else {
+      slot?.skip();
       await run(data as CommandMessage, executor);
     }
     await runShared(executor);
