@@ -22,7 +22,7 @@ const atLimit: ParallelMeasurements = {
     step('8x64x128x128', 'synchronized-2', 1.1),
     step('8x64x128x128', 'unsynchronized-2', 1),
   ],
-  meetings: [meeting('bare', 2), meeting('posted', 3), meeting('shared', 2), meeting('shared', 99, 0)],
+  meetings: [meeting('bare', 2), meeting('posted', 3), meeting('exchanged', 2), meeting('exchanged', 99, 0)],
   scatterGather: { bytes: 1, copy: 1, scatterGather: 3 },
 };
 
@@ -43,8 +43,8 @@ test.each<[number, Partial<ParallelMeasurements>]>([
       ],
     },
   ],
-  [2, { meetings: [meeting('bare', 2), meeting('posted', 3.1), meeting('shared', 2)] }],
-  [3, { meetings: [meeting('bare', 2), meeting('posted', 3), meeting('shared', 2.1)] }],
+  [2, { meetings: [meeting('bare', 2), meeting('posted', 3.1), meeting('exchanged', 2)] }],
+  [3, { meetings: [meeting('bare', 2), meeting('posted', 3), meeting('exchanged', 2.1)] }],
   [4, { steps: [...atLimit.steps.slice(0, 4), step('8x64x128x128', 'unsynchronized-2', 0.9)] }],
   [5, { scatterGather: { bytes: 1, copy: 1, scatterGather: 3.1 } }],
 ])('figure %i is missed beyond its limit, and it alone', (index, change) => {

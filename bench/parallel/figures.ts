@@ -31,7 +31,7 @@ export function judgeParallel({ steps, meetings, scatterGather }: ParallelMeasur
       stepRatio(steps, NETWORK, 'pytorch-2', 'synchronized-2'),
     ),
     judgeLimit('meeting of 2 workers, 2 KiB, against bare messages, p50', '×', 1.5, meeting('posted')),
-    judgeLimit('the same, where memory can be shared', '×', 1, meeting('shared')),
+    judgeLimit('the same, where memory can be shared: among the workers', '×', 1, meeting('exchanged')),
     judgeLimit(
       '(8,64,128,128) on 2 workers, synchronized against unsynchronized',
       '×',

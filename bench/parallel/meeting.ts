@@ -1,6 +1,6 @@
 /**
- * The meeting point alone: every worker gives a payload, all meet, and every worker takes one. What the workers take travels
- * with the next command, as `finalize` does in a layer, so a meeting is one message there and one back.
+ * The meeting point alone: every worker gives a payload, all meet, and every worker takes one. Through the calling thread, what the
+ * workers take travels with the next command, as `finalize` does in a layer, so a meeting is one message there and one back.
  */
 
 import { type Device, type DeviceBuffer, devices, init } from 'syncbn';
@@ -9,9 +9,13 @@ import { MeetingPoint } from '../../ts/sync/meeting_point.ts';
 import { interleave } from '../interleave.ts';
 import { percentile } from '../statistics.ts';
 import { openEchoes } from './echo.ts';
+import { openExchanges } from './exchanges.ts';
 
-/** `bare`: `postMessage` there and back; the others are meetings of worker devices, without and with shared memory. */
-export type Transport = 'bare' | 'posted' | 'shared';
+/**
+ * `bare`: `postMessage` there and back. `posted` and `shared`: meetings of worker devices through the calling thread, without and with
+ * shared memory. `exchanged`: among themselves, as in layers where memory can be shared.
+ */
+export type Transport = 'bare' | 'posted' | 'shared' | 'exchanged';
 
 export interface MeetingTime {
   readonly transport: Transport;
@@ -32,11 +36,13 @@ const WARM_UP_ROUNDS = 300;
 
 /** One round of all workers. */
 type Round = (bytes: number) => Promise<unknown>;
+/** So many rounds, and the seconds that each took. */
+type Rounds = (bytes: number, rounds: number) => Promise<readonly number[]>;
 
 interface Contender {
   readonly transport: Transport;
   readonly bytes: number;
-  readonly round: Round;
+  readonly run: Rounds;
   readonly samples: number[];
 }
 
@@ -54,18 +60,23 @@ async function measureWith(workers: number, rounds: number): Promise<MeetingTime
   await init(shared);
   await withoutSharedMemory(() => init(posted));
   const echoes = await openEchoes(workers);
-  const transports: readonly [Transport, Round][] = [
-    ['bare', echoes.round],
-    ['posted', meetingOf(posted)],
-    ['shared', meetingOf(shared)],
+  const exchanges = await openExchanges(workers, Math.max(...PAYLOADS));
+  const transports: readonly [Transport, Rounds][] = [
+    ['bare', timed(echoes.round)],
+    ['posted', timed(meetingOf(posted))],
+    ['shared', timed(meetingOf(shared))],
+    ['exchanged', exchanges.meet],
   ];
   const contenders = PAYLOADS.flatMap((bytes) =>
-    transports.map(([transport, round]): Contender => ({ transport, bytes, round, samples: [] })),
+    transports.map(([transport, run]): Contender => ({ transport, bytes, run, samples: [] })),
   );
-  for (const { round, bytes } of contenders) for (let i = 0; i < WARM_UP_ROUNDS; i++) await round(bytes);
-  await interleave(contenders, ({ samples }) => samples.length >= rounds, takeTurn);
-  await echoes.close();
-  await devices.close();
+  for (const { run, bytes } of contenders) await run(bytes, WARM_UP_ROUNDS);
+  await interleave(
+    contenders,
+    ({ samples }) => samples.length >= rounds,
+    async ({ run, bytes, samples }) => void samples.push(...(await run(bytes, TURN))),
+  );
+  await Promise.all([echoes.close(), exchanges.close(), devices.close()]);
   return contenders.map(({ transport, bytes, samples }) => ({
     transport,
     workers,
@@ -76,12 +87,16 @@ async function measureWith(workers: number, rounds: number): Promise<MeetingTime
   }));
 }
 
-async function takeTurn({ round, bytes, samples }: Contender): Promise<void> {
-  for (let i = 0; i < TURN; i++) {
-    const start = performance.now();
-    await round(bytes);
-    samples.push((performance.now() - start) / 1000);
-  }
+function timed(round: Round): Rounds {
+  return async (bytes, rounds) => {
+    const seconds: number[] = [];
+    for (let i = 0; i < rounds; i++) {
+      const start = performance.now();
+      await round(bytes);
+      seconds.push((performance.now() - start) / 1000);
+    }
+    return seconds;
+  };
 }
 
 /** Worker devices whose memory holds the largest payload. */

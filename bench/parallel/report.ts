@@ -6,7 +6,7 @@ import { type Failure, type Measurement } from '../measure.ts';
 import { plainTable } from '../report.ts';
 import type { Verdict } from '../figures.ts';
 import { type ParallelMeasurements, meetingRatio, stepRatio } from './figures.ts';
-import type { MeetingTime } from './meeting.ts';
+import type { MeetingTime, Transport } from './meeting.ts';
 import type { ScatterGatherTime } from './scatter_gather.ts';
 
 export const WORKER_COUNTS = [1, 2, 4, 8] as const;
@@ -59,19 +59,18 @@ export function stepTable(steps: readonly Measurement[], traffic: readonly Traff
 
 /** One row per number of workers and payload: median and 95th percentile. */
 export function meetingTable(meetings: readonly MeetingTime[]): string {
-  const table = plainTable(['workers', 'bytes', 'bare messages', 'posted', '', 'shared', '']);
+  const table = plainTable(['workers', 'bytes', 'bare messages', 'posted', '', 'shared', '', 'among workers', '']);
   const cell = (time: MeetingTime | undefined) =>
     time === undefined ? '-' : `${microseconds(time.p50)}, ${microseconds(time.p95)}`;
   for (const { workers, bytes } of meetings.filter(({ transport }) => transport === 'bare')) {
-    const row = ['bare', 'posted', 'shared'] as const;
-    const [bare, posted, shared] = row.map((transport) => {
-      return meetings.find((one) => one.transport === transport && one.workers === workers && one.bytes === bytes);
-    });
-    const ratio = (transport: 'posted' | 'shared') => {
+    const of = (transport: Transport) =>
+      cell(meetings.find((one) => one.transport === transport && one.workers === workers && one.bytes === bytes));
+    const ratio = (transport: Transport) => {
       const value = meetingRatio(meetings, transport, workers, bytes);
       return value === null ? '-' : `${value.toFixed(2)}×`;
     };
-    table.push([workers, bytes, cell(bare), cell(posted), ratio('posted'), cell(shared), ratio('shared')]);
+    const ways = ['posted', 'shared', 'exchanged'] as const;
+    table.push([workers, bytes, of('bare'), ...ways.flatMap((way) => [of(way), ratio(way)])]);
   }
   return `A meeting: p50 and p95 in microseconds, and p50 against bare messages\n${table.toString()}`;
 }

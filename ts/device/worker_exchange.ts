@@ -24,6 +24,9 @@ const FIRST_POSTED = 2 * LINE;
 
 const LINE_BYTES = LINE * Int32Array.BYTES_PER_ELEMENT;
 
+/** Of the length of a partial, which comes before it: shared memory that begins at multiples of 8 bytes is copied by words. */
+const LENGTH_BYTES = 8;
+
 /** Looks before a member goes to sleep: some ten microseconds, which is what falling asleep and waking take. */
 const LOOKS = 2000;
 
@@ -87,7 +90,7 @@ export class Exchange {
     this.#posted += 1;
     const begin = this.#slot(this.#rank, this.#posted);
     this.#header[begin / Int32Array.BYTES_PER_ELEMENT] = partial.length;
-    this.#memory.set(partial, begin + Int32Array.BYTES_PER_ELEMENT);
+    this.#memory.set(partial, begin + LENGTH_BYTES);
     Atomics.store(this.#header, FIRST_POSTED + this.#rank * LINE, this.#posted);
     raiseEpoch(this.#header);
   }
@@ -116,7 +119,7 @@ export class Exchange {
     for (let member = 0; member < this.#members; member += 1) {
       const slot = this.#slot(member, this.#taken);
       const length = this.#header[slot / Int32Array.BYTES_PER_ELEMENT] ?? 0;
-      const begin = slot + Int32Array.BYTES_PER_ELEMENT;
+      const begin = slot + LENGTH_BYTES;
       this.#all.set(this.#memory.subarray(begin, begin + length), end);
       end += length;
     }
@@ -162,5 +165,5 @@ function headerBytes(members: number): number {
 
 /** Room for a partial and its length, in whole lines. */
 function stride(slotBytes: number): number {
-  return Math.ceil((Int32Array.BYTES_PER_ELEMENT + slotBytes) / LINE_BYTES) * LINE_BYTES;
+  return Math.ceil((LENGTH_BYTES + slotBytes) / LINE_BYTES) * LINE_BYTES;
 }
