@@ -11,8 +11,14 @@ import { CommanderError, type Options, readOptions } from './options.ts';
 import { type Results, sizeLines, timeTables, verdictTable } from './report.ts';
 
 /** Per contender and workload. */
-const FULL: Budget = { warmUpSeconds: 0.3, seconds: 1.2, minimumSamples: 3, maximumSamples: 40, leadingSteps: 0 };
-const QUICK: Budget = { warmUpSeconds: 0.05, seconds: 0.1, minimumSamples: 1, maximumSamples: 10, leadingSteps: 0 };
+const FULL: Budget = { warmUpSeconds: 0.3, seconds: 1.2, minimumSamples: 3, maximumSamples: 40, sampleSeconds: 0.005 };
+const QUICK: Budget = {
+  warmUpSeconds: 0.05,
+  seconds: 0.1,
+  minimumSamples: 1,
+  maximumSamples: 10,
+  sampleSeconds: 0.005,
+};
 
 const MEBIBYTE = 2 ** 20;
 

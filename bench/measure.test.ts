@@ -4,17 +4,19 @@ import { type Budget, type Engines, measureWorkload } from './measure.ts';
 import type { Answers, Request } from './protocol.ts';
 import { workloads } from './workloads.ts';
 
-const BUDGET: Budget = { warmUpSeconds: 0, seconds: 1, minimumSamples: 3, maximumSamples: 5, leadingSteps: 0 };
+const BUDGET: Budget = { warmUpSeconds: 0, seconds: 1, minimumSamples: 3, maximumSamples: 5, sampleSeconds: 0.005 };
 
 /** Engines whose steps take a given time each; `Infinity` fails. */
 function fakeEngines(secondsOf: Partial<Record<EngineName, number>>) {
   const asked: string[] = [];
+  const requests: Request[] = [];
   const discarded: EngineName[] = [];
   const engines: Engines = {
     get: (engine) =>
       Promise.resolve({
         ask<C extends Request['command']>(request: Extract<Request, { command: C }>): Promise<Answers[C]> {
           asked.push(`${engine} ${request.command}`);
+          requests.push(request);
           const seconds = secondsOf[engine] ?? 0.5;
           if (request.command === 'time' && seconds === Infinity) return Promise.reject(new Error('out of memory'));
           const timing = { forward: seconds / 2, backward: seconds / 2, step: seconds };
@@ -23,7 +25,7 @@ function fakeEngines(secondsOf: Partial<Record<EngineName, number>>) {
       }),
     discard: (engine) => void discarded.push(engine),
   };
-  return { engines, asked, discarded };
+  return { engines, asked, requests, discarded };
 }
 
 function measure(name: string, names: readonly ContenderName[], engines: Engines, budget = BUDGET) {
@@ -50,15 +52,15 @@ test('a contender is measured until its time is spent, but not before the least 
   expect(counts).toEqual({ syncbn: 4, kernels: 3, 'pytorch-1': 5 });
 });
 
-test('steps that lead up to a sample are run and not counted', async () => {
-  const [without, leading] = [fakeEngines({}), fakeEngines({})];
-  const counts = await Promise.all([
-    measure('4096x512', ['pytorch-1'], without.engines),
-    measure('4096x512', ['pytorch-1'], leading.engines, { ...BUDGET, leadingSteps: 2 }),
-  ]);
-  const [alone, led] = counts.map(({ measurements }) => measurements[0]?.count ?? 0);
-  expect(led).toBe(alone);
-  expect(leading.asked.length).toBe(without.asked.length + 2 * (led ?? 0));
+test.each([
+  ['half a step', 0.25, 1],
+  ['a step', 0.5, 1],
+  ['three steps', 1.5, 3],
+])('a sample of %s or more', async (_, sampleSeconds, calls) => {
+  const { engines, requests } = fakeEngines({ pytorch: 0.5 });
+  await measure('4096x512', ['pytorch-1'], engines, { ...BUDGET, sampleSeconds });
+  const last = requests.filter(({ command }) => command === 'time').at(-1);
+  expect(last).toMatchObject({ calls });
 });
 
 test('only the passes that a contender has are told', async () => {

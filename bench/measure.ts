@@ -22,8 +22,8 @@ export interface Budget {
   readonly seconds: number;
   readonly minimumSamples: number;
   readonly maximumSamples: number;
-  /** Steps before each sample that are not timed: what a contender finds in the caches is then its own, as in a training loop. */
-  readonly leadingSteps: number;
+  /** A sample is at least this long, by repetition: shorter ones measure the clock and what the other contenders left in the caches. */
+  readonly sampleSeconds: number;
 }
 
 /** One contender's times of one pass, in seconds. */
@@ -41,8 +41,6 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** A sample is at least this long, by repetition: shorter ones measure the clock and the other contenders' caches. */
-const SAMPLE_SECONDS = 0.005;
 const MAXIMUM_CALLS = 500;
 
 const WARM_UP_STEPS = 3;
@@ -98,7 +96,7 @@ export async function measureWorkload(
   await interleave(
     entries,
     (entry) => hasFailed(entry) || isMeasured(entry, budget),
-    (entry) => attempt(entry, () => takeSample(entry, engines, budget)),
+    (entry) => attempt(entry, () => takeSample(entry, engines)),
   );
   for (const entry of entries) if (!hasFailed(entry)) await attempt(entry, () => afterwards(entry.contender));
   await askEngines({ command: 'unload' });
@@ -107,18 +105,17 @@ export async function measureWorkload(
 }
 
 /** Runs until the code is compiled, and finds how many calls make a sample. */
-async function warmUp(entry: Entry, engines: Engines, { warmUpSeconds }: Budget): Promise<void> {
+async function warmUp(entry: Entry, engines: Engines, { warmUpSeconds, sampleSeconds }: Budget): Promise<void> {
   let spent = 0;
   for (let steps = 0; steps < WARM_UP_STEPS || spent < warmUpSeconds; steps++) {
     const seconds = secondsOf(await time(entry, engines));
     spent += seconds * entry.calls;
-    entry.calls = Math.min(MAXIMUM_CALLS, Math.max(1, Math.ceil(SAMPLE_SECONDS / seconds)));
+    entry.calls = Math.min(MAXIMUM_CALLS, Math.max(1, Math.ceil(sampleSeconds / seconds)));
     if (seconds > LONG_STEP_SECONDS) return;
   }
 }
 
-async function takeSample(entry: Entry, engines: Engines, { leadingSteps }: Budget): Promise<void> {
-  for (let step = 0; step < leadingSteps; step++) await time({ ...entry, calls: 1 }, engines);
+async function takeSample(entry: Entry, engines: Engines): Promise<void> {
   const timing = await time(entry, engines);
   entry.timings.push(timing);
   entry.secondsSpent += secondsOf(timing) * entry.calls;

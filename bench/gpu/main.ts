@@ -23,8 +23,14 @@ import { Pages } from './pages.ts';
 import { bandwidthTable, csv, type GpuResults, workTable } from './report.ts';
 
 /** Per contender and workload. A software adapter needs seconds for a step of a peer. */
-const FULL: Budget = { warmUpSeconds: 0.1, seconds: 0.5, minimumSamples: 2, maximumSamples: 30, leadingSteps: 0 };
-const QUICK: Budget = { warmUpSeconds: 0.02, seconds: 0.15, minimumSamples: 1, maximumSamples: 10, leadingSteps: 0 };
+const FULL: Budget = { warmUpSeconds: 0.1, seconds: 0.5, minimumSamples: 2, maximumSamples: 30, sampleSeconds: 0.005 };
+const QUICK: Budget = {
+  warmUpSeconds: 0.02,
+  seconds: 0.15,
+  minimumSamples: 1,
+  maximumSamples: 10,
+  sampleSeconds: 0.005,
+};
 
 const versions: Versions = {
   syncbn: packageVersion(),

@@ -26,8 +26,8 @@ import {
 import { measureScatterGather } from './scatter_gather.ts';
 
 /** Per contender and workload. Workers are new for each workload, and compile what runs there for some ten steps of ResNet-50. */
-const FULL: Budget = { warmUpSeconds: 4, seconds: 3, minimumSamples: 10, maximumSamples: 100, leadingSteps: 1 };
-const QUICK: Budget = { warmUpSeconds: 0.3, seconds: 0.2, minimumSamples: 2, maximumSamples: 20, leadingSteps: 1 };
+const FULL: Budget = { warmUpSeconds: 4, seconds: 3, minimumSamples: 10, maximumSamples: 40, sampleSeconds: 0.1 };
+const QUICK: Budget = { warmUpSeconds: 0.3, seconds: 0.2, minimumSamples: 2, maximumSamples: 20, sampleSeconds: 0.1 };
 
 const SHAPES = ['8x64x128x128', '32x256x14x14', '16x2048x7x7'];
 
