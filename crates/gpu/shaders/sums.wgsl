@@ -4,6 +4,9 @@
 // Software adapters go through a body for all invocations that share a register, and once more for none where the condition of a
 // loop comes first: so it comes last in the loops that take long, and those take four vectors at a time.
 
+/// Whether a lane may have more vectors than a block.
+override HAS_BLOCKS: bool = true;
+
 /// Vectors that are summed in f32 before they go to a pair.
 const BLOCK = 16u;
 
@@ -14,6 +17,9 @@ struct Terms {
 }
 
 fn with_terms(sums: Node, terms: Terms) -> Node {
+  if !HAS_BLOCKS {
+    return Node(Pair(terms.first, vec4f()), Pair(terms.second, vec4f()));
+  }
   return Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
 }
 
@@ -37,8 +43,10 @@ fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
           break if i >= end;
         }
       }
-      sums = with_terms(sums, terms);
-      terms = Terms();
+      if HAS_BLOCKS {
+        sums = with_terms(sums, terms);
+        terms = Terms();
+      }
       continuing {
         break if i >= whole;
       }
