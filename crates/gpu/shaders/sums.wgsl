@@ -1,5 +1,5 @@
-// The sums of a unit; a prelude of `moments` and `backward_reduce`, which takes `load_dy`, `load_dy_within` and `add_terms` from the
-// kernel. Preludes before it: `pairs`, `units`.
+// The sums of a unit; a prelude of `moments` and `backward_reduce`, which takes `load_dy`, `load_dy_within` and `add_terms` from
+// the kernel. Preludes before it: `pairs`, `units`.
 //
 // Software adapters go through a body for all invocations that share a register, and once more for none where the condition of a
 // loop comes first: so it comes last in the loops that take long, and those take four vectors at a time.
