@@ -2,7 +2,7 @@
 // the kernel. Preludes before it: `pairs`, `units`.
 //
 // Software adapters go through a body for all invocations that share a register, and once more for none where the condition of a
-// loop comes first: so it comes last in the loops that take long, and those take four vectors at a time.
+// loop comes first: so it comes last. Where there are many vectors four are taken at a time.
 
 /// Whether a lane may have more vectors than a block.
 override HAS_BLOCKS: bool = true;
@@ -30,30 +30,36 @@ fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
   let vectors = select(unit.count >> 2u, unit.count, ROWS);
   let whole = vectors & ~(4u * lanes - 1u);
   var i = lane;
-  if i < whole {
-    loop {
-      let end = min(i + BLOCK * lanes, whole);
+  if HAS_BLOCKS {
+    if i < whole {
       loop {
-        terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
-        terms = add_terms(terms, load_dy(unit, i + lanes), load_x(unit, i + lanes), centre);
-        terms = add_terms(terms, load_dy(unit, i + 2u * lanes), load_x(unit, i + 2u * lanes), centre);
-        terms = add_terms(terms, load_dy(unit, i + 3u * lanes), load_x(unit, i + 3u * lanes), centre);
-        continuing {
-          i += 4u * lanes;
-          break if i >= end;
+        let end = min(i + BLOCK * lanes, whole);
+        loop {
+          terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
+          terms = add_terms(terms, load_dy(unit, i + lanes), load_x(unit, i + lanes), centre);
+          terms = add_terms(terms, load_dy(unit, i + 2u * lanes), load_x(unit, i + 2u * lanes), centre);
+          terms = add_terms(terms, load_dy(unit, i + 3u * lanes), load_x(unit, i + 3u * lanes), centre);
+          continuing {
+            i += 4u * lanes;
+            break if i >= end;
+          }
         }
-      }
-      if HAS_BLOCKS {
         sums = with_terms(sums, terms);
         terms = Terms();
-      }
-      continuing {
-        break if i >= whole;
+        continuing {
+          break if i >= whole;
+        }
       }
     }
   }
-  for (; i < vectors; i += lanes) {
-    terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
+  if i < vectors {
+    loop {
+      terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
+      continuing {
+        i += lanes;
+        break if i >= vectors;
+      }
+    }
   }
   if !ROWS && lane == 0u && (unit.count & 3u) != 0u {
     let is_value = 4u * vectors + PLACES < vec4u(unit.count);
