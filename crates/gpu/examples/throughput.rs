@@ -56,7 +56,9 @@ fn main() {
     let mut gpu = device();
     let copy = copy_pipeline(&gpu);
     println!("{}", gpu.description().name);
-    println!("copy in us, then its time over that of moments, normalize, forward, backward");
+    println!(
+        "copy in us, then its time over that of moments, normalize, forward, backward_reduce, backward_input, backward"
+    );
     for shape in shapes {
         let layout = parse(&shape).expect("a shape such as 8x64x16384:rows");
         for family in families.iter().copied() {
@@ -71,11 +73,15 @@ fn main() {
 
 fn device() -> Gpu {
     let (instance, options) = (syncbn_gpu::instance(), Options::default());
-    let mut request = pin!(Gpu::request(&instance, &options));
-    let Poll::Ready(gpu) = request.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("native adapters are there at once");
-    };
-    gpu.expect("an adapter")
+    ready(Gpu::request(&instance, &options)).expect("an adapter")
+}
+
+/// What a future gives that waits for nothing: native adapters and what has been polled for are there at once.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("nothing is waited for"),
+    }
 }
 
 fn parse(shape: &str) -> Option<Layout> {
@@ -101,8 +107,8 @@ fn copy_pipeline(gpu: &Gpu) -> wgpu::ComputePipeline {
     })
 }
 
-/// Minimal times of copy, moments, normalize, forward and backward.
-fn measure(gpu: &mut Gpu, copy: &wgpu::ComputePipeline, layout: &Layout) -> [Duration; 5] {
+/// Minimal times of copy, moments, normalize, forward, `backward_reduce`, `backward_input` and backward.
+fn measure(gpu: &mut Gpu, copy: &wgpu::ComputePipeline, layout: &Layout) -> [Duration; 7] {
     let (elements, channels) = (layout.elements(), layout.channels());
     let [x, y, dy] = [(); 3].map(|()| gpu.allocate(elements).expect("room"));
     for buffer in [x, dy] {
@@ -116,7 +122,11 @@ fn measure(gpu: &mut Gpu, copy: &wgpu::ComputePipeline, layout: &Layout) -> [Dur
     let input = BackwardInput { x, dy, dx: y, layout: *layout, statistics, weight };
     let batch_norm = BatchNorm { normalize, eps: 1e-5, running: None };
     let backward = BatchNormBackward { input, dweight, dbias, batch_statistics: true };
-    let mut times = [Duration::MAX; 5];
+    gpu.batch_norm(&batch_norm).expect("valid");
+    let sums = gpu.backward_reduce(dy, x, statistics, layout, 0).expect("valid");
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("the device answers");
+    let sums = ready(sums).expect("valid");
+    let mut times = [Duration::MAX; 7];
     for _ in 0..ROUNDS {
         let buffers = [x, y].map(|handle| gpu.share(handle).expect("a buffer in use").clone());
         let round = [
@@ -124,6 +134,8 @@ fn measure(gpu: &mut Gpu, copy: &wgpu::ComputePipeline, layout: &Layout) -> [Dur
             time(gpu, |gpu| drop(gpu.moments(x, layout, 0).expect("valid"))),
             time(gpu, |gpu| gpu.normalize(&normalize).expect("valid")),
             time(gpu, |gpu| gpu.batch_norm(&batch_norm).expect("valid")),
+            time(gpu, |gpu| drop(gpu.backward_reduce(dy, x, statistics, layout, 0).expect("valid"))),
+            time(gpu, |gpu| gpu.backward_input(&input, Some(&sums), None).expect("valid")),
             time(gpu, |gpu| gpu.batch_norm_backward(&backward).expect("valid")),
         ];
         times = core::array::from_fn(|i| times[i].min(round[i]));

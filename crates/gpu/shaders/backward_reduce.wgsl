@@ -1,5 +1,5 @@
 // sum_dy = Σdy and sum_dy_xmu = Σdy·(x − mean_hi) of every atom. Twin: `crates/core/src/backward_reduce.rs`. Dispatch:
-// `reduce.wgsl`. Preludes: `pairs`, `units`, `reduce`.
+// `reduce.wgsl`. Preludes: `pairs`, `units`, `sums`, `reduce`.
 
 /// dy, like x, as vectors and as values.
 @group(0) @binding(4) var<storage, read> dy: array<vec4f>;
@@ -17,7 +17,7 @@ fn centre_of(unit: Unit) -> vec4f {
 
 fn load_dy(unit: Unit, vector: u32) -> vec4f {
   if VECTORS {
-    return dy[(unit.base + vector * select(4u, params.channels, ROWS)) / 4u];
+    return dy[(unit.base + vector * select(4u, params.channels, ROWS)) >> 2u];
   }
   return gather_dy(places(unit, vector));
 }

@@ -1,12 +1,11 @@
 // Where the values of a batch find their channels' constants; a prelude of `normalize` and `backward_input`, which takes
 // `constants_of` and `put_vector` from the kernel.
 //
-// Two families, as of the kernels that reduce: `coalesced` gives a vector to each invocation; `chunked`, for software adapters,
-// a run of vectors, whose channels it follows without dividing. Neither changes the bits.
-// Dispatch: x · y · 64 ≥ vectors for `coalesced`, ≥ runs for `chunked`.
+// Two families, as of the kernels that reduce: `coalesced`, here, gives a vector to each invocation; `chunked`, in `runs.wgsl`, a
+// run of vectors. Neither changes the bits. Dispatch: x · y · 64 ≥ vectors.
 
 struct Params {
-  /// Vectors of the batch, the last of which may be incomplete.
+  /// Vectors of the batch, the last of which may be incomplete; blocks of it for `blocks`.
   vectors: u32,
   /// C.
   channels: u32,
@@ -14,7 +13,7 @@ struct Params {
   length: u32,
   /// Which of the optional arguments are there; see the kernels.
   flags: u32,
-  /// Vectors of a run.
+  /// Vectors, or blocks, of a run.
   run: u32,
   /// From a vector to the next of a run. That of rows has the same channels.
   stride: u32,
@@ -82,40 +81,6 @@ fn joined(left: Constants, right: Constants, right_places: vec4<bool>) -> Consta
   );
 }
 
-/// Vectors with the same channels.
-fn put_column(begin: u32, end: u32) {
-  let constants = constants_of_four(channels_of(begin));
-  for (var i = begin; i < end; i += params.stride) {
-    put_vector(i, constants);
-  }
-}
-
-/// Adjacent vectors of planes of four values or more. Inside a plane nothing is decided.
-fn put_planes(begin: u32, end: u32) {
-  var channel = ((4u * begin) / params.length) % params.channels;
-  var constants = constants_of_one(channel);
-  var left = params.length - (4u * begin) % params.length;
-  var i = begin;
-  while i < end {
-    let whole = min(i + left / 4u, end);
-    for (; i < whole; i++) {
-      put_vector(i, constants);
-    }
-    if i < end {
-      left %= 4u;
-      channel = select(channel + 1u, 0u, channel + 1u == params.channels);
-      let next = constants_of_one(channel);
-      if left > 0u {
-        put_vector(i, joined(constants, next, PLACES >= vec4u(left)));
-        i++;
-        left -= 4u;
-      }
-      left += params.length;
-      constants = next;
-    }
-  }
-}
-
 fn index_of(id: vec3u, groups: vec3u) -> u32 {
   return id.y * groups.x * 64u + id.x;
 }
@@ -125,20 +90,5 @@ fn coalesced(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) 
   let vector = index_of(id, groups);
   if vector < params.vectors {
     put_vector(vector, constants_of_four(channels_of(vector)));
-  }
-}
-
-@compute @workgroup_size(64)
-fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let index = index_of(id, groups);
-  let length = params.run * params.stride;
-  let begin = (index / params.stride) * length + index % params.stride;
-  let end = min(begin - index % params.stride + length, params.vectors);
-  if ROWS {
-    if begin < end {
-      put_column(begin, end);
-    }
-  } else if begin < end {
-    put_planes(begin, end);
   }
 }

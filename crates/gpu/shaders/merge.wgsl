@@ -76,8 +76,8 @@ fn joined(left: Node, right: Node, begin: u32, middle: u32, end: u32) -> Node {
 }
 
 /// Merges the atoms from `begin` to `end` as far as the tree allows, and to one root if they are a whole batch. Blocks of atoms
-/// have been merged already.
-fn merge_range(column: u32, begin: u32, end: u32, block: u32, is_whole: bool) -> Node {
+/// have been merged already; quads where they lie, and no part of one.
+fn merge_range(column: u32, begin: u32, end: u32, block: u32, has_quads: bool, is_whole: bool) -> Node {
   // What is on top of the stack is stored when something comes above it.
   var top = Node();
   var depth = 0u;
@@ -88,6 +88,9 @@ fn merge_range(column: u32, begin: u32, end: u32, block: u32, is_whole: bool) ->
     var level = 0u;
     if FROM_TABLE {
       level = levels[place];
+    } else if has_quads {
+      level = select(0u, 2u, (number & 3u) == 0u && next + 4u <= end);
+      place = next;
     } else {
       level = min(firstLeadingBit(end - next), countTrailingZeros(number | block));
       if (number & (block - 1u)) == 0u {

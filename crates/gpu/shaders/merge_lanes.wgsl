@@ -25,13 +25,37 @@ fn merge_together(place: Place, is_whole: bool) -> Node {
   let begin = max(place.lane * block, skipped) - skipped;
   let end = min((place.lane + 1u) * block - skipped, params.atoms);
   if place.is_column && begin < end {
-    merge_range(place.column, begin, end, 1u, false);
+    merge_range(place.column, begin, end, 1u, false, false);
   }
   storageBarrier();
   if !place.is_column || place.lane > 0u {
     return Node();
   }
-  return merge_range(place.column, 0u, params.atoms, block, is_whole);
+  return merge_range(place.column, 0u, params.atoms, block, false, is_whole);
+}
+
+/// Merges the whole groups of four atoms where they lie. Nothing is decided here: software adapters would go both ways.
+fn merge_quads(column: u32) {
+  var i = (4u - (params.first_atom & 3u)) & 3u;
+  if i + 4u <= params.atoms {
+    loop {
+      let left = joined(node_at(i, column), node_at(i + 1u, column), i, i + 1u, i + 2u);
+      let right = joined(node_at(i + 2u, column), node_at(i + 3u, column), i + 2u, i + 3u, i + 4u);
+      put_node(i, column, joined(left, right, i, i + 2u, i + 4u));
+      continuing {
+        i += 4u;
+        break if i + 4u > params.atoms;
+      }
+    }
+  }
+}
+
+/// All nodes of four channels.
+fn merge_alone(column: u32, is_whole: bool) -> Node {
+  if !FROM_TABLE {
+    merge_quads(column);
+  }
+  return merge_range(column, 0u, params.atoms, 1u, !FROM_TABLE, is_whole);
 }
 
 /// Hands the root of a whole batch to `put_root`, channel by channel.
@@ -46,14 +70,14 @@ fn put_roots(column: u32, node: Node) {
 @compute @workgroup_size(WORKGROUP)
 fn chunked_subtrees(@builtin(global_invocation_id) id: vec3u) {
   if 4u * id.x < params.channels {
-    merge_range(id.x, 0u, params.atoms, 1u, false);
+    merge_alone(id.x, false);
   }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn chunked_root(@builtin(global_invocation_id) id: vec3u) {
   if 4u * id.x < params.channels {
-    put_roots(id.x, merge_range(id.x, 0u, params.atoms, 1u, true));
+    put_roots(id.x, merge_alone(id.x, true));
   }
 }
 

@@ -1,5 +1,5 @@
 // Mean and M2 of every atom. Twin: `crates/core/src/moments.rs`. Dispatch: `reduce.wgsl`. Preludes: `pairs`, `units`,
-// `reduce`.
+// `sums`, `reduce`.
 //
 // With a centre k, r = Σ(x − k) and q = Σ(x − k)² give mean = k + r/n and M2 = q − r²/n. The first k is the middle of four
 // values, or of four vectors, of the atom, the second one the mean that the first k gave.

@@ -1,10 +1,14 @@
-// y = (x − mean)·invstd·w + b. Twin: `crates/core/src/normalize.rs`. Dispatch and prelude: `channels.wgsl`.
+// y = (x − mean)·invstd·w + b. Twin: `crates/core/src/normalize.rs`. Dispatch and preludes: `channels.wgsl`,
+// `runs.wgsl`.
 //
 // The low half of the mean is part of the constant: y = (x − hi)·s + (b − lo·s).
 
 /// N·C·L values each, in the format of the batch; y holds x if the result is written over it.
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+/// The same where planes are whole blocks.
+@group(0) @binding(1) var<storage, read> x_blocks: array<mat4x4f>;
+@group(0) @binding(2) var<storage, read_write> y_blocks: array<mat4x4f>;
 /// Four rows of C values: mean_hi, mean_lo, invstd, 0.
 @group(0) @binding(3) var<storage, read> statistics: array<f32>;
 /// C values each.
@@ -30,6 +34,10 @@ fn constants_of(channel: u32) -> vec4f {
   return vec4f(statistics[channel], slope, fma(-mean_lo, slope, offset), 0.0);
 }
 
+fn normalized(values: vec4f, constants: Constants) -> vec4f {
+  return fma(values - constants.first, constants.second, constants.third);
+}
+
 fn put_vector(vector: u32, constants: Constants) {
   var values = vec4f();
   if IN_PLACE {
@@ -37,5 +45,20 @@ fn put_vector(vector: u32, constants: Constants) {
   } else {
     values = x[vector];
   }
-  y[vector] = fma(values - constants.first, constants.second, constants.third);
+  y[vector] = normalized(values, constants);
+}
+
+fn put_block(block: u32, constants: Constants) {
+  var values = mat4x4f();
+  if IN_PLACE {
+    values = y_blocks[block];
+  } else {
+    values = x_blocks[block];
+  }
+  y_blocks[block] = mat4x4f(
+    normalized(values[0], constants),
+    normalized(values[1], constants),
+    normalized(values[2], constants),
+    normalized(values[3], constants),
+  );
 }

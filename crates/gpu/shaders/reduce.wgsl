@@ -1,5 +1,5 @@
-// The sums of a unit and the node they make: what `moments` and `backward_reduce` share besides `units`; a prelude, which
-// takes `centre_of`, `load_dy`, `load_dy_within`, `add_terms` and `node_of` from the kernel.
+// The node of a unit: what `moments` and `backward_reduce` share besides `units` and `sums`; a prelude, which takes `centre_of`
+// and `node_of` from the kernel.
 //
 // Two families: `chunked`, for software adapters, gives a unit to one invocation and has no barrier; `coalesced` gives it to
 // LANES invocations whose sums meet in a tree. In either a unit is looked at a second time, from a better centre, where the
@@ -10,15 +10,6 @@
 override LANES: u32 = 32u;
 
 const COALESCED = 128u;
-/// Vectors that are summed in f32 before they go to a pair.
-const BLOCK = 16u;
-
-/// Sums of terms in f32.
-struct Terms {
-  first: vec4f,
-  second: vec4f,
-}
-
 /// What the sums of a unit tell.
 struct Reduced {
   node: Node,
@@ -30,53 +21,6 @@ struct Reduced {
 var<workgroup> sums_of_lanes: array<Node, COALESCED>;
 var<workgroup> inexact_units: atomic<u32>;
 var<workgroup> has_inexact: u32;
-
-fn with_block(sums: Node, terms: Terms, is_first: bool) -> Node {
-  if is_first {
-    return Node(Pair(terms.first, vec4f()), Pair(terms.second, vec4f()));
-  }
-  return Node(add_to_pair(sums.first, terms.first), add_to_pair(sums.second, terms.second));
-}
-
-/// Sums over the vectors of one lane.
-fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
-  var sums = Node();
-  var terms = Terms();
-  var is_first = true;
-  let vectors = select(unit.count / 4u, unit.count, ROWS);
-  for (var begin = lane; begin < vectors; begin += BLOCK * lanes) {
-    if begin > lane {
-      sums = with_block(sums, terms, is_first);
-      is_first = false;
-      terms = Terms();
-    }
-    let end = min(begin + BLOCK * lanes, vectors);
-    for (var i = begin; i < end; i += lanes) {
-      terms = add_terms(terms, load_dy(unit, i), load_x(unit, i), centre);
-    }
-  }
-  if !ROWS && lane == 0u && unit.count % 4u != 0u {
-    let is_value = 4u * vectors + PLACES < vec4u(unit.count);
-    let dy = select(vec4f(), load_dy_within(unit, vectors), is_value);
-    terms = add_terms(terms, dy, select(centre, load_x_within(unit, vectors), is_value), centre);
-  }
-  return with_block(sums, terms, is_first);
-}
-
-/// The four sums of a plane as one, in all four places; both of a node at once.
-fn folded(sums: Node) -> Node {
-  if ROWS {
-    return sums;
-  }
-  let first = sums.first;
-  let second = sums.second;
-  let halves = add_pairs(
-    Pair(vec4f(first.hi.xy, second.hi.xy), vec4f(first.lo.xy, second.lo.xy)),
-    Pair(vec4f(first.hi.zw, second.hi.zw), vec4f(first.lo.zw, second.lo.zw)),
-  );
-  let both = add_pairs(Pair(halves.hi.xzxz, halves.lo.xzxz), Pair(halves.hi.ywyw, halves.lo.ywyw));
-  return Node(Pair(both.hi.xxxx, both.lo.xxxx), Pair(both.hi.yyyy, both.lo.yyyy));
-}
 
 /// Sums over the lanes of each unit, in the slots of lane 0.
 fn add_lanes(slot: u32, units: u32) {
@@ -99,15 +43,16 @@ fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   if unit.count == 0u {
     return;
   }
-  let centre = centre_of(unit);
-  let sums = folded(sums_of_lane(unit, centre, 0u, 1u));
-  let node = node_of(sums, centre, f32(unit.count));
-  if node.is_exact {
-    store(unit, node.node);
-    return;
+  var reduced = Reduced(Node(), centre_of(unit), false);
+  var looks = 0u;
+  loop {
+    reduced = node_of(folded(sums_of_lane(unit, reduced.centre, 0u, 1u)), reduced.centre, f32(unit.count));
+    continuing {
+      looks++;
+      break if reduced.is_exact || looks == 2u;
+    }
   }
-  let second = folded(sums_of_lane(unit, node.centre, 0u, 1u));
-  store(unit, node_of(second, node.centre, f32(unit.count)).node);
+  store(unit, reduced.node);
 }
 
 @compute @workgroup_size(COALESCED)

@@ -99,7 +99,7 @@ fn places_within(unit: Unit, vector: u32) -> vec4u {
 
 fn load_x(unit: Unit, vector: u32) -> vec4f {
   if VECTORS {
-    return x[(unit.base + vector * select(4u, params.channels, ROWS)) / 4u];
+    return x[(unit.base + vector * select(4u, params.channels, ROWS)) >> 2u];
   }
   return gather_x(places(unit, vector));
 }
@@ -120,11 +120,18 @@ fn store(unit: Unit, node: Node) {
   let storable = node_as_f64(node);
   let row = (params.channels + 3u) / 4u * 4u;
   let base = (params.first_node + unit.atom) * 4u * row + unit.column;
-  let columns = select(1u, min(4u, params.channels - unit.column), ROWS);
-  for (var i = 0u; i < columns; i++) {
-    nodes[base + i] = storable.first.hi[i];
-    nodes[base + row + i] = storable.first.lo[i];
-    nodes[base + 2u * row + i] = storable.second.hi[i];
-    nodes[base + 3u * row + i] = storable.second.lo[i];
+  put_row(base, storable.first.hi);
+  put_row(base + row, storable.first.lo);
+  put_row(base + 2u * row, storable.second.hi);
+  put_row(base + 3u * row, storable.second.lo);
+}
+
+/// Of a plane one value. Of rows four, the last of which may lie in what a row is rounded up by.
+fn put_row(base: u32, values: vec4f) {
+  nodes[base] = values.x;
+  if ROWS {
+    nodes[base + 1u] = values.y;
+    nodes[base + 2u] = values.z;
+    nodes[base + 3u] = values.w;
   }
 }

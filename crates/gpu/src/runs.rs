@@ -10,8 +10,10 @@ use crate::reduce::word;
 use crate::shaders::Shader;
 use crate::tiles::Family;
 
-/// Vectors of the longest run in planes.
-const LONGEST: usize = 128;
+/// Values of a block.
+const BLOCK: usize = 16;
+/// Vectors of a long run in planes.
+const LONG: usize = 128;
 /// Rows of a run of rows.
 const ROWS: usize = 32;
 /// Values of the shortest plane that a run can follow: a vector must not touch more than two.
@@ -24,6 +26,8 @@ pub(crate) struct Runs {
     family: Family,
     /// Whether neighbours have other channels.
     is_rows: bool,
+    /// Whether planes are whole blocks, and their kernel takes one at a time.
+    is_blocks: bool,
     /// Vectors of a run.
     run: usize,
     /// From a vector to the next of a run.
@@ -39,10 +43,14 @@ impl Runs {
             (false, ..SHORTEST_PLANE) => (1, 1, Family::Coalesced),
             (false, _) => (run_of_planes(period(length)), 1, family),
         };
-        Self { layout, family, is_rows, run, stride }
+        let is_blocks = family == Family::Chunked && !is_rows && length.is_multiple_of(BLOCK);
+        Self { layout, family, is_rows, is_blocks, run, stride }
     }
 
     pub(crate) fn kernel(&self, shader: Shader, in_place: bool) -> Kernel {
+        if self.is_blocks {
+            return Kernel::new(shader, "blocks", &[("IN_PLACE", u32::from(in_place))]);
+        }
         let size = if self.is_rows { self.layout.channels() } else { self.layout.length() };
         let flags = [("ROWS", self.is_rows), ("ALIGNED", size.is_multiple_of(4)), ("IN_PLACE", in_place)];
         Kernel::new(shader, self.family.entry(), &flags.map(|(name, flag)| (name, u32::from(flag))))
@@ -59,8 +67,9 @@ impl Runs {
             Family::Coalesced => vectors,
             Family::Chunked => vectors.div_ceil(self.run * self.stride) * self.stride,
         };
-        let [vectors_word, run, stride] = [vectors, self.run, self.stride].map(word);
-        let params = vec![vectors_word, word(layout.channels()), word(layout.length()), flags, run, stride];
+        let vectors_of_unit = if self.is_blocks { BLOCK / 4 } else { 1 };
+        let [units, run] = [vectors / vectors_of_unit, self.run / vectors_of_unit].map(word);
+        let params = vec![units, word(layout.channels()), word(layout.length()), flags, run, word(self.stride)];
         let mut dispatch = flat(kernel, params, bindings, invocations, 0);
         dispatch.bytes_read = 16 * tensors * vectors as u64 + 4 * (STATISTICS_ROWS * layout.channels()) as u64;
         dispatch.bytes_written = 16 * vectors as u64;
@@ -78,12 +87,14 @@ fn period(size: usize) -> usize {
 }
 
 /// Runs of as many whole periods as fit, or of an equal part of one: neighbouring invocations then come to the end of a plane
-/// together, which adapters with SIMD registers need.
+/// together, which adapters with SIMD registers need. Of whole blocks, if the period is.
 fn run_of_planes(period: usize) -> usize {
-    if period <= LONGEST {
-        return LONGEST / period * period;
+    if period <= LONG {
+        return LONG / period * period;
     }
-    (LONGEST / 2..=LONGEST).rev().find(|run| period.is_multiple_of(*run)).unwrap_or(LONGEST)
+    let step = if (4 * period).is_multiple_of(BLOCK) { BLOCK / 4 } else { 1 };
+    let lengths = (LONG / 2..=LONG).rev().chain(LONG..2 * LONG);
+    lengths.filter(|run| run.is_multiple_of(step)).find(|run| period.is_multiple_of(*run)).unwrap_or(LONG)
 }
 
 #[cfg(test)]
@@ -92,9 +103,16 @@ mod tests {
 
     #[test]
     fn runs_end_where_planes_do_if_they_can() {
-        assert_eq!([16, 49, 128, 196, 784, 4096].map(run_of_planes), [128, 98, 128, 98, 112, 128]);
+        assert_eq!([16, 49, 128, 98, 196, 784, 4096].map(run_of_planes), [128, 98, 128, 98, 196, 112, 128]);
         // A prime.
-        assert_eq!(run_of_planes(3121), LONGEST);
+        assert_eq!(run_of_planes(3121), LONG);
         assert_eq!([4, 6, 7].map(period), [1, 3, 7]);
+    }
+
+    #[test]
+    fn planes_of_whole_blocks_have_runs_of_whole_blocks() {
+        for blocks in (1..300).chain([4096, 65_536]) {
+            assert!(run_of_planes(period(BLOCK * blocks)).is_multiple_of(BLOCK / 4), "{blocks}");
+        }
     }
 }

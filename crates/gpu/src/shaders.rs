@@ -47,6 +47,8 @@ const MERGE: &str = include_str!("../shaders/merge.wgsl");
 const MERGE_LANES: &str = include_str!("../shaders/merge_lanes.wgsl");
 const PAIRS: &str = include_str!("../shaders/pairs.wgsl");
 const REDUCE: &str = include_str!("../shaders/reduce.wgsl");
+const RUNS: &str = include_str!("../shaders/runs.wgsl");
+const SUMS: &str = include_str!("../shaders/sums.wgsl");
 const UNITS: &str = include_str!("../shaders/units.wgsl");
 
 impl Shader {
@@ -55,15 +57,17 @@ impl Shader {
     pub fn source(self) -> String {
         match self {
             Self::Add => include_str!("../shaders/add.wgsl").into(),
-            Self::BackwardInput => [CHANNELS, include_str!("../shaders/backward_input.wgsl")].concat(),
-            Self::BackwardReduce => [PAIRS, UNITS, REDUCE, include_str!("../shaders/backward_reduce.wgsl")].concat(),
+            Self::BackwardInput => [CHANNELS, RUNS, include_str!("../shaders/backward_input.wgsl")].concat(),
+            Self::BackwardReduce => {
+                [PAIRS, UNITS, SUMS, REDUCE, include_str!("../shaders/backward_reduce.wgsl")].concat()
+            }
             Self::CopyRows => include_str!("../shaders/copy_rows.wgsl").into(),
             Self::EvaluationStatistics => include_str!("../shaders/evaluation_statistics.wgsl").into(),
             Self::Fill => include_str!("../shaders/fill.wgsl").into(),
             Self::MergeMoments => [PAIRS, MERGE, MERGE_LANES, include_str!("../shaders/merge_moments.wgsl")].concat(),
             Self::MergeSums => [PAIRS, MERGE, MERGE_LANES, include_str!("../shaders/merge_sums.wgsl")].concat(),
-            Self::Moments => [PAIRS, UNITS, REDUCE, include_str!("../shaders/moments.wgsl")].concat(),
-            Self::Normalize => [CHANNELS, include_str!("../shaders/normalize.wgsl")].concat(),
+            Self::Moments => [PAIRS, UNITS, SUMS, REDUCE, include_str!("../shaders/moments.wgsl")].concat(),
+            Self::Normalize => [CHANNELS, RUNS, include_str!("../shaders/normalize.wgsl")].concat(),
             Self::Permute => include_str!("../shaders/permute.wgsl").into(),
         }
     }

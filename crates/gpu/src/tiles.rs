@@ -41,6 +41,8 @@ impl Family {
 const PLANE_CHUNK: usize = 4096;
 /// Rows of the largest chunk of rows, if they have 13 channels or more.
 const ROWS_CHUNK: usize = 256;
+/// Vectors that a lane sums before they go to a pair; see `sums.wgsl`.
+const BLOCK: usize = 16;
 /// Invocations of a workgroup of `coalesced` and of `chunked`.
 const COALESCED: u64 = 128;
 const CHUNKED: u64 = 64;
@@ -96,7 +98,13 @@ impl Tiles {
             (true, false) => self.layout.channels().is_multiple_of(4),
             (false, _) => self.layout.length().is_multiple_of(4),
         };
-        let flags = [("ROWS", self.is_rows), ("CONTIGUOUS", is_contiguous), ("VECTORS", has_vectors)];
+        let vectors = if self.is_rows { self.chunk } else { self.chunk / 4 };
+        let flags = [
+            ("ROWS", self.is_rows),
+            ("CONTIGUOUS", is_contiguous),
+            ("VECTORS", has_vectors),
+            ("HAS_BLOCKS", vectors > BLOCK * self.lanes() as usize),
+        ];
         let mut constants: Vec<_> = flags.map(|(name, flag)| (name, u32::from(flag))).into();
         if self.family == Family::Coalesced {
             constants.push(("LANES", self.lanes()));
@@ -114,6 +122,9 @@ impl Tiles {
 
     /// Invocations per unit: enough to have four vectors each, of rows eight.
     fn lanes(&self) -> u32 {
+        if self.family == Family::Chunked {
+            return 1;
+        }
         let (per_lane, most) = if self.is_rows { (8, 16) } else { (16, 64) };
         u32::try_from(self.chunk.div_ceil(per_lane).next_power_of_two()).unwrap_or(most).min(most)
     }

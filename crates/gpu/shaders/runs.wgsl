@@ -1,0 +1,103 @@
+// Runs of vectors, whose channels are followed without dividing: the family `chunked` of the kernels that look at each value once.
+// A prelude, which takes `put_vector` and `put_block` from the kernel. Prelude before it: `channels`.
+//
+// `blocks` is for planes of whole blocks of four vectors: checking an index costs software adapters as much as a vector. They
+// also go through a body for all invocations that share a register, and once more for none where the condition of a loop comes
+// first: so it comes last. Dispatch: x · y · 64 ≥ runs.
+
+/// Vectors with the same channels, at least one.
+fn put_column(begin: u32, end: u32) {
+  let constants = constants_of_four(channels_of(begin));
+  var i = begin;
+  loop {
+    put_vector(i, constants);
+    continuing {
+      i += params.stride;
+      break if i >= end;
+    }
+  }
+}
+
+/// Adjacent vectors of planes of four values or more, at least one. Inside a plane nothing is decided.
+fn put_planes(begin: u32, end: u32) {
+  var channel = ((4u * begin) / params.length) % params.channels;
+  var constants = constants_of_one(channel);
+  var left = params.length - (4u * begin) % params.length;
+  var i = begin;
+  loop {
+    let whole = min(i + (left >> 2u), end);
+    if i < whole {
+      loop {
+        put_vector(i, constants);
+        continuing {
+          i++;
+          break if i >= whole;
+        }
+      }
+    }
+    if i < end {
+      left &= 3u;
+      channel = select(channel + 1u, 0u, channel + 1u == params.channels);
+      let next = constants_of_one(channel);
+      if left > 0u {
+        put_vector(i, joined(constants, next, PLACES >= vec4u(left)));
+        i++;
+        left -= 4u;
+      }
+      left += params.length;
+      constants = next;
+    }
+    continuing {
+      break if i >= end;
+    }
+  }
+}
+
+/// Adjacent blocks of planes of whole blocks, at least one.
+fn put_blocks(begin: u32, end: u32) {
+  let length = params.length >> 4u;
+  let plane = begin / length;
+  var channel = plane % params.channels;
+  var next = (plane + 1u) * length;
+  var i = begin;
+  loop {
+    let constants = constants_of_one(channel);
+    let whole = min(next, end);
+    loop {
+      put_block(i, constants);
+      continuing {
+        i++;
+        break if i >= whole;
+      }
+    }
+    continuing {
+      next += length;
+      channel = select(channel + 1u, 0u, channel + 1u == params.channels);
+      break if i >= end;
+    }
+  }
+}
+
+@compute @workgroup_size(64)
+fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let index = index_of(id, groups);
+  let length = params.run * params.stride;
+  let begin = (index / params.stride) * length + index % params.stride;
+  let end = min(begin - index % params.stride + length, params.vectors);
+  if ROWS {
+    if begin < end {
+      put_column(begin, end);
+    }
+  } else if begin < end {
+    put_planes(begin, end);
+  }
+}
+
+@compute @workgroup_size(64)
+fn blocks(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let begin = index_of(id, groups) * params.run;
+  let end = min(begin + params.run, params.vectors);
+  if begin < end {
+    put_blocks(begin, end);
+  }
+}
