@@ -1,4 +1,4 @@
-//! How the vectors of a batch are divided among the invocations of a kernel that looks at each once; see `channels.wgsl`.
+//! How the vectors of a batch are divided among the invocations of a kernel that looks at each once; see `channels.wgsl` and `runs.wgsl`.
 
 use syncbn_core::{Layout, STATISTICS_ROWS};
 
