@@ -83,7 +83,7 @@ impl Suite {
         };
         let text = fs::read_to_string(file("json")).expect("the golden data is committed");
         let bytes = fs::read(file("bin")).expect("the golden data is committed");
-        let words = bytes.chunks_exact(4).map(|word| [word[0], word[1], word[2], word[3]]);
+        let words = bytes.as_chunks().0.iter().copied();
         let SuiteFile { cases } = serde_json::from_str(&text).expect("the format of golden/README.md");
         Self { cases, values: words.map(f32::from_le_bytes).collect() }
     }

@@ -77,7 +77,9 @@ impl Case {
         uniform
             .take(3 * elements)
             .collect::<Vec<_>>()
-            .chunks_exact(3)
+            .as_chunks::<3>()
+            .0
+            .iter()
             .map(|u| mean + std * u.iter().sum::<f32>())
             .collect()
     }
