@@ -107,7 +107,14 @@ function cratesOf(name) {
 
 /** A digest of all that a module depends on: names and contents of the sources, the lock file, this script. */
 function hashOfInputs(name) {
-  const files = ['Cargo.toml', 'Cargo.lock', '.cargo/config.toml', 'scripts/build_wasm.mjs', 'package-lock.json']
+  const files = [
+    'Cargo.toml',
+    'Cargo.lock',
+    'rust-toolchain.toml',
+    '.cargo/config.toml',
+    'scripts/build_wasm.mjs',
+    'package-lock.json',
+  ]
     .map((file) => join(root, file))
     .filter((file) => existsSync(file));
   for (const crate of cratesOf(name)) {

@@ -12,6 +12,9 @@ const debianPackages = ['rustc-web', 'cargo-web', 'rustfmt-web', 'rust-web-clipp
 /** The oldest Rust that builds the workspace, as `Cargo.toml` says. */
 const leastVersion = /^rust-version = "(.*)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1] ?? '1.89';
 
+/** The Rust that the sources are checked and measured with. */
+const channel = /^channel = "(.*)"$/m.exec(readFileSync(join(root, 'rust-toolchain.toml'), 'utf8'))?.[1] ?? 'stable';
+
 export function setUpRust() {
   const found = presentRust();
   const taken =
@@ -37,14 +40,19 @@ function presentRust() {
   return isAtLeast(rustc, leastVersion) && isAtLeast(cargo, leastVersion) ? `${rustc}` : null;
 }
 
-/** A rustup that has no tool chain yet, or only old ones. */
+/** A rustup that does not have the tool chain yet. */
 function rustOfRustup() {
   if (versionOf('rustup') === null) return null;
-  const parameters = ['toolchain', 'install', 'stable', '--profile', 'minimal', '--component', 'rustfmt,clippy'];
-  // For this checkout only: which tool chain is the user's default is the user's to say.
-  const installed =
-    run('rustup', parameters, { quiet: true }).ok && run('rustup', ['override', 'set', 'stable'], { quiet: true }).ok;
-  const version = installed ? presentRust() : null;
+  const install = (toolchain) => {
+    const parameters = ['toolchain', 'install', toolchain, '--profile', 'minimal', '--component', 'rustfmt,clippy'];
+    return run('rustup', parameters, { quiet: true }).ok;
+  };
+  if (!install(channel)) {
+    // The latest, or the one that is there. For this checkout only: which is the user's default is the user's to say.
+    install('stable');
+    run('rustup', ['override', 'set', 'stable'], { quiet: true });
+  }
+  const version = presentRust();
   return version && `${version}, installed by rustup`;
 }
 
