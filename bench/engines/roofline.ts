@@ -5,7 +5,6 @@
  */
 
 import { readFileSync } from 'node:fs';
-import binaryen from 'binaryen';
 import type { Batch, Engine, LayerRun } from '../engine.ts';
 import type { PlainBatch, PlainResults } from '../protocol.ts';
 import { repositoryFile } from '../repository.ts';
@@ -50,6 +49,8 @@ export async function openRoofline(): Promise<Engine> {
 
 /** Text to machine code. The assembler optimizes nothing; V8 does what it does for every module. */
 async function compile(): Promise<Kernels> {
+  // Loaded here alone: it has 13 MB, and others want to know what this engine is expected to give.
+  const { default: binaryen } = await import('binaryen');
   const assembled = binaryen.parseText(readFileSync(repositoryFile('bench/engines/roofline.wat'), 'utf8'));
   assembled.setFeatures(binaryen.Features.SIMD128);
   if (!assembled.validate()) throw new Error('bench/engines/roofline.wat is no valid module');

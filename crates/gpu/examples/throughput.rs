@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p syncbn-gpu --example throughput [chunked | coalesced] [shapes]`; a shape is `8x64x16384`, (N, C, L), with
 //! `:rows` for channels last.
-//! Times of a software adapter say nothing, their ratios do. Told are minima of interleaved rounds, which wait for the device.
+//! Times of a software adapter say nothing, their ratios do. Told are minima of interleaved rounds.
 
 #![allow(clippy::print_stdout, reason = "the table is what the program is for")]
 
@@ -32,6 +32,9 @@ const SHAPES: [&str; 13] = [
 ];
 
 const ROUNDS: usize = 5;
+/// What a sample lasts at least, if the commands are not too many to wait in line.
+const SAMPLE: Duration = Duration::from_millis(10);
+const MOST_TIMES: u32 = 256;
 
 /// That of `bench/gpu/engines/copy.ts`.
 const COPY_SHADER: &str = "
@@ -146,16 +149,20 @@ fn measure(gpu: &mut Gpu, copy: &wgpu::ComputePipeline, layout: &Layout) -> [Dur
     times
 }
 
-/// Time of a command, the device's answer included; short ones are repeated.
+/// Time of a command. Short ones are given one after the other, more and more of them, so that the way to the device and its
+/// answer, once for all of them, weigh little.
 fn time(gpu: &mut Gpu, mut command: impl FnMut(&mut Gpu)) -> Duration {
-    let begin = Instant::now();
-    let mut times = 0;
-    while times == 0 || begin.elapsed() < Duration::from_millis(10) {
-        command(gpu);
+    let mut times = 1;
+    loop {
+        let begin = Instant::now();
+        (0..times).for_each(|_| command(gpu));
         gpu.device().poll(wgpu::PollType::wait_indefinitely()).expect("the device answers");
-        times += 1;
+        let elapsed = begin.elapsed();
+        if elapsed >= SAMPLE || times == MOST_TIMES {
+            return elapsed / times;
+        }
+        times *= 2;
     }
-    begin.elapsed() / times
 }
 
 fn run_copy(gpu: &Gpu, pipeline: &wgpu::ComputePipeline, [source, target]: &[wgpu::Buffer; 2], elements: usize) {
