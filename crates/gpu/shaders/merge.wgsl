@@ -27,9 +27,9 @@ struct Params {
   momentum: f32,
   /// 1 − momentum.
   rest: f32,
-  /// Invocations that begin together, a power of two up to 64.
+  /// Invocations that share the nodes of four channels, a power of two up to 256.
   lanes: u32,
-  /// Atoms, by global number, that each of them begins with, a power of two.
+  /// Atoms, by global number, of each of them, a power of two.
   block: u32,
 }
 
@@ -75,9 +75,22 @@ fn joined(left: Node, right: Node, begin: u32, middle: u32, end: u32) -> Node {
   return node_as_f64(merged(left, right, f32(before - values_before(begin)), f32(right_count)));
 }
 
-/// Merges the atoms from `begin` to `end` as far as the tree allows, and to one root if they are a whole batch. Blocks of atoms
-/// have been merged already; quads where they lie, and no part of one.
-fn merge_range(column: u32, begin: u32, end: u32, block: u32, has_quads: bool, is_whole: bool) -> Node {
+/// What has been merged of a range, and where its nodes stand: nothing; whole groups of four atoms, where they begin; all that the
+/// tree allows, those of a block one after the other from where it begins, but those of more than a block where they begin.
+const ATOMS = 0u;
+const QUADS = 1u;
+const SUBTREES = 2u;
+
+/// The level of a node, `rest` atoms before the end.
+fn level_of(number: u32, rest: u32, state: u32) -> u32 {
+  if state == SUBTREES {
+    return min(firstLeadingBit(rest), countTrailingZeros(number));
+  }
+  return select(0u, 2u, state == QUADS && (number & 3u) == 0u && rest >= 4u);
+}
+
+/// Merges the atoms from `begin` to `end` as far as the tree allows, and to one root if they are a whole batch.
+fn merge_range(column: u32, begin: u32, end: u32, state: u32, is_whole: bool) -> Node {
   // What is on top of the stack is stored when something comes above it.
   var top = Node();
   var depth = 0u;
@@ -88,14 +101,9 @@ fn merge_range(column: u32, begin: u32, end: u32, block: u32, has_quads: bool, i
     var level = 0u;
     if FROM_TABLE {
       level = levels[place];
-    } else if has_quads {
-      level = select(0u, 2u, (number & 3u) == 0u && next + 4u <= end);
-      place = next;
     } else {
-      level = min(firstLeadingBit(end - next), countTrailingZeros(number | block));
-      if (number & (block - 1u)) == 0u {
-        place = next;
-      }
+      level = level_of(number, end - next, state);
+      place = select(place, next, state != SUBTREES || (number & (params.block - 1u)) == 0u);
     }
     var node = node_at(place, column);
     var node_begin = next;

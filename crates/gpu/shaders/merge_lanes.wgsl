@@ -1,37 +1,61 @@
 // Who merges what, in two families as of the kernels that reduce: `chunked`, one invocation all nodes of four channels, without
-// barriers; `coalesced`, where there are many nodes, several invocations a block of them each and then the first what these leave.
+// barriers; `coalesced`, an invocation a block of them each, mostly one node, and then pairs of invocations, level by level.
 // A prelude of `merge_moments` and `merge_sums`, which takes `put_root` from the kernel.
-// Dispatch: x · 64 / lanes ≥ channels / 4, rounded up.
+// Dispatch: x · 64 ≥ channels / 4 for `chunked`, x · 256 / lanes ≥ channels / 4 for `coalesced`, rounded up.
 
-const WORKGROUP = 64u;
+const CHUNKED = 64u;
+const COALESCED = 256u;
 
-/// What an invocation works on.
-struct Place {
+var<workgroup> nodes_of_lanes: array<Node, COALESCED>;
+
+/// What the invocation of a lane works on: its block of the range.
+struct Block {
   column: u32,
   lane: u32,
-  is_column: bool,
+  begin: u32,
+  end: u32,
+  /// Whether all of its atoms are in the range.
+  is_complete: bool,
 }
 
-fn place_of(group: u32, local: u32) -> Place {
-  let columns = WORKGROUP / params.lanes;
+fn block_of(group: u32, local: u32) -> Block {
+  let columns = COALESCED / params.lanes;
   let column = group * columns + local % columns;
-  return Place(column, local / columns, 4u * column < params.channels);
+  let lane = local / columns;
+  let skipped = params.first_atom & (params.block - 1u);
+  let begin = max(lane * params.block, skipped) - skipped;
+  let end = min((lane + 1u) * params.block - skipped, params.atoms);
+  let is_column = 4u * column < params.channels;
+  let has_atoms = is_column && begin < end;
+  return Block(column, lane, begin, select(begin, end, has_atoms), has_atoms && end - begin == params.block);
 }
 
-/// The root or last subtree, in the first lanes. All invocations of a workgroup call it.
-fn merge_together(place: Place, is_whole: bool) -> Node {
-  let block = params.block;
-  let skipped = params.first_atom & (block - 1u);
-  let begin = max(place.lane * block, skipped) - skipped;
-  let end = min((place.lane + 1u) * block - skipped, params.atoms);
-  if place.is_column && begin < end {
-    merge_range(place.column, begin, end, 1u, false, false);
+/// The node of a block and those that follow, as far as the tree allows: of a whole batch the root, in lane 0; else what is
+/// incomplete merges with nothing, and the maximal subtrees stand in `nodes` where they begin.
+fn merge_blocks(block: Block, slot: u32, is_whole: bool) -> Node {
+  var node = Node();
+  if block.begin < block.end {
+    node = merge_range(block.column, block.begin, block.end, ATOMS, is_whole);
   }
-  storageBarrier();
-  if !place.is_column || place.lane > 0u {
-    return Node();
+  nodes_of_lanes[slot] = node;
+  let columns = COALESCED / params.lanes;
+  let number = params.first_atom / params.block + block.lane;
+  var has_merged = false;
+  for (var step = 1u; step < params.lanes; step *= 2u) {
+    workgroupBarrier();
+    let middle = block.begin + step * params.block;
+    let end = middle + step * params.block;
+    let is_there = select(block.is_complete && end <= params.atoms, middle < params.atoms, is_whole);
+    if (number & (2u * step - 1u)) == 0u && block.lane + step < params.lanes && block.begin < block.end && is_there {
+      node = joined(node, nodes_of_lanes[slot + step * columns], block.begin, middle, min(end, params.atoms));
+      nodes_of_lanes[slot] = node;
+      has_merged = true;
+    }
   }
-  return merge_range(place.column, 0u, params.atoms, block, false, is_whole);
+  if has_merged && !is_whole {
+    put_node(block.begin, block.column, node);
+  }
+  return node;
 }
 
 /// Merges the whole groups of four atoms where they lie. Nothing is decided here: software adapters would go both ways.
@@ -52,10 +76,11 @@ fn merge_quads(column: u32) {
 
 /// All nodes of four channels.
 fn merge_alone(column: u32, is_whole: bool) -> Node {
-  if !FROM_TABLE {
-    merge_quads(column);
+  if FROM_TABLE {
+    return merge_range(column, 0u, params.atoms, ATOMS, is_whole);
   }
-  return merge_range(column, 0u, params.atoms, 1u, !FROM_TABLE, is_whole);
+  merge_quads(column);
+  return merge_range(column, 0u, params.atoms, QUADS, is_whole);
 }
 
 /// Hands the root of a whole batch to `put_root`, channel by channel.
@@ -67,30 +92,35 @@ fn put_roots(column: u32, node: Node) {
 }
 
 /// The maximal subtrees of the range stay in `nodes`.
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(CHUNKED)
 fn chunked_subtrees(@builtin(global_invocation_id) id: vec3u) {
   if 4u * id.x < params.channels {
     merge_alone(id.x, false);
   }
 }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(CHUNKED)
 fn chunked_root(@builtin(global_invocation_id) id: vec3u) {
   if 4u * id.x < params.channels {
     put_roots(id.x, merge_alone(id.x, true));
   }
 }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(COALESCED)
 fn coalesced_subtrees(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  merge_together(place_of(group.x, local), false);
+  let block = block_of(group.x, local);
+  merge_blocks(block, local, false);
+  storageBarrier();
+  if block.lane == 0u && 4u * block.column < params.channels {
+    merge_range(block.column, 0u, params.atoms, SUBTREES, false);
+  }
 }
 
-@compute @workgroup_size(WORKGROUP)
+@compute @workgroup_size(COALESCED)
 fn coalesced_root(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let place = place_of(group.x, local);
-  let node = merge_together(place, true);
-  if place.is_column && place.lane == 0u {
-    put_roots(place.column, node);
+  let block = block_of(group.x, local);
+  let node = merge_blocks(block, local, true);
+  if block.lane == 0u && 4u * block.column < params.channels {
+    put_roots(block.column, node);
   }
 }

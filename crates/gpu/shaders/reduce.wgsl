@@ -18,19 +18,42 @@ struct Reduced {
   is_exact: bool,
 }
 
-var<workgroup> sums_of_lanes: array<Node, COALESCED>;
+/// The sums of lanes: of rows four vectors each, row after row; of planes one, their four places being one sum.
+var<workgroup> sums_of_lanes: array<vec4f, 4u * COALESCED>;
 var<workgroup> inexact_units: atomic<u32>;
 var<workgroup> has_inexact: u32;
 
-/// Sums over the lanes of each unit, in the slots of lane 0.
-fn add_lanes(slot: u32, units: u32) {
+fn put_sums(slot: u32, sums: Node) {
+  if ROWS {
+    sums_of_lanes[slot] = sums.first.hi;
+    sums_of_lanes[slot + COALESCED] = sums.first.lo;
+    sums_of_lanes[slot + 2u * COALESCED] = sums.second.hi;
+    sums_of_lanes[slot + 3u * COALESCED] = sums.second.lo;
+  } else {
+    sums_of_lanes[slot] = vec4f(sums.first.hi.x, sums.first.lo.x, sums.second.hi.x, sums.second.lo.x);
+  }
+}
+
+fn sums_at(slot: u32) -> Node {
+  let first = sums_of_lanes[slot];
+  if ROWS {
+    let second = Pair(sums_of_lanes[slot + 2u * COALESCED], sums_of_lanes[slot + 3u * COALESCED]);
+    return Node(Pair(first, sums_of_lanes[slot + COALESCED]), second);
+  }
+  return Node(Pair(first.xxxx, first.yyyy), Pair(first.zzzz, first.wwww));
+}
+
+/// The sums of each unit, to all of its lanes.
+fn add_lanes(sums: Node, slot: u32, units: u32) -> Node {
+  put_sums(slot, folded(sums));
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if slot < half * units {
-      sums_of_lanes[slot] = add_nodes(sums_of_lanes[slot], sums_of_lanes[slot + half * units]);
+      put_sums(slot, add_nodes(sums_at(slot), sums_at(slot + half * units)));
     }
   }
   workgroupBarrier();
+  return sums_at(slot % units);
 }
 
 @compute @workgroup_size(64)
@@ -72,9 +95,8 @@ fn coalesced(
   }
   let centre = centre_of(unit);
   let slot = lane * units + place;
-  sums_of_lanes[slot] = sums_of_lane(unit, centre, lane, LANES);
-  add_lanes(slot, units);
-  var node = node_of(folded(sums_of_lanes[place]), centre, f32(unit.count));
+  let count = f32(unit.count);
+  var node = node_of(add_lanes(sums_of_lane(unit, centre, lane, LANES), slot, units), centre, count);
   if lane == 0u && unit.count > 0u && !node.is_exact {
     atomicOr(&inexact_units, 1u);
   }
@@ -83,9 +105,8 @@ fn coalesced(
     has_inexact = atomicLoad(&inexact_units);
   }
   if workgroupUniformLoad(&has_inexact) != 0u {
-    sums_of_lanes[slot] = sums_of_lane(unit, node.centre, lane, LANES);
-    add_lanes(slot, units);
-    node = node_of(folded(sums_of_lanes[place]), node.centre, f32(unit.count));
+    let centre = node.centre;
+    node = node_of(add_lanes(sums_of_lane(unit, centre, lane, LANES), slot, units), centre, count);
   }
   if lane == 0u && unit.count > 0u {
     store(unit, node.node);

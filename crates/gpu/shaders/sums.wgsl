@@ -4,7 +4,9 @@
 // Software adapters go through a body for all invocations that share a register, and once more for none where the condition of a
 // loop comes first: so it comes last. Where there are many vectors four are taken at a time.
 
-/// Whether a lane may have more vectors than a block.
+/// Whether four vectors are taken at a time.
+override HAS_FOURS: bool = true;
+/// Whether a lane may have more vectors than a block. It then has fours.
 override HAS_BLOCKS: bool = true;
 
 /// Vectors that are summed in f32 before they go to a pair.
@@ -30,7 +32,7 @@ fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
   let vectors = select(unit.count >> 2u, unit.count, ROWS);
   let whole = vectors & ~(4u * lanes - 1u);
   var i = lane;
-  if HAS_BLOCKS {
+  if HAS_FOURS {
     if i < whole {
       loop {
         let end = min(i + BLOCK * lanes, whole);
@@ -44,8 +46,10 @@ fn sums_of_lane(unit: Unit, centre: vec4f, lane: u32, lanes: u32) -> Node {
             break if i >= end;
           }
         }
-        sums = with_terms(sums, terms);
-        terms = Terms();
+        if HAS_BLOCKS {
+          sums = with_terms(sums, terms);
+          terms = Terms();
+        }
         continuing {
           break if i >= whole;
         }

@@ -28,7 +28,7 @@ pub struct Gpu {
     pub(crate) bind_groups: BindGroups,
     pub(crate) pending: Pending,
     pub(crate) counters: Counters,
-    forced_family: Option<Family>,
+    family: Family,
 }
 
 impl Gpu {
@@ -46,7 +46,7 @@ impl Gpu {
             bind_groups: BindGroups::default(),
             pending: Pending::default(),
             counters: Counters::default(),
-            forced_family: None,
+            family: Family::of(context.description.is_software),
             context,
         })
     }
@@ -69,16 +69,15 @@ impl Gpu {
         &self.context.queue
     }
 
-    /// The family of kernels for batches of such a shape, whatever their number of samples: devices of one adapter have the same.
-    /// Partials of different families have different bits.
+    /// The family of its kernels, the same on all devices of an adapter: partials of different families have different bits.
     #[must_use]
-    pub fn family(&self, layout: &Layout) -> Family {
-        self.forced_family.unwrap_or_else(|| Family::of(self.context.description.is_software, layout))
+    pub fn family(&self) -> Family {
+        self.family
     }
 
-    /// Chooses the family for all shapes, instead of the one that suits adapter and shape.
+    /// Chooses the family, instead of the one that suits the adapter.
     pub fn set_family(&mut self, family: Family) {
-        self.forced_family = Some(family);
+        self.family = family;
     }
 
     /// What the commands have cost.
@@ -288,11 +287,11 @@ impl Gpu {
     }
 
     pub(crate) fn tiles(&self, layout: Layout) -> Tiles {
-        Tiles::of(layout, self.family(&layout))
+        Tiles::of(layout, self.family)
     }
 
     pub(crate) fn runs(&self, layout: Layout) -> Runs {
-        Runs::of(layout, self.family(&layout))
+        Runs::of(layout, self.family)
     }
 
     /// Runs `command` with a buffer of its own, which is free again as soon as the command is submitted.

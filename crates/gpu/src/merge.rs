@@ -11,10 +11,9 @@ use crate::reduce::word;
 use crate::shaders::Shader;
 use crate::tiles::{Family, Tiles, node_bytes};
 
-/// Invocations of a workgroup, of four channels each.
-const WORKGROUP: usize = 64;
-/// So many nodes are merged as fast by one invocation.
-const FEW: usize = 16;
+/// Invocations of a workgroup of `chunked` and of `coalesced`; see `merge_lanes.wgsl`.
+const CHUNKED: usize = 64;
+const COALESCED: usize = 256;
 
 /// How eps guards the inverse deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,10 +44,10 @@ pub(crate) enum Order {
     Partials { levels: wgpu::Buffer, leaves: usize, leaf_values: usize },
 }
 
-/// Who merges what first.
+/// Who merges what.
 #[derive(Debug, Clone, Copy)]
 struct Sharing {
-    /// Invocations that begin together.
+    /// Invocations of four channels.
     lanes: usize,
     /// Atoms that each begins with.
     block: usize,
@@ -57,16 +56,13 @@ struct Sharing {
 impl Sharing {
     const NONE: Self = Self { lanes: 1, block: 1 };
 
-    /// About as many blocks as there are atoms in one, so that no invocation merges many.
+    /// An invocation to each atom, or to as few as there are invocations for.
     fn of(first: u64, atoms: usize) -> Self {
-        if atoms <= FEW {
-            return Self::NONE;
-        }
-        let mut block = 1 << atoms.ilog2().div_ceil(2);
+        let mut block = 1;
         loop {
-            let lanes =
-                (usize::try_from(first % block as u64).unwrap_or(0) + atoms).div_ceil(block).next_power_of_two();
-            if lanes <= WORKGROUP {
+            let skipped = usize::try_from(first % block as u64).unwrap_or(0);
+            let lanes = (skipped + atoms).div_ceil(block).next_power_of_two();
+            if lanes <= COALESCED {
                 return Self { lanes, block };
             }
             block *= 2;
@@ -111,14 +107,17 @@ impl Nodes {
         };
         let mut bindings = vec![Binding::Buffer(self.buffer.clone()), levels];
         bindings.extend(outputs);
-        let lanes = self.sharing().lanes;
-        // A node whose right sibling is not the next one is stored and read once more, and so is that of each block.
-        let stored = self.count / 2 + lanes;
+        let Sharing { lanes, block } = self.sharing();
+        let is_coalesced = family == Some(Family::Coalesced);
+        let workgroup = if is_coalesced { COALESCED / lanes } else { CHUNKED };
+        let is_in_lanes = is_coalesced && block == 1 && matches!(until, Until::Root);
+        // Elsewhere a node whose right sibling is not the next one is stored and read once more.
+        let stored = if is_in_lanes { 0 } else { self.count / 2 };
         Dispatch {
             kernel: merge_kernel(shader, until, family),
             params,
             bindings,
-            workgroups: self.channels.div_ceil(4 * WORKGROUP / lanes) as u64,
+            workgroups: self.channels.div_ceil(4 * workgroup) as u64,
             bytes_read: node_bytes(self.channels, self.count + stored),
             bytes_written: node_bytes(self.channels, stored),
         }
@@ -240,14 +239,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_cover_all_atoms_and_none_is_long() {
+    fn blocks_cover_all_atoms_and_are_single_atoms_if_they_can() {
         for first in [0, 1, 7, 1000, u64::from(u32::MAX) * 64] {
-            for atoms in (1..300).chain([1023, 1024, 4096, 100_000]) {
+            for atoms in (0..300).chain([1023, 1024, 4096, 100_000]) {
                 let Sharing { lanes, block } = Sharing::of(first, atoms);
-                assert!(lanes.is_power_of_two() && lanes <= WORKGROUP && block.is_power_of_two());
+                assert!(lanes.is_power_of_two() && lanes <= COALESCED && block.is_power_of_two());
                 let skipped = usize::try_from(first % block as u64).expect("small");
-                assert!(atoms <= FEW || lanes * block >= skipped + atoms, "{atoms} from {first}");
-                assert!(atoms > 1024 || block <= 32, "{atoms} from {first}");
+                assert!(lanes * block >= skipped + atoms, "{atoms} from {first}");
+                assert!(block == 1 || skipped + atoms > COALESCED * block / 2, "{atoms} from {first}");
             }
         }
     }

@@ -11,21 +11,14 @@ use crate::shaders::Shader;
 pub enum Family {
     /// Many invocations to a plane, whose sums meet in a tree: for GPUs.
     Coalesced,
-    /// One invocation to a chunk of a plane, without barriers: for software adapters, where a barrier costs more than the sum, and
-    /// for rows of few values.
+    /// One invocation to a chunk of a plane, without barriers: for software adapters, where a barrier costs more than the sum.
     Chunked,
 }
 
-/// Channels whose vectors fill the widest loads of GPUs, those of 32 invocations.
-const WIDE: usize = 128;
-
 impl Family {
-    /// That of a class of adapters for a shape. It does not depend on the number of samples, which is not the same on all devices,
-    /// nor for leaves of several samples on the format: those that meet in pieces are reduced as rows.
-    pub(crate) fn of(is_software: bool, layout: &Layout) -> Self {
-        // Such leaves have few values of a channel, and their neighbours are mostly neighbours in memory.
-        let has_short_columns = layout.leaf_samples() > 1 && layout.channels() >= WIDE;
-        if is_software || has_short_columns { Self::Chunked } else { Self::Coalesced }
+    /// That of a class of adapters.
+    pub(crate) fn of(is_software: bool) -> Self {
+        if is_software { Self::Chunked } else { Self::Coalesced }
     }
 
     /// What its entry points are called.
@@ -39,8 +32,11 @@ impl Family {
 
 /// Values of the largest chunk of a plane.
 const PLANE_CHUNK: usize = 4096;
-/// Rows of the largest chunk of rows, if they have 13 channels or more.
+/// Rows of the largest chunk of rows for `coalesced`, and for `chunked` if they have 13 channels or more.
+const LONG_ROWS_CHUNK: usize = 512;
 const ROWS_CHUNK: usize = 256;
+/// Channels of rows that many invocations share.
+const FEW_CHANNELS: usize = 32;
 /// Vectors that a lane sums before they go to a pair; see `sums.wgsl`.
 const BLOCK: usize = 16;
 /// Invocations of a workgroup of `coalesced` and of `chunked`.
@@ -66,7 +62,7 @@ impl Tiles {
         let is_rows = layout.format() == Format::ChannelsLast || leaf > 1;
         let largest = match (is_rows, family) {
             (false, _) => PLANE_CHUNK,
-            (true, Family::Coalesced) => ROWS_CHUNK,
+            (true, Family::Coalesced) => LONG_ROWS_CHUNK,
             // Each node is merged by the invocation that merges those before it: with few channels better few nodes.
             (true, Family::Chunked) => ROWS_CHUNK * (4 / layout.channels().div_ceil(4)).max(1),
         };
@@ -99,11 +95,13 @@ impl Tiles {
             (false, _) => self.layout.length().is_multiple_of(4),
         };
         let vectors = if self.is_rows { self.chunk } else { self.chunk / 4 };
+        let has_blocks = vectors > BLOCK * self.lanes() as usize;
         let flags = [
             ("ROWS", self.is_rows),
             ("CONTIGUOUS", is_contiguous),
             ("VECTORS", has_vectors),
-            ("HAS_BLOCKS", vectors > BLOCK * self.lanes() as usize),
+            ("HAS_FOURS", self.family == Family::Coalesced || has_blocks),
+            ("HAS_BLOCKS", has_blocks),
         ];
         let mut constants: Vec<_> = flags.map(|(name, flag)| (name, u32::from(flag))).into();
         if self.family == Family::Coalesced {
@@ -120,12 +118,17 @@ impl Tiles {
         (units as u64).div_ceil(per_workgroup)
     }
 
-    /// Invocations per unit: enough to have four vectors each, of rows eight.
+    /// Invocations per unit: few, for their sums have to meet, but enough to read what is adjacent together and to have all of memory
+    /// at work.
     fn lanes(&self) -> u32 {
         if self.family == Family::Chunked {
             return 1;
         }
-        let (per_lane, most) = if self.is_rows { (8, 16) } else { (16, 64) };
+        let (per_lane, most) = match self.is_rows {
+            false => (32, 32),
+            true if self.layout.channels() <= FEW_CHANNELS => (16, 32),
+            true => (16, 8),
+        };
         u32::try_from(self.chunk.div_ceil(per_lane).next_power_of_two()).unwrap_or(most).min(most)
     }
 }
@@ -138,21 +141,6 @@ pub(crate) fn node_bytes(channels: usize, nodes: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_family_follows_from_adapter_and_shape_and_not_from_the_samples() {
-        for samples in [0, 1, 5, 4096] {
-            for format in [Format::Contiguous, Format::ChannelsLast] {
-                let families = |channels, length| {
-                    let layout = Layout::new(samples, channels, length, format).expect("a moderate shape");
-                    [true, false].map(|is_software| Family::of(is_software, &layout))
-                };
-                assert_eq!([families(WIDE, 1), families(WIDE, 31)], [[Family::Chunked; 2]; 2]);
-                let others = [families(WIDE - 1, 1), families(WIDE, 32)];
-                assert_eq!(others, [[Family::Chunked, Family::Coalesced]; 2]);
-            }
-        }
-    }
 
     #[test]
     fn chunks_cover_a_leaf_and_none_but_the_last_is_short() {
