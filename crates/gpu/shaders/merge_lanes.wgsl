@@ -84,10 +84,9 @@ fn merge_alone(column: u32, is_whole: bool) -> Node {
 }
 
 /// Hands the root of a whole batch to `put_root`, channel by channel.
-fn put_roots(column: u32, node: Node) {
-  let channel = 4u * column;
-  for (var i = 0u; i < min(4u, params.channels - channel); i++) {
-    put_root(channel + i, vec2f(node.first.hi[i], node.first.lo[i]), node.second.hi[i]);
+fn put_channel(channel: u32, node: Node, place: u32) {
+  if channel < params.channels {
+    put_root(channel, vec2f(node.first.hi[place], node.first.lo[place]), node.second.hi[place]);
   }
 }
 
@@ -102,7 +101,10 @@ fn chunked_subtrees(@builtin(global_invocation_id) id: vec3u) {
 @compute @workgroup_size(CHUNKED)
 fn chunked_root(@builtin(global_invocation_id) id: vec3u) {
   if 4u * id.x < params.channels {
-    put_roots(id.x, merge_alone(id.x, true));
+    let node = merge_alone(id.x, true);
+    for (var i = 0u; i < 4u; i++) {
+      put_channel(4u * id.x + i, node, i);
+    }
   }
 }
 
@@ -119,8 +121,9 @@ fn coalesced_subtrees(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
 @compute @workgroup_size(COALESCED)
 fn coalesced_root(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let block = block_of(group.x, local);
-  let node = merge_blocks(block, local, true);
-  if block.lane == 0u && 4u * block.column < params.channels {
-    put_roots(block.column, node);
+  merge_blocks(block, local, true);
+  workgroupBarrier();
+  for (var i = block.lane; i < 4u; i += params.lanes) {
+    put_channel(4u * block.column + i, nodes_of_lanes[local % (COALESCED / params.lanes)], i);
   }
 }

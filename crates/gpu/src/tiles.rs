@@ -4,6 +4,7 @@
 use syncbn_core::{Format, Layout};
 
 use crate::pipelines::Kernel;
+use crate::reduce::word;
 use crate::shaders::Shader;
 
 /// Which of the two families of kernels.
@@ -35,13 +36,11 @@ const PLANE_CHUNK: usize = 4096;
 /// Rows of the largest chunk of rows for `coalesced`, and for `chunked` if they have 13 channels or more.
 const LONG_ROWS_CHUNK: usize = 512;
 const ROWS_CHUNK: usize = 256;
-/// Channels of rows that many invocations share.
-const FEW_CHANNELS: usize = 32;
 /// Vectors that a lane sums before they go to a pair; see `sums.wgsl`.
 const BLOCK: usize = 16;
 /// Invocations of a workgroup of `coalesced` and of `chunked`.
-const COALESCED: u64 = 128;
-const CHUNKED: u64 = 64;
+const COALESCED: usize = 128;
+const CHUNKED: usize = 64;
 
 /// The cuts of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +94,7 @@ impl Tiles {
             (false, _) => self.layout.length().is_multiple_of(4),
         };
         let vectors = if self.is_rows { self.chunk } else { self.chunk / 4 };
-        let has_blocks = vectors > BLOCK * self.lanes() as usize;
+        let has_blocks = vectors > BLOCK * self.lanes();
         let flags = [
             ("ROWS", self.is_rows),
             ("CONTIGUOUS", is_contiguous),
@@ -105,7 +104,7 @@ impl Tiles {
         ];
         let mut constants: Vec<_> = flags.map(|(name, flag)| (name, u32::from(flag))).into();
         if self.family == Family::Coalesced {
-            constants.push(("LANES", self.lanes()));
+            constants.push(("LANES", word(self.lanes())));
         }
         Kernel { shader, entry: self.family.entry(), constants }
     }
@@ -113,23 +112,24 @@ impl Tiles {
     pub(crate) fn workgroups(&self, units: usize) -> u64 {
         let per_workgroup = match self.family {
             Family::Chunked => CHUNKED,
-            Family::Coalesced => COALESCED / u64::from(self.lanes()),
+            Family::Coalesced => COALESCED / self.lanes(),
         };
-        (units as u64).div_ceil(per_workgroup)
+        units.div_ceil(per_workgroup) as u64
     }
 
     /// Invocations per unit: few, for their sums have to meet, but enough to read what is adjacent together and to have all of memory
     /// at work.
-    fn lanes(&self) -> u32 {
+    fn lanes(&self) -> usize {
         if self.family == Family::Chunked {
             return 1;
         }
-        let (per_lane, most) = match self.is_rows {
-            false => (32, 32),
-            true if self.layout.channels() <= FEW_CHANNELS => (16, 32),
-            true => (16, 8),
+        let (per_lane, most) = if self.is_rows {
+            // A workgroup then has all columns of 128 channels or fewer, which lie one after the other.
+            (32, (4 * COALESCED / self.layout.channels()).next_power_of_two().clamp(4, 32))
+        } else {
+            (64, 32)
         };
-        u32::try_from(self.chunk.div_ceil(per_lane).next_power_of_two()).unwrap_or(most).min(most)
+        self.chunk.div_ceil(per_lane).next_power_of_two().min(most)
     }
 }
 
@@ -151,6 +151,7 @@ mod tests {
                 let leaf = layout.leaf_samples() * length;
                 assert!(tiles.chunks.is_power_of_two() && tiles.chunks * tiles.chunk >= leaf, "{length}");
                 assert!(tiles.chunk <= PLANE_CHUNK && tiles.chunk.is_multiple_of(4), "{length}");
+                assert!(COALESCED.is_multiple_of(tiles.lanes()), "{length}");
             }
         }
     }
