@@ -8,8 +8,9 @@ import { nodeOnly } from './tests/node_only.ts';
 // Tests import the package by its name, as users do, and get the sources: no bundle stands between a test and its line.
 const alias = { syncbn: fileURLToPath(new URL('ts/index.ts', import.meta.url)) };
 
-// Wide of what any test takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
+// Wide of what any test or hook takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
 const testTimeout = 60_000;
+const hookTimeout = testTimeout;
 
 // Workers run a bundle of the sources.
 const globalSetup = ['tests/support/bundle_worker.ts'];
@@ -30,6 +31,7 @@ export default defineConfig({
           execArgv: ['--expose-gc'],
           env: softwareGpu(),
           testTimeout,
+          hookTimeout,
         },
       },
       {
@@ -40,6 +42,7 @@ export default defineConfig({
           include: ['{ts,tests}/**/*.test.ts'],
           exclude: ['tests/packaging/**', ...Object.keys(nodeOnly)],
           testTimeout,
+          hookTimeout,
           browser: {
             enabled: true,
             headless: true,
@@ -63,6 +66,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['e2e/**/*.test.ts'],
           testTimeout,
+          hookTimeout,
         },
       },
     ],

@@ -28,7 +28,7 @@ export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Pr
   };
   const drop = (results: np.Array[]) =>
     backend === 'wasm' ? settle(results) : Promise.resolve(void pending.push(...results));
-  const finished = backend === 'webgpu' ? finisherOf(getWebGPUDevice()) : () => Promise.resolve();
+  const finished = backend === 'webgpu' ? finisherOf(getWebGPUDevice) : () => Promise.resolve();
   let runs: LayerRun[] = [];
   let release: (() => void)[] = [];
   const unload = () => {

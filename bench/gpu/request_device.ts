@@ -27,18 +27,22 @@ export async function requestDevice(): Promise<OpenDevice> {
     maxComputeWorkgroupsPerDimension,
   };
   const device = await adapter.requestDevice({ requiredLimits });
-  return { device, info: adapter.info, finished: finisherOf(device) };
+  return { device, info: adapter.info, finished: finisherOf(() => device) };
 }
 
-/** See {@link OpenDevice.finished}. */
-export function finisherOf(device: GPUDevice): () => Promise<void> {
+/**
+ * See {@link OpenDevice.finished}.
+ * @param deviceNow - the device, asked for each time: one of ours submits what it holds then.
+ */
+export function finisherOf(deviceNow: () => GPUDevice): () => Promise<void> {
   const refusals: string[] = [];
+  const device = deviceNow();
   device.addEventListener('uncapturederror', ({ error }) => {
     refusals.push(error.message);
   });
   const nudging = isNode() ? null : new Nudging(device.queue);
   return async () => {
-    const done = device.queue.onSubmittedWorkDone();
+    const done = deviceNow().queue.onSubmittedWorkDone();
     await (nudging?.hasten(done) ?? done);
     const [refusal] = refusals.splice(0);
     if (refusal !== undefined) throw new Error(`WebGPU has refused work: ${refusal}`);

@@ -60,6 +60,45 @@ describe.each(['contiguous', 'channels_last'] satisfies MemoryFormat[])('a train
   });
 });
 
+describe('commands', () => {
+  const submits = (): number => devices.describe().find(({ name }) => name === 'webgpu:1')?.work?.submits ?? Number.NaN;
+  const nextTick = () => new Promise((resolve) => setTimeout(resolve));
+
+  /** Passes of that many layers, each of which awaits the one before. */
+  async function forward(layers: number): Promise<void> {
+    const x = tensor(randomArray(1, size), shape, { device: 'webgpu:1' });
+    const layer = new SynchronizedBatchNorm2d(3, { device: 'webgpu:1' });
+    await nextTick();
+    for (let i = 0; i < layers; i++) await layer.forward(x);
+  }
+
+  it('of a tick share a submit', async () => {
+    await forward(5);
+    const before = submits();
+    await nextTick();
+    expect(submits() - before).toBe(1);
+    await nextTick();
+    expect(submits() - before).toBe(1);
+  });
+
+  it('do not wait for the end of the tick when they are many', async () => {
+    await nextTick();
+    const before = submits();
+    await forward(20);
+    expect(submits() - before).toBeGreaterThan(1);
+  });
+
+  it('are submitted when the platform’s device is asked for, and later ones share a submit again', async () => {
+    await forward(2);
+    const before = submits();
+    const { queue } = devices.get('webgpu:1').gpuDevice;
+    expect(submits() - before).toBe(1);
+    await Promise.all([queue.onSubmittedWorkDone(), forward(2)]);
+    await nextTick();
+    expect(submits() - before).toBe(2);
+  });
+});
+
 describe('a device that was destroyed', () => {
   it('rejects what is pending and what comes later, and leaves its name for a fresh one', async () => {
     await init(['webgpu:3']);

@@ -85,7 +85,7 @@ class OpenDevice implements OpenWebGpu {
 
   /** What has been given before is submitted. */
   get gpuDevice(): GPUDevice {
-    this.#kernels.flush();
+    this.#holding.submit();
     return this.#platformDevice;
   }
 

@@ -1,6 +1,10 @@
-/** Which commands share a submit: those of one run of code, without a pause between. */
+/**
+ * Which commands share a submit: those of one tick, such as the layers of a forward pass, each of which awaits the one before. The
+ * kernels do not wait for its end when they are many.
+ */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
+import { atEndOfTick } from './end_of_tick.ts';
 
 export class Holding {
   readonly #kernels: GpuKernels;
@@ -13,16 +17,24 @@ export class Holding {
     this.#isAllowed = isAllowed;
   }
 
-  /** Holds commands until the code that runs now has ended. */
+  /** Holds commands until the end of the tick. */
   begin(): void {
     if (this.#isHolding || !this.#isAllowed) {
       return;
     }
     this.#isHolding = true;
     this.#kernels.hold();
-    queueMicrotask(() => {
+    atEndOfTick(() => {
       this.#isHolding = false;
       this.#kernels.flush();
     });
+  }
+
+  /** Submits what has been given, now. */
+  submit(): void {
+    this.#kernels.flush();
+    if (this.#isHolding) {
+      this.#kernels.hold();
+    }
   }
 }

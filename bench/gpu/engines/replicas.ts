@@ -29,7 +29,7 @@ import { finisherOf } from '../request_device.ts';
 export async function openReplicas(version: string): Promise<Engine> {
   const both: WebGpuDevice[] = [];
   for (let i = 0; i < 2; i++) both.push(await devices.create({ powerPreference: 'high-performance' }));
-  const finishers = both.map(({ gpuDevice }) => finisherOf(gpuDevice));
+  const finishers = both.map((device) => finisherOf(() => device.gpuDevice));
   const names = both.map(({ name }) => name);
   const [first] = both;
   if (first === undefined) throw new Error('there is no first device');

@@ -8,7 +8,7 @@ import { finisherOf } from '../request_device.ts';
 export async function openSyncbn(version: string): Promise<Engine> {
   const device = await devices.create({ powerPreference: 'high-performance' });
   const layers = await openSyncbnLayers(version, device.name);
-  const finished = finisherOf(device.gpuDevice);
+  const finished = finisherOf(() => device.gpuDevice);
   /** Reads back of the moments of this pass. */
   const pending: Promise<unknown>[] = [];
   let inputs: { readonly batch: Batch; readonly x: Tensor }[] = [];

@@ -6,8 +6,8 @@ use crate::params::{Params, STRIDE};
 use crate::pipelines::Kernel;
 use crate::read_back::ReadBack;
 
-/// Kernels of one submit.
-const MOST_DISPATCHES: usize = 64;
+/// Kernels of one submit: fewer, and submits cost more than kernels; more, and the device waits for its first.
+const MOST_DISPATCHES: usize = 24;
 /// Outputs of one kernel that may be absent; each has a place of its own, since outputs must not overlap.
 const MOST_BINDINGS: usize = 8;
 /// WebGPU's largest number of workgroups in one dimension.
@@ -111,6 +111,8 @@ impl Shared {
 /// What has been given and not been submitted.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
+    /// The pass that the encoder is in: one for all kernels, until there is something else to encode.
+    pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
     is_held: bool,
@@ -118,7 +120,7 @@ pub(crate) struct Pending {
 
 impl Gpu {
     /// Holds commands from now on until [`Gpu::flush`], so that one submit takes many. What is read or written from outside is
-    /// preceded by a submit, and so is every 65th kernel. As long as a buffer is shared with others, nothing is held.
+    /// preceded by a submit, and so is every 25th kernel. As long as a buffer is shared with others, nothing is held.
     pub fn hold(&mut self) {
         self.pending.is_held = true;
     }
@@ -168,8 +170,19 @@ impl Gpu {
     }
 
     fn take_encoder(&mut self) -> wgpu::CommandEncoder {
+        self.pending.pass = None;
         let descriptor = wgpu::CommandEncoderDescriptor::default();
         self.pending.encoder.take().unwrap_or_else(|| self.context.device.create_command_encoder(&descriptor))
+    }
+
+    fn take_pass(&mut self) -> wgpu::ComputePass<'static> {
+        if let Some(pass) = self.pending.pass.take() {
+            return pass;
+        }
+        let mut encoder = self.take_encoder();
+        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+        self.pending.encoder = Some(encoder);
+        pass
     }
 
     fn submit_encoder(&mut self, encoder: wgpu::CommandEncoder) {
@@ -182,13 +195,11 @@ impl Gpu {
 
     fn encode(&mut self, dispatches: &[Dispatch]) {
         self.forget_bind_groups();
-        let mut encoder = self.take_encoder();
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut pass = self.take_pass();
         for dispatch in dispatches {
             self.encode_dispatch(&mut pass, dispatch);
         }
-        drop(pass);
-        self.pending.encoder = Some(encoder);
+        self.pending.pass = Some(pass);
         self.memory.encoded();
     }
 
