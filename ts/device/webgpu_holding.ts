@@ -1,6 +1,7 @@
 /**
- * Which commands share a submit: those of one tick, such as the layers of a forward pass, each of which awaits the one before. The
- * kernels do not wait for its end when they are many.
+ * Which commands share a submit. The first ones of a tick are submitted when the code that gives them pauses, so that the device
+ * begins; all others at the end of the tick, such as those of the layers of a forward pass, each of which awaits the one before. The
+ * kernels themselves submit when there are many.
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
@@ -24,6 +25,7 @@ export class Holding {
     }
     this.#isHolding = true;
     this.#kernels.hold();
+    queueMicrotask(() => this.submit());
     atEndOfTick(() => {
       this.#isHolding = false;
       this.#kernels.flush();
