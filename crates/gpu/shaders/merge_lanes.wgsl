@@ -35,7 +35,12 @@ fn block_of(group: u32, local: u32) -> Block {
 fn merge_blocks(block: Block, slot: u32, is_whole: bool) -> Node {
   var node = Node();
   if block.begin < block.end {
-    node = merge_range(block.column, block.begin, block.end, ATOMS, is_whole);
+    // The code that is not run need not be fetched, which takes a GPU longer than a level of the tree.
+    if params.block == 1u {
+      node = node_at(block.begin, block.column);
+    } else {
+      node = merge_range(block.column, block.begin, block.end, ATOMS, is_whole);
+    }
   }
   nodes_of_lanes[slot] = node;
   let columns = COALESCED / params.lanes;
