@@ -30,9 +30,9 @@ fn block_of(group: u32, local: u32) -> Block {
   return Block(column, lane, begin, select(begin, end, has_atoms), has_atoms && end - begin == params.block);
 }
 
-/// The node of a block and those that follow, as far as the tree allows: of a whole batch the root, in lane 0; else what is
-/// incomplete merges with nothing, and the maximal subtrees stand in `nodes` where they begin.
-fn merge_blocks(block: Block, slot: u32, is_whole: bool) -> Node {
+/// Merges a block and those that follow as far as the tree allows. The root of a whole batch is then the node of lane 0; otherwise
+/// what is incomplete merges with nothing, and the maximal subtrees stand in `nodes` where they begin.
+fn merge_blocks(block: Block, slot: u32, is_whole: bool) {
   var node = Node();
   if block.begin < block.end {
     // The code that is not run need not be fetched, which takes a GPU longer than a level of the tree.
@@ -60,7 +60,6 @@ fn merge_blocks(block: Block, slot: u32, is_whole: bool) -> Node {
   if has_merged && !is_whole {
     put_node(block.begin, block.column, node);
   }
-  return node;
 }
 
 /// Merges the whole groups of four atoms where they lie. Nothing is decided here: software adapters would go both ways.
