@@ -2,10 +2,10 @@
 // `reduce.wgsl`. Preludes: `pairs`, `units`, `sums`, `reduce`.
 
 /// dy, like x, as vectors and as values.
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read> dy_values: array<f32>;
+@group(0) @binding(5) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(6) var<storage, read> dy_values: array<f32>;
 /// Four rows of C values, the first of which is mean_hi.
-@group(0) @binding(6) var<storage, read> statistics: array<f32>;
+@group(0) @binding(7) var<storage, read> statistics: array<f32>;
 
 fn centre_of(unit: Unit) -> vec4f {
   if !ROWS {

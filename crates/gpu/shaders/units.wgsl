@@ -40,8 +40,10 @@ const PLACES = vec4u(0u, 1u, 2u, 3u);
 /// x, N·C·L values in the format of the batch, as vectors and as values.
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> x_values: array<f32>;
-/// Atom after atom; in each the rows first_hi, first_lo, second_hi, second_lo of C values, rounded up to multiples of 4.
+/// Atom after atom; in each the rows first_hi, first_lo, second_hi, second_lo of C values, rounded up to multiples of 4. Values
+/// of planes, vectors of rows; the other one is absent.
 @group(0) @binding(3) var<storage, read_write> nodes: array<f32>;
+@group(0) @binding(4) var<storage, read_write> node_rows: array<vec4f>;
 
 struct Unit {
   /// Index of the first value.
@@ -115,23 +117,22 @@ fn gather_x(at: vec4u) -> vec4f {
   return vec4f(x_values[at.x], x_values[at.y], x_values[at.z], x_values[at.w]);
 }
 
-/// Puts a node where it belongs.
+/// Puts a node where it belongs. The last columns of a row may lie in what it is rounded up by.
 fn store(unit: Unit, node: Node) {
   let storable = node_as_f64(node);
-  let row = (params.channels + 3u) / 4u * 4u;
-  let base = (params.first_node + unit.atom) * 4u * row + unit.column;
-  put_row(base, storable.first.hi);
-  put_row(base + row, storable.first.lo);
-  put_row(base + 2u * row, storable.second.hi);
-  put_row(base + 3u * row, storable.second.lo);
-}
-
-/// Of a plane one value. Of rows four, the last of which may lie in what a row is rounded up by.
-fn put_row(base: u32, values: vec4f) {
-  nodes[base] = values.x;
+  let row = (params.channels + 3u) / 4u;
+  let base = (params.first_node + unit.atom) * 4u * row;
   if ROWS {
-    nodes[base + 1u] = values.y;
-    nodes[base + 2u] = values.z;
-    nodes[base + 3u] = values.w;
+    let at = base + unit.column / 4u;
+    node_rows[at] = storable.first.hi;
+    node_rows[at + row] = storable.first.lo;
+    node_rows[at + 2u * row] = storable.second.hi;
+    node_rows[at + 3u * row] = storable.second.lo;
+  } else {
+    let at = 4u * base + unit.column;
+    nodes[at] = storable.first.hi.x;
+    nodes[at + 4u * row] = storable.first.lo.x;
+    nodes[at + 8u * row] = storable.second.hi.x;
+    nodes[at + 12u * row] = storable.second.lo.x;
   }
 }

@@ -35,7 +35,9 @@ pub(crate) fn atoms(tiles: &Tiles, inputs: &Inputs, range: Range, nodes: &wgpu::
     let units = tiles.units(range.samples);
     let shader = if inputs.backward.is_some() { Shader::BackwardReduce } else { Shader::Moments };
     let [x, nodes] = [&inputs.x, nodes].map(|buffer| Binding::Buffer(buffer.clone()));
-    let mut bindings = vec![x.clone(), x, nodes];
+    let outputs = if tiles.is_rows { [Binding::AbsentOutput, nodes] } else { [nodes, Binding::AbsentOutput] };
+    let mut bindings = vec![x.clone(), x];
+    bindings.extend(outputs);
     let mut bytes_read = 4 * inputs.tensors() * range.samples * layout.length() * layout.channels();
     if let Some([dy, statistics]) = &inputs.backward {
         bindings.extend([dy, dy, statistics].map(|buffer| Binding::Buffer(buffer.clone())));

@@ -48,7 +48,7 @@ pub(crate) struct Tiles {
     pub(crate) layout: Layout,
     pub(crate) family: Family,
     /// Whether units are columns of rows, and not planes.
-    is_rows: bool,
+    pub(crate) is_rows: bool,
     /// K, a power of two.
     pub(crate) chunks: usize,
     /// Values of a channel in a chunk.
