@@ -298,8 +298,8 @@ export interface Device {
  * A device of WebGPU, and what other engines on the page share with it.
  *
  * Commands are submitted at the end of the tick in which they are given at the latest, and before: when they are the first of it or
- * there are many, when `gpuDevice` is asked for, while a buffer is shared, and always on an adopted device. So the platform's queue holds them in order with whatever others
- * submit, if these ask for `gpuDevice` each time.
+ * there are many, when `gpuDevice` is asked for, while a buffer is shared, and always on an adopted device. So the platform's queue
+ * holds them in order with whatever others submit, if these ask for `gpuDevice` each time.
  */
 export interface WebGpuDevice extends Device {
   readonly kind: 'webgpu';
