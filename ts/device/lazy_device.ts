@@ -10,6 +10,7 @@ import type * as errors from '../errors.ts';
 import { DeviceLostError, NotInitializedError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, DeviceKind, MemoryUsage, Rows } from './device.ts';
+import type { atEndOfTick } from './end_of_tick.ts';
 
 /** What every device does once it is there. */
 export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | 'ready' | 'copyRows'> {
@@ -30,6 +31,7 @@ export interface Essentials {
   readonly compileModule: (text: string) => Promise<WebAssembly.Module>;
   /** Bytes of several partials as one array. */
   readonly endToEnd: (partials: readonly Uint8Array[]) => Uint8Array;
+  readonly atEndOfTick: typeof atEndOfTick;
   readonly errors: Pick<
     typeof errors,
     | 'CommandError'

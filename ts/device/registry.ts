@@ -17,6 +17,7 @@ import { compileModule } from '../wasm/compile_module.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } from './device.ts';
+import { atEndOfTick } from './end_of_tick.ts';
 import { endToEnd } from './end_to_end.ts';
 import { type Essentials, LazyDevice } from './lazy_device.ts';
 import { WebGpuFace, type WebGpuOptions, type WebGpuOrigin } from './webgpu_face.ts';
@@ -51,6 +52,7 @@ const essentials: Essentials = {
   compileCpuModule,
   compileModule,
   endToEnd,
+  atEndOfTick,
   errors: {
     CommandError,
     DeviceLimitError,

@@ -58,7 +58,8 @@ export async function openWebGpuDevice(
 ): Promise<OpenWebGpu> {
   const failures = new WebGpuFailures(face.name, essentials.errors);
   const kernels = await openKernels(face.name, essentials, origin, failures);
-  return new OpenDevice(face, essentials, kernels, failures, new Holding(kernels, !('adopted' in origin)));
+  const holding = new Holding(kernels, !('adopted' in origin), essentials);
+  return new OpenDevice(face, essentials, kernels, failures, holding);
 }
 
 class OpenDevice implements OpenWebGpu {
@@ -127,13 +128,8 @@ class OpenDevice implements OpenWebGpu {
   }
 
   async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
-    await checkForeignBuffer(
-      buffer,
-      length * BYTES_PER_VALUE,
-      this.#platformDevice,
-      this.#face.name,
-      this.#essentials.errors,
-    );
+    const { errors } = this.#essentials;
+    await checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#platformDevice, this.#face.name, errors);
     return this.#call(
       'adoptBuffer',
       (kernels) => new WebGpuBuffer(this.#face, length, kernels.adoptBuffer(buffer, buffer.size, buffer.usage, length)),

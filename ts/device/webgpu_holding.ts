@@ -5,17 +5,19 @@
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
-import { atEndOfTick } from './end_of_tick.ts';
+import type { Essentials } from './lazy_device.ts';
 
 export class Holding {
   readonly #kernels: GpuKernels;
   readonly #isAllowed: boolean;
+  readonly #atEndOfTick: Essentials['atEndOfTick'];
   #isHolding = false;
 
   /** @param isAllowed - not on a device whose owner may look at its queue at any time. */
-  constructor(kernels: GpuKernels, isAllowed: boolean) {
+  constructor(kernels: GpuKernels, isAllowed: boolean, { atEndOfTick }: Essentials) {
     this.#kernels = kernels;
     this.#isAllowed = isAllowed;
+    this.#atEndOfTick = atEndOfTick;
   }
 
   /** Holds commands until the end of the tick. */
@@ -26,7 +28,7 @@ export class Holding {
     this.#isHolding = true;
     this.#kernels.hold();
     queueMicrotask(() => this.submit());
-    atEndOfTick(() => {
+    this.#atEndOfTick(() => {
       this.#isHolding = false;
       this.#kernels.flush();
     });

@@ -49,7 +49,7 @@ export async function openWorkerDevice(
   essentials: Essentials,
   { workerUrl }: WorkerSettings,
 ): Promise<OpenDevice> {
-  const { host, compileCpuModule, errors } = essentials;
+  const { host, compileCpuModule, atEndOfTick, errors } = essentials;
   const [module] = await Promise.all([compileCpuModule(), host.ready()]);
   const { name } = face;
   const memberships = new Memberships();
@@ -57,6 +57,7 @@ export async function openWorkerDevice(
     nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
     onLeft: (group, error) => memberships.end(group, error),
     groupFailure: () => memberships.failure,
+    atEndOfTick,
     errors,
   };
   const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {

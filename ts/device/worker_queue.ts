@@ -7,7 +7,7 @@
 
 import type * as errors from '../errors.ts';
 import type { Traffic } from './device.ts';
-import { atEndOfTick } from './end_of_tick.ts';
+import type { Essentials } from './lazy_device.ts';
 import { encodeCommand } from './worker_codec.ts';
 import { openWorker, type WorkerLink } from './worker_host.ts';
 import {
@@ -36,6 +36,7 @@ export interface QueueOwner {
   readonly onLeft: (group: number | null, error: Error) => void;
   /** Why the latest group that has ended did: the true cause of what fails here because of that. */
   readonly groupFailure: () => Error | null;
+  readonly atEndOfTick: Essentials['atEndOfTick'];
   readonly errors: ErrorClasses;
 }
 
@@ -154,7 +155,7 @@ export class WorkerQueue {
     if (ticket !== NO_TICKET || waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
     } else if (waiting === 1) {
-      atEndOfTick(() => this.#flush());
+      this.#owner.atEndOfTick(() => this.#flush());
     }
   }
 
