@@ -13,6 +13,7 @@ import {
 } from 'syncbn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MemoryFormat } from '../../ts/device/device.ts';
+import { atEndOfTick } from '../../ts/device/end_of_tick.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { largestDifference } from '../support/tolerances.ts';
 import { randomArray } from '../support/random.ts';
@@ -62,7 +63,8 @@ describe.each(['contiguous', 'channels_last'] satisfies MemoryFormat[])('a train
 
 describe('commands', () => {
   const submits = (): number => devices.describe().find(({ name }) => name === 'webgpu:1')?.work?.submits ?? Number.NaN;
-  const nextTick = () => new Promise((resolve) => setTimeout(resolve));
+  /** After what was to happen at the end of this one; a timer may come before it. */
+  const nextTick = () => new Promise<void>(atEndOfTick);
 
   /** Passes of that many layers, each of which awaits the one before. */
   async function forward(layers: number): Promise<void> {
