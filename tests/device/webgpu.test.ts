@@ -13,8 +13,8 @@ import {
 } from 'syncbn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MemoryFormat } from '../../ts/device/device.ts';
-import { atEndOfTick } from '../../ts/device/end_of_tick.ts';
 import { expectSameBits } from '../support/bits.ts';
+import { endOfTick } from '../support/event_loop.ts';
 import { largestDifference } from '../support/tolerances.ts';
 import { randomArray } from '../support/random.ts';
 
@@ -63,30 +63,28 @@ describe.each(['contiguous', 'channels_last'] satisfies MemoryFormat[])('a train
 
 describe('commands', () => {
   const submits = (): number => devices.describe().find(({ name }) => name === 'webgpu:1')?.work?.submits ?? Number.NaN;
-  /** After what was to happen at the end of this one; a timer may come before it. */
-  const nextTick = () => new Promise<void>(atEndOfTick);
 
   /** Passes of that many layers, each of which awaits the one before. */
   async function forward(layers: number): Promise<void> {
     const x = tensor(randomArray(1, size), shape, { device: 'webgpu:1' });
     const layer = new SynchronizedBatchNorm2d(3, { device: 'webgpu:1' });
-    await nextTick();
+    await endOfTick();
     for (let i = 0; i < layers; i++) await layer.forward(x);
   }
 
   it('of a tick share two submits, the first of which does not wait for the end', async () => {
-    await nextTick();
+    await endOfTick();
     const before = submits();
     await forward(5);
     expect(submits() - before).toBe(1);
-    await nextTick();
+    await endOfTick();
     expect(submits() - before).toBe(2);
-    await nextTick();
+    await endOfTick();
     expect(submits() - before).toBe(2);
   });
 
   it('do not wait for the end of the tick when they are many', async () => {
-    await nextTick();
+    await endOfTick();
     const before = submits();
     await forward(20);
     expect(submits() - before).toBeGreaterThan(2);

@@ -1,5 +1,7 @@
 /** The event loop and the garbage collector, in ways that are the same on every platform. */
 
+import { atEndOfTick } from '../../ts/device/end_of_tick.ts';
+
 /**
  * Resolves when everything has run that waits for neither time nor the outside: in a later turn of the event loop, for which
  * browsers have no `setImmediate`.
@@ -12,6 +14,11 @@ export async function settled(): Promise<void> {
   });
   // An open port keeps Node's process alive.
   port1.close();
+}
+
+/** Resolves after what was to happen at the end of this tick; a message or a timer may come before it. */
+export async function endOfTick(): Promise<void> {
+  await new Promise<void>(atEndOfTick);
 }
 
 /** Collects garbage until `isDone`; finalizers run in later turns of the event loop. */
