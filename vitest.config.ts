@@ -12,6 +12,11 @@ const alias = { syncbn: fileURLToPath(new URL('ts/index.ts', import.meta.url)) }
 const testTimeout = 60_000;
 const hookTimeout = testTimeout;
 
+// Tests collect garbage and count what is left. What a function refers to would live as long as a thread compiles the function.
+const v8Flags = ['--expose-gc', '--no-concurrent-recompilation'];
+
+const { executablePath, args } = launchOptions();
+
 // Workers run a bundle of the sources.
 const globalSetup = ['tests/support/bundle_worker.ts'];
 
@@ -27,8 +32,7 @@ export default defineConfig({
           globalSetup,
           include: ['{ts,tests,examples,bench}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['tests/packaging/**', '**/node_modules/**'],
-          // Tests of the finalizer collect garbage.
-          execArgv: ['--expose-gc'],
+          execArgv: v8Flags,
           env: softwareGpu(),
           testTimeout,
           hookTimeout,
@@ -47,7 +51,9 @@ export default defineConfig({
             enabled: true,
             headless: true,
             screenshotFailures: false,
-            provider: playwright({ launchOptions: launchOptions() }),
+            provider: playwright({
+              launchOptions: { executablePath, args: [...args, `--js-flags=${v8Flags.join(' ')}`] },
+            }),
             instances: [{ browser: 'chromium' }],
           },
         },

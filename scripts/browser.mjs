@@ -33,8 +33,6 @@ export function launchOptions(env = toolEnvironment()) {
   return {
     executablePath: findBrowser(env)?.path ?? [...placesToLook(env)].at(-1),
     args: [
-      // Tests of the finalizer collect garbage.
-      '--js-flags=--expose-gc',
       // WebGPU without a GPU.
       '--enable-unsafe-webgpu',
       '--use-webgpu-adapter=swiftshader',
