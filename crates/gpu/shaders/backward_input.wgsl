@@ -7,7 +7,7 @@
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
-/// The same where planes are whole blocks.
+/// The same where planes or rows are whole blocks.
 @group(0) @binding(1) var<storage, read> x_blocks: array<mat4x4f>;
 @group(0) @binding(2) var<storage, read> dy_blocks: array<mat4x4f>;
 @group(0) @binding(3) var<storage, read_write> dx_blocks: array<mat4x4f>;
@@ -41,7 +41,7 @@ fn put_vector(vector: u32, constants: Constants) {
   dx[vector] = gradient * constants.first;
 }
 
-fn put_block(block: u32, constants: Constants) {
+fn put_block(block: u32, a: Constants, b: Constants, c: Constants, d: Constants) {
   var gradient = mat4x4f();
   if IN_PLACE {
     gradient = dx_blocks[block];
@@ -51,12 +51,16 @@ fn put_block(block: u32, constants: Constants) {
   if (params.flags & OF_CONSTANTS) == 0u {
     let values = x_blocks[block];
     gradient = mat4x4f(
-      without_sums(gradient[0], values[0], constants),
-      without_sums(gradient[1], values[1], constants),
-      without_sums(gradient[2], values[2], constants),
-      without_sums(gradient[3], values[3], constants),
+      without_sums(gradient[0], values[0], a),
+      without_sums(gradient[1], values[1], b),
+      without_sums(gradient[2], values[2], c),
+      without_sums(gradient[3], values[3], d),
     );
   }
-  let scale = constants.first;
-  dx_blocks[block] = mat4x4f(gradient[0] * scale, gradient[1] * scale, gradient[2] * scale, gradient[3] * scale);
+  dx_blocks[block] = mat4x4f(
+    gradient[0] * a.first,
+    gradient[1] * b.first,
+    gradient[2] * c.first,
+    gradient[3] * d.first,
+  );
 }

@@ -6,7 +6,7 @@
 /// N·C·L values each, in the format of the batch; y holds x if the result is written over it.
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-/// The same where planes are whole blocks.
+/// The same where planes or rows are whole blocks.
 @group(0) @binding(1) var<storage, read> x_blocks: array<mat4x4f>;
 @group(0) @binding(2) var<storage, read_write> y_blocks: array<mat4x4f>;
 /// Four rows of C values: mean_hi, mean_lo, invstd, 0.
@@ -48,7 +48,7 @@ fn put_vector(vector: u32, constants: Constants) {
   y[vector] = normalized(values, constants);
 }
 
-fn put_block(block: u32, constants: Constants) {
+fn put_block(block: u32, a: Constants, b: Constants, c: Constants, d: Constants) {
   var values = mat4x4f();
   if IN_PLACE {
     values = y_blocks[block];
@@ -56,9 +56,9 @@ fn put_block(block: u32, constants: Constants) {
     values = x_blocks[block];
   }
   y_blocks[block] = mat4x4f(
-    normalized(values[0], constants),
-    normalized(values[1], constants),
-    normalized(values[2], constants),
-    normalized(values[3], constants),
+    normalized(values[0], a),
+    normalized(values[1], b),
+    normalized(values[2], c),
+    normalized(values[3], d),
   );
 }

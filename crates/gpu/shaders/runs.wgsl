@@ -1,7 +1,7 @@
 // Runs of vectors, whose channels are followed without dividing: the family `chunked` of the kernels that look at each value once.
 // A prelude, which takes `put_vector` and `put_block` from the kernel. Prelude before it: `channels`.
 //
-// `blocks` is for planes of whole blocks of four vectors: checking an index costs software adapters as much as a vector. They
+// `blocks` is for planes or rows of whole blocks of four vectors: checking an index costs software adapters as much as a vector. They
 // also go through a body for all invocations that share a register, and once more for none where the condition of a loop comes
 // first: so it comes last. Dispatch: x · y · 64 ≥ runs.
 
@@ -64,7 +64,7 @@ fn put_blocks(begin: u32, end: u32) {
     let constants = constants_of_one(channel);
     let whole = min(next, end);
     loop {
-      put_block(i, constants);
+      put_block(i, constants, constants, constants, constants);
       continuing {
         i++;
         break if i >= whole;
@@ -78,26 +78,50 @@ fn put_blocks(begin: u32, end: u32) {
   }
 }
 
+/// Blocks with the same channels, at least one.
+fn put_block_column(begin: u32, end: u32) {
+  let channels = (16u * begin) % params.channels + PLACES;
+  let a = constants_of_four(channels);
+  let b = constants_of_four(channels + 4u);
+  let c = constants_of_four(channels + 8u);
+  let d = constants_of_four(channels + 12u);
+  var i = begin;
+  loop {
+    put_block(i, a, b, c, d);
+    continuing {
+      i += params.stride;
+      break if i >= end;
+    }
+  }
+}
+
+/// Where a run begins, and what it ends before.
+fn run_of(index: u32) -> vec2u {
+  let place = index % params.stride;
+  let first = (index - place) * params.run;
+  return vec2u(first + place, min(first + params.run * params.stride, params.vectors));
+}
+
 @compute @workgroup_size(64)
 fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let index = index_of(id, groups);
-  let length = params.run * params.stride;
-  let begin = (index / params.stride) * length + index % params.stride;
-  let end = min(begin - index % params.stride + length, params.vectors);
+  let run = run_of(index_of(id, groups));
   if ROWS {
-    if begin < end {
-      put_column(begin, end);
+    if run.x < run.y {
+      put_column(run.x, run.y);
     }
-  } else if begin < end {
-    put_planes(begin, end);
+  } else if run.x < run.y {
+    put_planes(run.x, run.y);
   }
 }
 
 @compute @workgroup_size(64)
 fn blocks(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let begin = index_of(id, groups) * params.run;
-  let end = min(begin + params.run, params.vectors);
-  if begin < end {
-    put_blocks(begin, end);
+  let run = run_of(index_of(id, groups));
+  if ROWS {
+    if run.x < run.y {
+      put_block_column(run.x, run.y);
+    }
+  } else if run.x < run.y {
+    put_blocks(run.x, run.y);
   }
 }

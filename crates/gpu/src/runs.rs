@@ -26,11 +26,11 @@ pub(crate) struct Runs {
     family: Family,
     /// Whether neighbours have other channels.
     is_rows: bool,
-    /// Whether planes are whole blocks, and their kernel takes one at a time.
-    is_blocks: bool,
-    /// Vectors of a run.
+    /// What a run consists of: vectors of one, or of four where planes or rows are whole blocks.
+    unit: usize,
+    /// Units of a run.
     run: usize,
-    /// From a vector to the next of a run.
+    /// From a unit to the next of a run.
     stride: usize,
 }
 
@@ -38,18 +38,20 @@ impl Runs {
     pub(crate) fn of(layout: Layout, family: Family) -> Self {
         let (channels, length) = (layout.channels(), layout.length());
         let is_rows = !is_contiguous(&layout) || length == 1;
+        let size = if is_rows { channels } else { length };
+        let unit = if family == Family::Chunked && size.is_multiple_of(BLOCK) { BLOCK / 4 } else { 1 };
         let (run, stride, family) = match (is_rows, length) {
-            (true, _) => (ROWS, period(channels), family),
+            (true, _) => (ROWS, period(channels) / unit, family),
             (false, ..SHORTEST_PLANE) => (1, 1, Family::Coalesced),
-            (false, _) => (run_of_planes(period(length)), 1, family),
+            (false, _) => (run_of_planes(period(length)) / unit, 1, family),
         };
-        let is_blocks = family == Family::Chunked && !is_rows && length.is_multiple_of(BLOCK);
-        Self { layout, family, is_rows, is_blocks, run, stride }
+        Self { layout, family, is_rows, unit, run, stride }
     }
 
     pub(crate) fn kernel(&self, shader: Shader, in_place: bool) -> Kernel {
-        if self.is_blocks {
-            return Kernel::new(shader, "blocks", &[("IN_PLACE", u32::from(in_place))]);
+        if self.unit > 1 {
+            let flags = [("ROWS", self.is_rows), ("IN_PLACE", in_place)];
+            return Kernel::new(shader, "blocks", &flags.map(|(name, flag)| (name, u32::from(flag))));
         }
         let size = if self.is_rows { self.layout.channels() } else { self.layout.length() };
         let flags = [("ROWS", self.is_rows), ("ALIGNED", size.is_multiple_of(4)), ("IN_PLACE", in_place)];
@@ -63,13 +65,13 @@ impl Runs {
             return Vec::new();
         }
         let vectors = vectors(layout.elements());
+        let units = vectors / self.unit;
         let invocations = match self.family {
-            Family::Coalesced => vectors,
-            Family::Chunked => vectors.div_ceil(self.run * self.stride) * self.stride,
+            Family::Coalesced => units,
+            Family::Chunked => units.div_ceil(self.run * self.stride) * self.stride,
         };
-        let vectors_of_unit = if self.is_blocks { BLOCK / 4 } else { 1 };
-        let [units, run] = [vectors / vectors_of_unit, self.run / vectors_of_unit].map(word);
-        let params = vec![units, word(layout.channels()), word(layout.length()), flags, run, word(self.stride)];
+        let [length, run, stride] = [layout.length(), self.run, self.stride].map(word);
+        let params = vec![word(units), word(layout.channels()), length, flags, run, stride];
         let mut dispatch = flat(kernel, params, bindings, invocations, 0);
         dispatch.bytes_read = 16 * tensors * vectors as u64 + 4 * (STATISTICS_ROWS * layout.channels()) as u64;
         dispatch.bytes_written = 16 * vectors as u64;
