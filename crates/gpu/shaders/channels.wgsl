@@ -15,7 +15,7 @@ struct Params {
   flags: u32,
   /// Vectors, or blocks, of a run.
   run: u32,
-  /// From a vector to the next of a run. That of rows has the same channels.
+  /// From a vector, or block, to the next of a run. That of rows has the same channels.
   stride: u32,
 }
 

@@ -105,11 +105,12 @@ fn run_of(index: u32) -> vec2u {
 @compute @workgroup_size(64)
 fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let run = run_of(index_of(id, groups));
+  if run.x >= run.y {
+    return;
+  }
   if ROWS {
-    if run.x < run.y {
-      put_column(run.x, run.y);
-    }
-  } else if run.x < run.y {
+    put_column(run.x, run.y);
+  } else {
     put_planes(run.x, run.y);
   }
 }
@@ -117,11 +118,12 @@ fn chunked(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
 @compute @workgroup_size(64)
 fn blocks(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let run = run_of(index_of(id, groups));
+  if run.x >= run.y {
+    return;
+  }
   if ROWS {
-    if run.x < run.y {
-      put_block_column(run.x, run.y);
-    }
-  } else if run.x < run.y {
+    put_block_column(run.x, run.y);
+  } else {
     put_blocks(run.x, run.y);
   }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Runs {
     family: Family,
     /// Whether neighbours have other channels.
     is_rows: bool,
+    /// Values of a plane, or of a row.
+    size: usize,
     /// What a run consists of: vectors of one, or of four where planes or rows are whole blocks.
     unit: usize,
     /// Units of a run.
@@ -36,26 +38,21 @@ pub(crate) struct Runs {
 
 impl Runs {
     pub(crate) fn of(layout: Layout, family: Family) -> Self {
-        let (channels, length) = (layout.channels(), layout.length());
-        let is_rows = !is_contiguous(&layout) || length == 1;
-        let size = if is_rows { channels } else { length };
+        let is_rows = !is_contiguous(&layout) || layout.length() == 1;
+        let size = if is_rows { layout.channels() } else { layout.length() };
         let unit = if family == Family::Chunked && size.is_multiple_of(BLOCK) { BLOCK / 4 } else { 1 };
-        let (run, stride, family) = match (is_rows, length) {
-            (true, _) => (ROWS, period(channels) / unit, family),
+        let (run, stride, family) = match (is_rows, size) {
+            (true, _) => (ROWS, period(size) / unit, family),
             (false, ..SHORTEST_PLANE) => (1, 1, Family::Coalesced),
-            (false, _) => (run_of_planes(period(length)) / unit, 1, family),
+            (false, _) => (run_of_planes(period(size)) / unit, 1, family),
         };
-        Self { layout, family, is_rows, unit, run, stride }
+        Self { layout, family, is_rows, size, unit, run, stride }
     }
 
     pub(crate) fn kernel(&self, shader: Shader, in_place: bool) -> Kernel {
-        if self.unit > 1 {
-            let flags = [("ROWS", self.is_rows), ("IN_PLACE", in_place)];
-            return Kernel::new(shader, "blocks", &flags.map(|(name, flag)| (name, u32::from(flag))));
-        }
-        let size = if self.is_rows { self.layout.channels() } else { self.layout.length() };
-        let flags = [("ROWS", self.is_rows), ("ALIGNED", size.is_multiple_of(4)), ("IN_PLACE", in_place)];
-        Kernel::new(shader, self.family.entry(), &flags.map(|(name, flag)| (name, u32::from(flag))))
+        let entry = if self.unit > 1 { "blocks" } else { self.family.entry() };
+        let flags = [("ROWS", self.is_rows), ("ALIGNED", self.size.is_multiple_of(4)), ("IN_PLACE", in_place)];
+        Kernel::new(shader, entry, &flags.map(|(name, flag)| (name, u32::from(flag))))
     }
 
     /// A kernel over all elements, if there are any, that reads some tensors and writes one.
