@@ -102,6 +102,6 @@ function judge(
     judgeLimit('memory of a step beside x, y, dy and dx', 'MiB', 1, memory.overheadBytes / MEBIBYTE),
     judgeLimit('memory of a step in place beside x, y and dy', 'MiB', 1, memory.overheadInPlaceBytes / MEBIBYTE),
     judgeLimit('growth of memory over 1,000 steps', 'bytes', 0, memory.growthBytes),
-    judgeLimit("package in a user's bundle, gzip", 'KB', 60, packageBytes / 1000),
+    judgeLimit("package in a user's bundle, gzip", 'KB', 80, packageBytes / 1000),
   ];
 }

@@ -1,14 +1,9 @@
-/** Rules that no linter knows and that hold for every language: names of files, their length, reasons for exemptions. */
+/** Rules that no linter knows and that hold for every language: names of files, reasons for exemptions. */
 
 import { basename } from 'node:path';
 
 const source = /\.(ts|mjs|js|rs|wgsl|py)$/;
 const snakeCase = /^[a-z][a-z0-9]*(_[a-z0-9]+)*(\.(test|config|d))?\.[a-z]+$/;
-
-/** A shader is one kernel; any other file may hold one concept with its helpers. */
-const mostLines = (path) => (path.endsWith('.wgsl') ? 150 : 400);
-
-const linesOf = (text) => text.split('\n').length - 1;
 
 const rules = [
   {
@@ -22,10 +17,6 @@ const rules = [
   {
     complaint: 'is a barrel inside the library: import the file itself',
     isBroken: (path) => /^ts\/.+\/index\.ts$/.test(path),
-  },
-  {
-    complaint: 'is too long',
-    isBroken: (path, text) => source.test(path) && linesOf(text) > mostLines(path),
   },
   {
     complaint: 'switches a lint off without a reason (`-- because …`)',

@@ -6,9 +6,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { bundleUserModules, bundleUserProgram } from './user_project.ts';
 import { expectedStep } from './expected_step.ts';
 
-/** Kilobytes are thousands here, so that the promises hold whichever way one counts. */
-const mostBytes = 60_000;
-const mostBytesOfGpus = 120_000;
+/** Kilobytes are thousands here, so that the limits hold whichever way one counts. */
+const mostBytes = 80_000;
+const mostBytesOfGpus = 130_000;
 
 /**
  * A context has the language and WebAssembly; whatever else of a page the library may use is named here. Node's `process`, `Buffer`
@@ -22,7 +22,7 @@ describe('a bundle of a user’s program, minified, with the WebAssembly inlined
     bundle = await bundleUserProgram();
   });
 
-  it('is_at_most_60_kB_compressed, and what only workers or GPUs need is loaded later', async () => {
+  it('is_at_most_80_kB_compressed, and what only workers or GPUs need is loaded later', async () => {
     const [entry = 0, ...later] = (await bundleUserModules()).map((text) => gzipSync(text, { level: 9 }).length);
     console.log(`bundle: ${[entry, ...later].join(' + ')} bytes, gzip`);
     expect(later.length).toBe(2);
