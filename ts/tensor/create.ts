@@ -1,5 +1,6 @@
 /** Making tensors from data. */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { kindOf } from './kind_of.ts';
@@ -20,6 +21,12 @@ export interface TensorOptions {
   readonly memoryFormat?: MemoryFormat;
 }
 
+const tensorOptions: KnownOptions<TensorOptions> = {
+  device: 'string',
+  requiresGrad: 'boolean',
+  memoryFormat: 'string',
+};
+
 /**
  * Makes a tensor. Synchronous: before the device is ready, the data waits on the host.
  *
@@ -28,6 +35,7 @@ export interface TensorOptions {
  * @throws TypeError for data that are no numbers; RangeError when data and shape disagree; OutOfMemoryError
  */
 export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorOptions = {}): Tensor {
+  checkOptions('tensor()', options, tensorOptions);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
   const sizes = shape ?? (data instanceof Float32Array ? [data.length] : nestedShape(data));
   checkShape(sizes);
@@ -46,7 +54,8 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
 
 /**
  * A tensor on a `GPUBuffer` that exists, without a copy, for engines that share a page: the buffer stays its owner's, who keeps it
- * until the tensor, and graphs that saved it, are gone.
+ * until the tensor, and graphs that saved it, are gone. The library reads the buffer and never writes to it, also when the tensor is
+ * donated or is a gradient; the owner may write to it between operations.
  *
  * @param buffer - f32 values in the order of `memoryFormat`; its size a multiple of 16 bytes, its usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
  * @param options - `device` is required, and the buffer's own: see {@link devices.adopt}.
@@ -58,13 +67,14 @@ export async function tensorFromGPUBuffer(
   shape: Shape,
   options: TensorOptions & { readonly device: string },
 ): Promise<Tensor> {
+  checkOptions('tensorFromGPUBuffer()', options, tensorOptions);
   const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = options;
   checkShape(shape);
   checkRequiresGrad(requiresGrad);
   checkMemoryFormat(memoryFormat, shape);
   const device = webGpuDevice(deviceByName(name));
   await device.ready();
-  const storage = Storage.of(await device.adoptBuffer(buffer, elementCount(shape)));
+  const storage = Storage.adopt(await device.adoptBuffer(buffer, elementCount(shape)));
   return new Tensor({ storage, shape, memoryFormat, requiresGrad });
 }
 
