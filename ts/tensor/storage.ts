@@ -25,6 +25,7 @@ export class Storage {
   /** What the values were computed from, when that was the same on several devices: equal origin, equal values. */
   origin: object | null = null;
   #references = 1;
+  #isExposed = false;
   #buffer: DeviceBuffer | null = null;
   #pending: PendingData | null = null;
 
@@ -42,6 +43,13 @@ export class Storage {
   static of(buffer: DeviceBuffer): Storage {
     const storage = new Storage(buffer.device, buffer.length);
     storage.#adopt(buffer);
+    return storage;
+  }
+
+  /** A buffer that belongs to somebody else, who may write to it at any time. The storage only reads it. */
+  static adopt(buffer: DeviceBuffer): Storage {
+    const storage = Storage.of(buffer);
+    storage.expose();
     return storage;
   }
 
@@ -73,9 +81,27 @@ export class Storage {
     return this.#place(this.#pending);
   }
 
-  /** Whether one holder alone uses the memory, so that it may be written over. */
-  get isExclusive(): boolean {
-    return this.#references === 1;
+  /**
+   * Whether somebody outside the library has the memory, by adoption or as a `GPUBuffer` that was handed out, and may write to
+   * it. So no copy of its values stays right.
+   */
+  get isExposed(): boolean {
+    return this.#isExposed;
+  }
+
+  /** Notes that somebody outside the library has the memory from now on. */
+  expose(): void {
+    this.#isExposed = true;
+    // The values may change, so they no longer are what they were computed to be.
+    this.origin = null;
+  }
+
+  /**
+   * Whether a result may be written over the values: one holder alone uses the memory, and nobody outside the library has it.
+   * This is the one rule; whoever reuses memory asks here.
+   */
+  get isOverwritable(): boolean {
+    return this.#references === 1 && !this.#isExposed;
   }
 
   retain(): this {

@@ -128,12 +128,16 @@ export class Tensor {
 
   /**
    * The platform's buffer that holds the values in memory order, on a WebGPU device; it may be longer. Writing to it changes the
-   * tensor and whatever shares its memory; it is the tensor's until that is disposed.
+   * tensor and whatever shares its memory. The library never writes to it from now on: where the tensor gets other values, by
+   * `copy_()`, `loadStateDict()` or another `backward()`, it gets other memory, so ask for the buffer again then. It is the
+   * tensor's until that is disposed.
    * @throws RangeError on other devices, NotInitializedError before the device is ready.
    */
   gpuBuffer(): GPUBuffer {
     const { storage } = this;
-    return webGpuDevice(storage.device).gpuBuffer(storage.buffer);
+    const buffer = webGpuDevice(storage.device).gpuBuffer(storage.buffer);
+    storage.expose();
+    return buffer;
   }
 
   /** The same values on another device: this tensor when it is there already. Gradients flow back. */
@@ -277,9 +281,9 @@ export class Tensor {
     return this.#isDonated;
   }
 
-  /** Whether a result may be written over the values: donated, and nobody else holds them. @internal */
+  /** Whether a result may be written over the values: donated, and nobody else has them. @internal */
   get isOverwritable(): boolean {
-    return this.#isDonated && this.storage.isExclusive;
+    return this.#isDonated && this.storage.isOverwritable;
   }
 
   /** Takes an offer back. @internal */
@@ -320,13 +324,13 @@ export class Tensor {
     return inFormat(this.storage, batchLayout(this.shape, this.memoryFormat), format);
   }
 
-  /** The sum with a tensor of the same shape and device, outside the graph; written over this one where nobody else holds it. @internal */
+  /** The sum with a tensor of the same shape and device, outside the graph; written over this one where that is allowed. @internal */
   plus(other: Tensor): Tensor {
     const { shape, memoryFormat } = this;
     const { device } = this.storage;
     const addend = other.inFormat(memoryFormat);
     try {
-      const sum = this.storage.isExclusive ? this.storage.retain() : Storage.allocate(device, addend.length);
+      const sum = this.storage.isOverwritable ? this.storage.retain() : Storage.allocate(device, addend.length);
       device.add(this.storage.buffer, addend.buffer, sum.buffer);
       return new Tensor({ storage: sum, shape, memoryFormat });
     } finally {
@@ -334,10 +338,10 @@ export class Tensor {
     }
   }
 
-  /** This tensor when it has the format and alone holds its memory, else a copy. @internal */
+  /** This tensor when it has the format and may be written over, else a copy. @internal */
   async writable(memoryFormat: MemoryFormat): Promise<Tensor> {
     const { shape, storage } = this;
-    if (this.memoryFormat === memoryFormat && storage.isExclusive) {
+    if (this.memoryFormat === memoryFormat && storage.isOverwritable) {
       return this;
     }
     const isArranged = this.memoryFormat === memoryFormat;
