@@ -1,5 +1,6 @@
 /** Which devices exist, by name. Devices are made on first use; they end when they are closed, or with the program. */
 
+import { checkOptions } from '../check_options.ts';
 import {
   CommandError,
   DeviceLimitError,
@@ -13,6 +14,7 @@ import {
   ValidationError,
   WorkerStartError,
 } from '../errors.ts';
+import { describeValue } from '../describe_value.ts';
 import { compileModule } from '../wasm/compile_module.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
@@ -136,14 +138,21 @@ export const devices = {
     });
   },
   /** Settings for devices that become ready later. */
-  configure({ workerUrl }: DeviceOptions): void {
-    settings.workerUrl = workerUrl;
+  configure(options: DeviceOptions): void {
+    checkOptions<DeviceOptions>('devices.configure()', options, { workerUrl: 'string' });
+    settings.workerUrl = checkWorkerUrl(options.workerUrl);
   },
   /**
    * A WebGPU device of its own adapter, ready, under the first name that is free.
    * @throws NoWebGpuError, NoAdapterError, DeviceLimitError; RangeError when no name is free.
    */
-  create(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+  async create(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+    checkOptions<WebGpuOptions>('devices.create()', options, {
+      powerPreference: 'string',
+      forceFallbackAdapter: 'boolean',
+      label: 'string',
+      requiredLimits: 'object',
+    });
     return opened({ options });
   },
   /**
@@ -218,6 +227,15 @@ function get(name: 'webgpu' | `webgpu:${number}`): WebGpuDevice;
 function get(name: string): Device;
 function get(name: string): Device {
   return deviceByName(name);
+}
+
+function checkWorkerUrl(url: unknown): string | null {
+  if (url !== null && typeof url !== 'string') {
+    throw new TypeError(
+      `devices.configure(): expected workerUrl to be an address such as '/syncbn_worker.js', or null, got ${describeValue(url)}`,
+    );
+  }
+  return url;
 }
 
 function make(name: string, kind: DeviceKind, origin: WebGpuOrigin = { options: {} }): Device {

@@ -98,13 +98,19 @@ export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
   }
 }
 
-/** @throws RangeError or TypeError unless momentum is a number or `null`. */
-export function checkMomentum(momentum: unknown): void {
-  if (momentum !== null && typeof momentum !== 'number') {
-    throw new TypeError(`batch_norm: expected momentum to be a number or null, got ${kindOf(momentum)}`);
+/**
+ * @param allowed - layers take `null` for a cumulative average; functions keep no count of batches and take a number only.
+ * @throws RangeError or TypeError for anything else.
+ */
+export function checkMomentum(momentum: unknown, allowed: 'number' | 'number or null' = 'number or null'): void {
+  if (momentum === null && allowed === 'number or null') {
+    return;
   }
-  if (momentum !== null && !Number.isFinite(momentum)) {
-    throw new RangeError(`batch_norm: expected momentum to be a finite number or null, got ${momentum}`);
+  if (typeof momentum !== 'number') {
+    throw new TypeError(`batch_norm: expected momentum to be a ${allowed}, got ${kindOf(momentum)}`);
+  }
+  if (!Number.isFinite(momentum)) {
+    throw new RangeError(`batch_norm: expected momentum to be a finite ${allowed}, got ${momentum}`);
   }
 }
 

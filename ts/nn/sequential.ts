@@ -1,6 +1,6 @@
 /** Modules one after another. */
 
-import { kindOf } from '../tensor/kind_of.ts';
+import { describeValue } from '../describe_value.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import { childrenOf, isModule } from './module_tree.ts';
@@ -32,8 +32,9 @@ export class Sequential extends Module {
 
 function checkModule(module: unknown, position: number): void {
   if (!isModule(module)) {
-    const given = typeof module === 'function' ? `the function or class ${module.name}` : kindOf(module);
-    throw new TypeError(`Sequential: expected modules, got ${given} at position ${position}; extend Module`);
+    throw new TypeError(
+      `Sequential: expected modules, got ${describeValue(module)} at position ${position}; extend Module`,
+    );
   }
   if (typeof module.forward !== 'function') {
     throw new TypeError(`Sequential: ${module.constructor.name} at position ${position} has no forward()`);

@@ -1,5 +1,6 @@
 /** State dicts: what a module has learned, as a plain object with PyTorch's keys. */
 
+import { checkOptions } from '../check_options.ts';
 import { StateDictError } from '../errors.ts';
 import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
@@ -49,6 +50,7 @@ export async function loadStateDict(
   options: LoadStateDictOptions = {},
 ): Promise<LoadStateDictResult> {
   checkDict(dict);
+  checkOptions<LoadStateDictOptions>('loadStateDict()', options, { strict: 'boolean' });
   const { strict = true } = options;
   const entries = entriesOf(root);
   const present = entries.filter(({ key }) => Object.hasOwn(dict, key));
