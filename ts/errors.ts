@@ -192,24 +192,27 @@ export class DisposedError extends Error {
   override readonly name = 'DisposedError';
   readonly shape: readonly number[];
 
-  constructor(shape: readonly number[]) {
+  /** @param message - where more is known than that it was freed. */
+  constructor(shape: readonly number[], message?: string) {
     super(
-      `the tensor of shape [${shape.join(', ')}] was disposed: it was freed by dispose(), by the end of its scope() or by donate(); ` +
-        `keep() it, return it from the scope, or detach() it before`,
+      message ??
+        `the tensor of shape [${shape.join(', ')}] was disposed: it was freed by dispose(), by the end of its scope() or by donate(); ` +
+          `keep() it, return it from the scope, or detach() it before`,
     );
     this.shape = shape;
   }
 }
 
-/** The graph between this tensor and its inputs is gone. */
+/** The graph between this tensor and its inputs is gone, or another backward pass runs through it. */
 export class GraphFreedError extends Error {
   override readonly name = 'GraphFreedError';
   readonly operation: string;
 
-  constructor(operation: string) {
+  /** @param isRunning - whether the other pass has not ended yet. */
+  constructor(operation: string, isRunning = false) {
+    const other = isRunning ? 'belongs to another backward() that is running' : 'has already freed what it saved';
     super(
-      `Trying to backward through the graph a second time: ${operation} has already freed what it saved; ` +
-        `run forward again before each backward()`,
+      `Trying to backward through the graph a second time: ${operation} ${other}; run forward again before each backward()`,
     );
     this.operation = operation;
   }

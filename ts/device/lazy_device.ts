@@ -154,6 +154,10 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
     return this.opened.copyOut?.(...args) ?? null;
   }
 
+  confirm(buffers: readonly DeviceBuffer[]): Promise<void> | null {
+    return this.opened.confirm?.(buffers) ?? null;
+  }
+
   fill(...args: Parameters<Device['fill']>): void {
     this.opened.fill(...args);
   }
