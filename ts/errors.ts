@@ -36,22 +36,29 @@ export class PartialError extends Error {
   override readonly name = 'PartialError';
 }
 
-/** A device has ended: its worker died, its GPU was lost, or it was closed. What it held is gone; `devices.recreate()` makes a fresh one. */
+/**
+ * A device has ended: a kernel trapped, its worker died, its GPU was lost, or it was closed. What it held is gone;
+ * `devices.recreate()` makes a fresh one.
+ */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
   readonly device: string;
   /** What was asked of the device when it ended. */
   readonly operation: string;
+  /** What the operation was working on, as text; empty where that is not known. */
+  readonly shapes: string;
 
-  constructor(device: string, operation: string, options: { readonly cause: unknown }) {
-    const { cause } = options;
+  constructor(device: string, operation: string, options: { readonly cause: unknown; readonly shapes?: string }) {
+    const { cause, shapes = '' } = options;
     super(
-      `device ${device} was lost during ${operation}: ${cause instanceof Error ? cause.message : String(cause)}; ` +
+      `device ${device} was lost during ${operation}${shapes === '' ? '' : ` of ${shapes}`}: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}; ` +
         `its tensors are gone, devices.recreate('${device}') makes a fresh device of that name`,
-      options,
+      { cause },
     );
     this.device = device;
     this.operation = operation;
+    this.shapes = shapes;
   }
 }
 

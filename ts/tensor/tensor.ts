@@ -30,6 +30,11 @@ const disposeSymbol: typeof Symbol.dispose =
   (Symbol as { readonly dispose?: typeof Symbol.dispose }).dispose ??
   (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
 
+/** The description is what the platform's error says. */
+const cannotBeCloned: unique symbol = Symbol(
+  'a tensor of syncbn; clone or send await tensor.data() and tensor.shape instead:',
+);
+
 /**
  * An array of f32 values on a device. Made by {@link tensor} and by operations, never by `new`.
  *
@@ -42,6 +47,8 @@ export class Tensor {
   readonly memoryFormat: MemoryFormat;
   /** @internal */
   readonly serial: number = nextSerial();
+  /** Makes `structuredClone` and `postMessage` fail: a clone would be an object without methods and memory. @internal */
+  readonly cloning: symbol = cannotBeCloned;
 
   #storage: Storage | null;
   #copies: Copies | null = null;
@@ -299,6 +306,13 @@ export class Tensor {
   toString(): string {
     const state = this.#storage === null ? 'disposed' : this.device;
     return `Tensor(${formatShape(this.shape)}, ${state}${this.#requiresGrad ? ', requiresGrad' : ''})`;
+  }
+
+  /** @throws TypeError always: JSON has no room for tensors. */
+  toJSON(): never {
+    throw new TypeError(
+      `a tensor cannot be written as JSON; save Array.from(await tensor.data()) and tensor.shape, of a state dict for each entry`,
+    );
   }
 
   /** @internal */
