@@ -1,10 +1,10 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
+import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -292,7 +292,7 @@ function refuseRank(rank: string, dims: string, shape: Shape): never {
 
 function checkNumFeatures(numFeatures: unknown): void {
   if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${kindOf(numFeatures)}`);
+    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
@@ -302,7 +302,7 @@ function checkNumFeatures(numFeatures: unknown): void {
 function checkBooleans(options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`${name}: expected a boolean, got ${kindOf(value)}`);
+      throw new TypeError(`${name}: expected a boolean, got ${describeValue(value)}`);
     }
   }
 }

@@ -1,8 +1,8 @@
 /** State dicts: what a module has learned, as a plain object with PyTorch's keys. */
 
+import { describeValue } from '../describe_value.ts';
 import { checkOptions } from '../check_options.ts';
 import { StateDictError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -124,7 +124,7 @@ function checkKeys(entries: readonly Entry[]): void {
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {
   if (typeof dict !== 'object' || dict === null) {
-    throw new TypeError(`Expected state_dict to be dict-like, got ${kindOf(dict)}`);
+    throw new TypeError(`Expected state_dict to be dict-like, got ${describeValue(dict)}`);
   }
 }
 
@@ -134,10 +134,10 @@ function mismatch({ key, value: target }: Entry, source: unknown): string | null
     const isCount = typeof source === 'number' && Number.isInteger(source) && source >= 0;
     return isCount
       ? null
-      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : kindOf(source)}.`;
+      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : describeValue(source)}.`;
   }
   if (!(source instanceof Tensor)) {
-    return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${kindOf(source)}.`;
+    return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${describeValue(source)}.`;
   }
   return sameShape(source.shape, target.shape)
     ? null
