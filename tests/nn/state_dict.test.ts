@@ -122,7 +122,7 @@ describe.each(deviceKinds)('state dicts on %s', (kind) => {
         'Missing key(s) in state_dict: "running_mean", "running_var".',
         'Unexpected key(s) in state_dict: "extra".',
         'size mismatch for weight: copying a param with shape [4] from checkpoint, the shape in current model is [3].',
-        'While copying the parameter named "bias", expected a Tensor from checkpoint but received number.',
+        'While copying the parameter named "bias", expected a Tensor from checkpoint but received a number.',
         'While copying num_batches_tracked, expected a non-negative integer from checkpoint but received -1.',
       ].join('\n\t'),
     );

@@ -1,9 +1,10 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
+import { describeValue } from '../describe_value.ts';
+import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -19,7 +20,7 @@ import {
 } from './batch_norm_checks.ts';
 import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
 import { Module } from './module.ts';
-import { pythonBoolean, pythonFloat } from './module_repr.ts';
+import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
 
 /** Options of every batch norm layer. */
@@ -39,6 +40,17 @@ export interface BatchNormOptions {
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
+
+/** In PyTorch's order. */
+const batchNormOptions: KnownOptions<BatchNormOptions> = {
+  eps: 'number',
+  momentum: 'number',
+  affine: 'boolean',
+  trackRunningStats: 'boolean',
+  device: 'string',
+  bias: 'boolean',
+  numerics: 'string',
+};
 
 /**
  * What the layers of all ranks share.
@@ -72,6 +84,7 @@ export abstract class BatchNorm extends Module {
    */
   constructor(numFeatures: number, options: BatchNormOptions = {}) {
     super();
+    checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions());
     const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
     const { affine = true, bias = true, trackRunningStats = true } = options;
     checkNumFeatures(numFeatures);
@@ -139,6 +152,11 @@ export abstract class BatchNorm extends Module {
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
   override toleratesMissing(name: string): boolean {
     return name === 'num_batches_tracked';
+  }
+
+  /** What the constructor takes, which calls this before there are properties. @internal */
+  knownOptions(): KnownOptions<BatchNormOptions> {
+    return batchNormOptions;
   }
 
   private reset(parameters: readonly Refill[]): void {
@@ -274,7 +292,7 @@ function refuseRank(rank: string, dims: string, shape: Shape): never {
 
 function checkNumFeatures(numFeatures: unknown): void {
   if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${kindOf(numFeatures)}`);
+    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
@@ -284,7 +302,7 @@ function checkNumFeatures(numFeatures: unknown): void {
 function checkBooleans(options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`${name}: expected a boolean, got ${kindOf(value)}`);
+      throw new TypeError(`${name}: expected a boolean, got ${describeValue(value)}`);
     }
   }
 }

@@ -1,7 +1,8 @@
 /** State dicts: what a module has learned, as a plain object with PyTorch's keys. */
 
+import { describeValue } from '../describe_value.ts';
+import { checkOptions } from '../check_options.ts';
 import { StateDictError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -49,6 +50,7 @@ export async function loadStateDict(
   options: LoadStateDictOptions = {},
 ): Promise<LoadStateDictResult> {
   checkDict(dict);
+  checkOptions<LoadStateDictOptions>('loadStateDict()', options, { strict: 'boolean' });
   const { strict = true } = options;
   const entries = entriesOf(root);
   const present = entries.filter(({ key }) => Object.hasOwn(dict, key));
@@ -89,7 +91,10 @@ async function copyValues(entries: readonly Entry[], dict: Readonly<Record<strin
   }
 }
 
-/** Everything that is saved, in PyTorch's order; what two parents share stands under both keys. */
+/**
+ * Everything that is saved, in PyTorch's order; what two parents share stands under both keys.
+ * @throws RangeError when two values would have one key.
+ */
 function entriesOf(root: Module): Entry[] {
   const entries: Entry[] = [];
   for (const [path, module] of walk(root, 'every path')) {
@@ -99,12 +104,27 @@ function entriesOf(root: Module): Entry[] {
       }
     }
   }
+  checkKeys(entries);
   return entries;
+}
+
+/** Names with dots, and buffers named as parameters are, can give two values one key. */
+function checkKeys(entries: readonly Entry[]): void {
+  const keys = new Set<string>();
+  for (const { key } of entries) {
+    if (keys.has(key)) {
+      throw new RangeError(
+        `state dict: expected a key of its own for every parameter and buffer, got two with the key ${JSON.stringify(key)}; ` +
+          `rename a property, and use no dots and no empty names`,
+      );
+    }
+    keys.add(key);
+  }
 }
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {
   if (typeof dict !== 'object' || dict === null) {
-    throw new TypeError(`Expected state_dict to be dict-like, got ${kindOf(dict)}`);
+    throw new TypeError(`Expected state_dict to be dict-like, got ${describeValue(dict)}`);
   }
 }
 
@@ -114,10 +134,10 @@ function mismatch({ key, value: target }: Entry, source: unknown): string | null
     const isCount = typeof source === 'number' && Number.isInteger(source) && source >= 0;
     return isCount
       ? null
-      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : kindOf(source)}.`;
+      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : describeValue(source)}.`;
   }
   if (!(source instanceof Tensor)) {
-    return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${kindOf(source)}.`;
+    return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${describeValue(source)}.`;
   }
   return sameShape(source.shape, target.shape)
     ? null
