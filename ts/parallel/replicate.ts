@@ -7,7 +7,7 @@ import { buffersKey, childrenOf, joinPath, parametersOf, refuseModulesInContaine
 import { placeReplica } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { allOrNone } from './all_or_none.ts';
+import { allOrNone } from '../tensor/all_or_none.ts';
 import { broadcast } from './broadcast.ts';
 
 /** The replicas of one forward pass. */
