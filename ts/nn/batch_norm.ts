@@ -23,6 +23,7 @@ import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
+import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -115,6 +116,7 @@ export abstract class BatchNorm extends Module {
    * OutOfMemoryError. The state is unchanged then.
    */
   async forward(x: Tensor): Promise<Tensor> {
+    warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
     if (!device.isReady) {
       await device.ready();
