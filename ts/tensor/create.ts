@@ -54,7 +54,8 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
 
 /**
  * A tensor on a `GPUBuffer` that exists, without a copy, for engines that share a page: the buffer stays its owner's, who keeps it
- * until the tensor, and graphs that saved it, are gone.
+ * until the tensor, and graphs that saved it, are gone. The library reads the buffer and never writes to it, also when the tensor is
+ * donated or is a gradient; the owner may write to it between operations.
  *
  * @param buffer - f32 values in the order of `memoryFormat`; its size a multiple of 16 bytes, its usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
  * @param options - `device` is required, and the buffer's own: see {@link devices.adopt}.
@@ -73,7 +74,7 @@ export async function tensorFromGPUBuffer(
   checkMemoryFormat(memoryFormat, shape);
   const device = webGpuDevice(deviceByName(name));
   await device.ready();
-  const storage = Storage.of(await device.adoptBuffer(buffer, elementCount(shape)));
+  const storage = Storage.adopt(await device.adoptBuffer(buffer, elementCount(shape)));
   return new Tensor({ storage, shape, memoryFormat, requiresGrad });
 }
 
