@@ -1,13 +1,18 @@
 /** This library as its users call it: layers, tensors and `backward()`. Variants: `stable`, `torch`, `in-place`. */
 
 import { BatchNorm1d, BatchNorm2d, BatchNorm3d, init, type Numerics, tensor, type Tensor } from 'syncbn';
+import library from '../../package.json' with { type: 'json' };
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
 import { sizesOf } from '../workloads.ts';
 
 type Layer = BatchNorm1d | BatchNorm2d | BatchNorm3d;
 
+export function open(): Promise<Engine> {
+  return openLayers('cpu:0');
+}
+
 /** @param device - `stable` is the only numerics of a GPU. */
-export async function openSyncbnLayers(version: string, device = 'cpu:0'): Promise<Engine> {
+export async function openLayers(device: string): Promise<Engine> {
   await init([device]);
   let residents: Resident[] = [];
   const unload = () => {
@@ -15,7 +20,7 @@ export async function openSyncbnLayers(version: string, device = 'cpu:0'): Promi
     residents = [];
   };
   return {
-    version: `syncbn ${version}`,
+    version: `syncbn ${library.version}`,
     async load(batches) {
       unload();
       for (const batch of batches) residents.push(new Resident(batch, device, await layersFor(batch, device)));
@@ -73,11 +78,7 @@ class Resident {
       },
       backward: async () => {
         await y?.backward(isInPlace ? this.#dy.donate() : this.#dy);
-        y?.dispose();
-        const dx = this.#takeGradient();
-        layer.zeroGrad();
-        if (isInPlace) this.#keepAsDy(dx);
-        else dx.dispose();
+        this.#drop(y, layer, isInPlace);
       },
       results: () => this.#results(layer, isInPlace),
     };
@@ -96,19 +97,6 @@ class Resident {
     return tensor(values, shape, { requiresGrad, memoryFormat: format, device: this.#device });
   }
 
-  #takeGradient(): Tensor {
-    const { grad } = this.#x;
-    if (grad === null) throw new Error('backward() left no gradient of the input');
-    this.#x.grad = null;
-    return grad;
-  }
-
-  /** What an in-place step has written over `dy` is the `dy` of the next: any values will do, none need be copied. */
-  #keepAsDy(dx: Tensor): void {
-    this.#dy = dx;
-    this.#isDySpent = true;
-  }
-
   #refreshDy(): void {
     if (!this.#isDySpent) return;
     this.#dy.dispose();
@@ -120,17 +108,28 @@ class Resident {
     const y = await layer.forward(this.#x);
     const values = await y.data();
     await y.backward(isInPlace ? this.#dy.donate() : this.#dy);
-    y.dispose();
-    const dx = this.#takeGradient();
     const results = {
       y: values,
-      dx: await dx.data(),
+      dx: (await this.#x.grad?.data()) ?? [],
       dweight: (await layer.weight?.grad?.data()) ?? [],
       dbias: (await layer.bias?.grad?.data()) ?? [],
     };
-    layer.zeroGrad();
-    if (isInPlace) this.#keepAsDy(dx);
-    else dx.dispose();
+    this.#drop(y, layer, isInPlace);
     return results;
+  }
+
+  /** Frees what a step has left. What it has written over `dy` is the `dy` of the next: any values will do, none need be copied. */
+  #drop(y: Tensor | null, layer: Layer, isInPlace: boolean): void {
+    const { grad: dx } = this.#x;
+    if (dx === null) throw new Error('backward() left no gradient of the input');
+    y?.dispose();
+    this.#x.grad = null;
+    layer.zeroGrad();
+    if (isInPlace) {
+      this.#dy = dx;
+      this.#isDySpent = true;
+    } else {
+      dx.dispose();
+    }
   }
 }

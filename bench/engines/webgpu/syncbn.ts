@@ -2,12 +2,12 @@
 
 import { devices, functional, tensor, type Tensor } from 'syncbn';
 import type { Batch, Engine, LayerRun } from '../../engine.ts';
-import { openSyncbnLayers } from '../../engines/syncbn_layers.ts';
-import { finisherOf } from '../request_device.ts';
+import { finisherOf } from '../../gpu/request_device.ts';
+import { openLayers } from '../layers.ts';
 
-export async function openSyncbn(version: string): Promise<Engine> {
+export async function open(): Promise<Engine> {
   const device = await devices.create({ powerPreference: 'high-performance' });
-  const layers = await openSyncbnLayers(version, device.name);
+  const layers = await openLayers(device.name);
   const finished = finisherOf(() => device.gpuDevice);
   /** Reads back of the moments of this pass. */
   const pending: Promise<unknown>[] = [];
@@ -31,9 +31,9 @@ export async function openSyncbn(version: string): Promise<Engine> {
   });
   return {
     version: layers.version,
-    async load(batches) {
+    async load(batches, chainLength) {
       await unload();
-      await layers.load(batches);
+      await layers.load(batches, chainLength);
       inputs = batches.map((batch) => {
         const { shape, format: memoryFormat } = batch;
         return { batch, x: tensor(batch.x, shape, { device: device.name, memoryFormat }) };

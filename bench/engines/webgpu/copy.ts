@@ -1,7 +1,7 @@
 /** The roofline: a hand-written kernel that reads and writes each value once. y = x, then dx = dy. */
 
 import type { Batch, Engine, LayerRun } from '../../engine.ts';
-import { requestDevice } from '../request_device.ts';
+import { MAP_MODE_READ, requestDevice, USAGE } from '../../gpu/request_device.ts';
 
 /** Values per invocation, and invocations per workgroup, as the shader has them. */
 const VECTOR = 4;
@@ -20,7 +20,7 @@ fn copy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   }
 }`;
 
-export async function openCopy(): Promise<Engine> {
+export async function open(): Promise<Engine> {
   const { device, finished } = await requestDevice();
   const compute = { module: device.createShaderModule({ code: SHADER }), entryPoint: 'copy' };
   const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute });
@@ -34,7 +34,6 @@ export async function openCopy(): Promise<Engine> {
     load(batches) {
       unload();
       places = batches.map((batch) => new Place(device, pipeline, batch));
-      return Promise.resolve();
     },
     layers: () => places.map(({ run }) => run),
     finish: finished,
@@ -54,7 +53,7 @@ class Place {
     this.#count = batch.x.length;
     const vectors = Math.ceil(this.#count / VECTOR);
     const workgroups = Math.min(MAXIMUM_WORKGROUPS, Math.ceil(vectors / WORKGROUP));
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const usage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
     const allocate = () => device.createBuffer({ size: vectors * VECTOR * 4, usage });
     const [x, y, dy, dx] = [allocate(), allocate(), allocate(), allocate()] as const;
     this.#buffers = [x, y, dy, dx];
@@ -89,12 +88,12 @@ class Place {
 
   async #read(buffer: GPUBuffer): Promise<Float32Array> {
     const { size } = buffer;
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const usage = USAGE.MAP_READ | USAGE.COPY_DST;
     const staging = this.#device.createBuffer({ size, usage });
     const encoder = this.#device.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
     this.#device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
+    await staging.mapAsync(MAP_MODE_READ);
     const values = new Float32Array(staging.getMappedRange()).slice(0, this.#count);
     staging.destroy();
     return values;

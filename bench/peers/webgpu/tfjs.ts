@@ -3,13 +3,13 @@
 import * as tf from '@tensorflow/tfjs';
 import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import type { Engine, LayerRun } from '../../engine.ts';
-import { tfjsLayer } from '../../engines/tfjs_layer.ts';
-import { requestDevice } from '../request_device.ts';
+import { tfjsLayer } from '../tfjs_layer.ts';
+import { requestDevice } from '../../gpu/request_device.ts';
 
 const BACKEND = 'webgpu';
 
 /** @throws Error where the backend does not start. */
-export async function openTfjs(): Promise<Engine> {
+export async function open(): Promise<Engine> {
   const { device, info, finished } = await requestDevice();
   const backend = new WebGPUBackend(device, info);
   // Its own way to a device asks for features by a list in a list, which Node's WebGPU refuses; the backend is the same.
@@ -29,7 +29,6 @@ export async function openTfjs(): Promise<Engine> {
     load(batches) {
       unload();
       runs = batches.map(tfjsLayer);
-      return Promise.resolve();
     },
     layers: () => runs,
     async finish() {

@@ -1,8 +1,8 @@
 /** jax-js on its WebAssembly or WebGPU backend: one jitted function for the forward, one for forward and gradients. */
 
-import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, numpy as np, vjp } from '@jax-js/jax';
+import { blockUntilReady, defaultDevice, init, jit, numpy as np, vjp } from '@jax-js/jax';
 import { fromChannelsLast, toChannelsLast } from '../channels_last.ts';
-import { finisherOf } from '../gpu/request_device.ts';
+import bench from '../package.json' with { type: 'json' };
 import type { Batch, Engine, LayerResults, LayerRun } from '../engine.ts';
 import { type MemoryFormat, sizesOf } from '../workloads.ts';
 
@@ -10,8 +10,18 @@ const EPS = 1e-5;
 
 type Parameters = readonly [x: np.Array, weight: np.Array, bias: np.Array];
 
-/** @throws Error where the backend does not start. */
-export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Promise<Engine> {
+export function open(): Promise<Engine> {
+  return openJaxJs('wasm', () => undefined);
+}
+
+/**
+ * @param finisherOf - of the backend's device; where it gives one, results need not be awaited layer by layer.
+ * @throws Error where the backend does not start.
+ */
+export async function openJaxJs(
+  backend: 'wasm' | 'webgpu',
+  finisherOf: () => (() => Promise<void>) | undefined,
+): Promise<Engine> {
   // Without `Worker`, which Node lacks, the backend computes in the calling thread: one thread, as asked for.
   const available = await init(backend);
   if (!available.includes(backend)) throw new Error(`jax-js offers no ${backend} backend here`);
@@ -20,15 +30,14 @@ export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Pr
     contiguous: compiledFunctions('contiguous'),
     channels_last: compiledFunctions('channels_last'),
   };
-  /** Results of a GPU, which need not be awaited layer by layer. */
+  const finished = finisherOf();
   const pending: np.Array[] = [];
   const settle = async (results: np.Array[]): Promise<void> => {
     await blockUntilReady(results);
     for (const array of results) array.dispose();
   };
   const drop = (results: np.Array[]) =>
-    backend === 'wasm' ? settle(results) : Promise.resolve(void pending.push(...results));
-  const finished = backend === 'webgpu' ? finisherOf(getWebGPUDevice) : () => Promise.resolve();
+    finished === undefined ? settle(results) : Promise.resolve(void pending.push(...results));
   let runs: LayerRun[] = [];
   let release: (() => void)[] = [];
   const unload = () => {
@@ -37,7 +46,7 @@ export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Pr
     release = [];
   };
   return {
-    version: `jax-js ${version}`,
+    version: `jax-js ${bench.dependencies['@jax-js/jax']}`,
     async load(batches) {
       unload();
       for (const batch of batches) {
@@ -47,7 +56,7 @@ export async function openJaxJs(backend: 'wasm' | 'webgpu', version: string): Pr
       }
     },
     layers: () => runs,
-    ...(backend === 'webgpu' && {
+    ...(finished !== undefined && {
       finish: async () => {
         await settle(pending.splice(0));
         await finished();
@@ -88,8 +97,9 @@ async function layerRun(
   const place = (values: Float32Array) =>
     isLast
       ? np.array(toChannelsLast(values, batch.shape)).reshape([samples, length, channels])
-      : np.array(values).reshape([samples, channels, length]);
-  const perChannel = (values: Float32Array) => np.array(values).reshape(isLast ? [1, 1, channels] : [1, channels, 1]);
+      : np.array(values as Float32Array<ArrayBuffer>).reshape([samples, channels, length]);
+  const perChannel = (values: Float32Array) =>
+    np.array(values as Float32Array<ArrayBuffer>).reshape(isLast ? [1, 1, channels] : [1, channels, 1]);
   const readLogical = async (array: np.Array): Promise<Float32Array> => {
     const values = (await array.data()) as Float32Array;
     return isLast ? fromChannelsLast(values, batch.shape) : values;
@@ -111,8 +121,8 @@ async function layerRun(
       return {
         y: await readLogical(y),
         dx: await readLogical(dx),
-        dweight: (await dweight.data()) as Float32Array,
-        dbias: (await dbias.data()) as Float32Array,
+        dweight: await dweight.data(),
+        dbias: await dbias.data(),
       };
     },
   };

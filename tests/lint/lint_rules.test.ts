@@ -1,5 +1,8 @@
-/** The lint rules that keep the layers apart do find what breaks them. */
+/** The lint rules that keep the layers apart, and those of names and exemptions, do find what breaks them. */
 
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ESLint } from 'eslint';
 import { expect, it, vi } from 'vitest';
@@ -42,7 +45,29 @@ it.each([
   expect(await brokenImportRules(path, imports(specifier))).toContain('import-x/no-restricted-paths');
 });
 
-it('a_file_may_not_import_itself_by_way_of_another', async () => {
-  // `tensor.ts` imports it already.
-  expect(await brokenImportRules('ts/tensor/storage.ts', imports('./tensor.ts'))).toContain('import-x/no-cycle');
+it('a_file_may_not_import_itself_by_way_of_another_not_even_a_type', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cycle-'));
+  try {
+    writeFileSync(join(folder, 'a.ts'), "import type { B } from './b.ts';\nexport type A = B;\n");
+    writeFileSync(join(folder, 'b.ts'), "import type { A } from './a.ts';\nexport type B = A | null;\n");
+    const parameters = [join(root, 'node_modules/oxlint/bin/oxlint'), '--config', join(root, '.oxlintrc.json'), folder];
+    const { stdout, status } = spawnSync(process.execPath, parameters, { encoding: 'utf8' });
+    expect(stdout).toContain('no-cycle');
+    expect(status).toBe(1);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+it.each([
+  ['scripts/BuildWasm.mjs', '', 'check-file/filename-naming-convention'],
+  ['scripts/build-wasm.mjs', '', 'check-file/filename-naming-convention'],
+  ['scripts/utils.mjs', '', 'check-file/filename-blocklist'],
+  ['ts/nn/index.mjs', '', 'check-file/filename-blocklist'],
+  ['scripts/tools.mjs', '/* eslint-disable no-var */ var a = 1;', 'eslint-comments/require-description'],
+  ['ts/nn/module.ts', '// @ts-ignore', '@typescript-eslint/ban-ts-comment'],
+  ['package-lock.json', '{ "resolved": "https://example.org/a.tgz" }', 'no-restricted-syntax'],
+])('in_%s_%j_is_refused_by_%s', async (path, text, rule) => {
+  const [result] = await eslint.lintText(text, { filePath: join(root, path) });
+  expect(result?.messages.map(({ ruleId }) => ruleId)).toContain(rule);
 });

@@ -6,7 +6,7 @@ import type { Engine, LayerRun } from '../engine.ts';
 import { tfjsLayer } from './tfjs_layer.ts';
 
 /** @throws Error where the backend does not start. */
-export async function openTfjs(): Promise<Engine> {
+export async function open(): Promise<Engine> {
   setThreadsCount(1);
   if (!(await tf.setBackend('wasm'))) throw new Error('TensorFlow.js offers no wasm backend here');
   await tf.ready();
@@ -20,7 +20,6 @@ export async function openTfjs(): Promise<Engine> {
     load(batches) {
       unload();
       runs = batches.map(tfjsLayer);
-      return Promise.resolve();
     },
     layers: () => runs,
     unload,
