@@ -397,15 +397,12 @@ class OpenDevice implements OpenWebGpu {
     this.#failures.check();
     this.#holding.begin();
     try {
-      const result = command(this.#kernels);
-      if (this.#kernels.isWaiting) {
-        this.#compiling.begin();
-      }
-      return result;
+      return command(this.#kernels);
     } catch (error) {
       throw this.#failures.translate(error, operation);
     } finally {
       this.#doubts.end();
+      this.#compiling.beginIfNeeded();
     }
   }
 
@@ -420,9 +417,7 @@ class OpenDevice implements OpenWebGpu {
       } finally {
         doubt = this.#doubts.end();
       }
-      if (this.#kernels.isWaiting) {
-        this.#compiling.begin();
-      }
+      this.#compiling.beginIfNeeded();
       const result = await (this.#nudging?.hasten(answer) ?? answer);
       await doubt;
       return result;

@@ -24,6 +24,7 @@
 import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { Storage } from '../tensor/storage.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
 import {
@@ -146,8 +147,11 @@ export function updateRunning(
       next.forEach((storage) => storage.release());
       throw error;
     }
-    runningMean.replaceStorage(next[0]);
-    runningVar.replaceStorage(next[1]);
+    const keep = (): void => {
+      runningMean.replaceStorage(next[0]);
+      runningVar.replaceStorage(next[1]);
+    };
+    return whenConfirmed(next, keep, () => next.forEach((storage) => storage.release()));
   });
 }
 

@@ -2,6 +2,7 @@
 
 import type { Numerics } from '../device/device.ts';
 import { formatShape } from '../tensor/shape.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkArguments, checkBatchSize } from './batch_norm_checks.ts';
 import { batchNormOperation } from './batch_norm_operation.ts';
@@ -75,10 +76,18 @@ export function batchNorm(
       eps,
       numerics,
     });
-    if (next !== null) {
-      runningMean?.replaceStorage(next.mean);
-      runningVar?.replaceStorage(next.variance);
-    }
-    return y;
+    const keep = (): Tensor => {
+      if (next !== null) {
+        runningMean?.replaceStorage(next.mean);
+        runningVar?.replaceStorage(next.variance);
+      }
+      return y;
+    };
+    const discard = (): void => {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+    };
+    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, discard);
   });
 }

@@ -9,6 +9,7 @@ import type { Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
+import { confirmation } from './storage_ops.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
@@ -101,6 +102,7 @@ class BackwardPass {
   /** Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. */
   async commit(): Promise<void> {
     await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
+    await confirmation(Array.from(this.#leaves.values(), ({ storage }) => storage));
     await accumulateGrads(this.#leaves, this.#owned);
   }
 
