@@ -16,7 +16,8 @@ export type GpuFramework = (typeof gpuFrameworks)[number];
 /** Engines of `npm run bench:gpu`. */
 export type GpuEngineName = `${GpuPlatform}/${GpuFramework}`;
 
-export type EngineName = CpuEngineName | GpuEngineName;
+/** `compare.ts` names more of them. */
+export type EngineName = CpuEngineName | GpuEngineName | (string & {});
 
 export interface Contender {
   /** As `--contenders` takes it. */
@@ -104,7 +105,9 @@ export function gpuContendersOf<P extends GpuPlatform>(platform: P) {
 }
 
 export type ContenderName =
-  (typeof contenders | typeof parallelContenders)[number]['name'] | `${GpuPlatform}/${GpuContenderName}`;
+  | (typeof contenders | typeof parallelContenders)[number]['name']
+  | `${GpuPlatform}/${GpuContenderName}`
+  | (string & {});
 
 /** A contender of the list. */
 export type NamedContender = Contender & { readonly name: ContenderName };

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { pathToFileURL } from 'node:url';
 import type { EngineName } from './contenders.ts';
 import type { Answers, Reply, Request } from './protocol.ts';
 import { repositoryFile } from './repository.ts';
@@ -48,9 +49,10 @@ export class EngineProcess implements RunningEngine {
   /**
    * Starts an engine and awaits its greeting.
    * @param torchPython - a Python that can import torch; needed for PyTorch alone.
+   * @param library - the entry of another build of this library, which the engine gets in the place of ours.
    */
-  static async start(engine: EngineName, torchPython: string | null): Promise<EngineProcess> {
-    const [command, ...parameters] = commandOf(engine, torchPython);
+  static async start(engine: EngineName, torchPython: string | null, library?: string): Promise<EngineProcess> {
+    const [command, ...parameters] = commandOf(engine, torchPython, library);
     const env = engine === 'pytorch' ? { ...process.env, ...PYTORCH_ENVIRONMENT } : process.env;
     const child = spawn(command, parameters, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     // A process that has ended is reported where its reply is awaited.
@@ -71,10 +73,21 @@ export class EngineProcess implements RunningEngine {
   }
 }
 
-function commandOf(engine: EngineName, torchPython: string | null): [string, ...string[]] {
-  if (engine !== 'pytorch') return [process.execPath, process.argv[1] ?? '', '--serve', engine];
+function commandOf(engine: EngineName, torchPython: string | null, library?: string): [string, ...string[]] {
+  if (engine !== 'pytorch') {
+    const hooks = library === undefined ? [] : ['--import', resolverOf(library)];
+    return [process.execPath, ...hooks, process.argv[1] ?? '', '--serve', engine];
+  }
   if (torchPython === null) throw new Error('PyTorch needs TORCH_PYTHON, the path of a Python that can import torch');
   return [torchPython, repositoryFile('bench/engines/pytorch.py')];
+}
+
+/** A module for `--import` after which `syncbn` is found in another place. */
+function resolverOf(library: string): string {
+  const moduleOf = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
+  const found = JSON.stringify({ url: pathToFileURL(library).href, format: 'module', shortCircuit: true });
+  const hook = `export const resolve = (name, context, next) => name === 'syncbn' ? ${found} : next(name, context);`;
+  return moduleOf(`import { register } from 'node:module'; register(${JSON.stringify(moduleOf(hook))});`);
 }
 
 /** A function that awaits the next reply; it rejects when the engine reports an error, or ends. */

@@ -20,12 +20,16 @@ const QUICK: Budget = {
   sampleSeconds: 0.005,
 };
 
+/** Per build, contender and workload, in each launch. */
+const COMPARISON: Budget = { ...FULL, warmUpSeconds: 0.5, seconds: 1.5, minimumSamples: 15, maximumSamples: 150 };
+const QUICK_COMPARISON: Budget = { ...COMPARISON, warmUpSeconds: 0.2, seconds: 0.4, minimumSamples: 7 };
+
 const MEBIBYTE = 2 ** 20;
 
 try {
   const options = readOptions(process.argv.slice(2), process.env);
-  if (options.serve === null) process.exitCode = await runBenchmark(options);
-  else await serveEngine(options.serve);
+  if (options.serve !== null) await serveEngine(options.serve);
+  process.exitCode = await (options.against === null ? runBenchmark(options) : runComparison(options, options.against));
 } catch (error) {
   // Commander has printed its message already.
   if (!(error instanceof CommanderError)) console.error(error instanceof Error ? error.message : error);
@@ -38,6 +42,20 @@ async function serveEngine(name: NonNullable<Options['serve']>): Promise<never> 
   const { serve } = await import('./serve.ts');
   await serve(await openEngine(name));
   process.exit();
+}
+
+/** @returns the exit code: 1 where a row is slower, or an engine has failed. */
+async function runComparison(options: Options, against: string): Promise<number> {
+  const { compareBuilds, comparisonTable, verdictOn } = await import('./compare.ts');
+  const { findOtherBuild } = await import('./other_build.ts');
+  const other = findOtherBuild(against);
+  const own = options.contenders.filter(({ engine }) => engine === 'syncbn' || engine === 'kernels');
+  const budget = options.isQuick ? QUICK_COMPARISON : COMPARISON;
+  const { rows, failures } = await compareBuilds(options.workloads, own, other, options.launches, budget);
+  writeFileSync(options.jsonFile, `${JSON.stringify({ other, rows, failures }, null, 1)}\n`);
+  console.log(comparisonTable(rows, other));
+  for (const { workload, engine, reason } of failures) console.log(`failed: ${engine} on ${workload}: ${reason}`);
+  return failures.length > 0 || rows.some((row) => verdictOn(row) === 'slower') ? 1 : 0;
 }
 
 /** @returns the exit code: 1 where a figure that is checked is missed, or an engine has failed. */

@@ -14,6 +14,9 @@ export interface Options {
   /** Whether to judge the figures to reach. */
   readonly isChecking: boolean;
   readonly jsonFile: string;
+  /** The build to compare with, as a commit or a folder; instead of all else. */
+  readonly against: string | null;
+  readonly launches: number;
   /** A Python that can import torch; `null`: PyTorch takes no part. */
   readonly torchPython: string | null;
   /** The engine to serve as a child process, instead of all else. */
@@ -29,6 +32,8 @@ export function readOptions(parameters: readonly string[], environment: NodeJS.P
     .description('Compares syncbn with PyTorch, jax-js, TensorFlow.js and the machine itself. See bench/README.md.')
     .option('--quick', 'a minute instead of ten: shorter measurements, without the largest workloads', false)
     .option('--check', 'judge each figure to reach: exit code 1 when one is missed', false)
+    .option('--against <build>', 'compare with another build alone: a commit, or a folder with dist/index.js')
+    .option('--launches <number>', 'how often --against starts both builds anew', Number, 3)
     .addOption(new Option('--json <file>', 'where the results go').default(repositoryFile(LAST_RUN), LAST_RUN))
     .addOption(
       new Option('--shapes <names>', `comma-separated, of: ${namesOf(workloads)}`).argParser((text) =>
@@ -58,6 +63,8 @@ export function readOptions(parameters: readonly string[], environment: NodeJS.P
     isQuick: given.quick,
     isChecking: given.check,
     jsonFile: given.json,
+    against: given.against ?? null,
+    launches: given.launches,
     torchPython: torchPython === '' ? null : torchPython,
     serve: given.serve ?? null,
   };
@@ -69,6 +76,8 @@ interface GivenOptions {
   readonly quick: boolean;
   readonly check: boolean;
   readonly json: string;
+  readonly against?: string;
+  readonly launches: number;
   readonly shapes?: readonly Workload[];
   readonly contenders?: readonly NamedContender[];
   readonly serve?: Exclude<CpuEngineName, 'pytorch'>;

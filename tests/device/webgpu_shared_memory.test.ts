@@ -19,6 +19,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stateOf } from '../parallel/modules.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { settled } from '../support/event_loop.ts';
+import { add } from '../support/operations.ts';
 
 const names = ['webgpu:0', 'webgpu:1'] as const;
 const [device] = names;
@@ -171,6 +172,17 @@ describe.each(faults)('memory that is $fault', ({ lend }) => {
     strike();
     await expect(second.backward(lent)).rejects.toThrow(ValidationError);
     expect(await gradients()).toEqual(before);
+  });
+
+  it('changes no gradient when a backward pass adds to it', async () => {
+    const [x, other] = [whole(), whole()];
+    const { lent, strike } = await lend(shape);
+    x.grad = lent.detach();
+    const sum = await add(x, other);
+    strike();
+    await expect(sum.backward(tensor(data, shape, { device }))).rejects.toThrow(ValidationError);
+    expect(other.grad).toBeNull();
+    expect(x.grad.storage).toBe(lent.storage);
   });
 
   it('is told to whoever uses what came of it, if that was not awaited', async () => {

@@ -214,6 +214,8 @@ export interface Device {
   readonly isReady: boolean;
   /** Resolves when commands can be given; idempotent. */
   ready(): Promise<void>;
+  /** Why nothing more can be asked of the device, as {@link DeviceLostError}; `null` while it lives. */
+  readonly lost: Error | null;
 
   /** Largest sum of bytes in use that the device grants; set it lower to fail earlier. */
   memoryLimit: number;

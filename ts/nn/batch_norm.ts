@@ -1,5 +1,6 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -20,7 +21,7 @@ import {
 } from './batch_norm_checks.ts';
 import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
 import { Module } from './module.ts';
-import { pythonBoolean, pythonFloat } from './module_repr.ts';
+import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
 
 /** Layers whose batch a GPU has not confirmed yet, and when it has. */
@@ -43,6 +44,17 @@ export interface BatchNormOptions {
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
+
+/** In PyTorch's order. */
+const batchNormOptions: KnownOptions<BatchNormOptions> = {
+  eps: 'number',
+  momentum: 'number',
+  affine: 'boolean',
+  trackRunningStats: 'boolean',
+  device: 'string',
+  bias: 'boolean',
+  numerics: 'string',
+};
 
 /**
  * What the layers of all ranks share.
@@ -76,6 +88,7 @@ export abstract class BatchNorm extends Module {
    */
   constructor(numFeatures: number, options: BatchNormOptions = {}) {
     super();
+    checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions());
     const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
     const { affine = true, bias = true, trackRunningStats = true } = options;
     checkNumFeatures(numFeatures);
@@ -143,6 +156,11 @@ export abstract class BatchNorm extends Module {
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
   override toleratesMissing(name: string): boolean {
     return name === 'num_batches_tracked';
+  }
+
+  /** What the constructor takes, which calls this before there are properties. @internal */
+  knownOptions(): KnownOptions<BatchNormOptions> {
+    return batchNormOptions;
   }
 
   private reset(parameters: readonly Refill[]): void {

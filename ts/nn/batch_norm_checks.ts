@@ -20,12 +20,16 @@ export interface Settings {
 /** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
 
-/** @throws TypeError unless the input is a tensor, DisposedError when it has no memory any more. */
+/** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
   if (!(value instanceof Tensor)) {
     throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${kindOf(value)}`);
   }
-  return value.storage.device;
+  const { device } = value.storage;
+  if (device.lost !== null) {
+    throw device.lost;
+  }
+  return device;
 }
 
 /**
@@ -98,13 +102,19 @@ export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
   }
 }
 
-/** @throws RangeError or TypeError unless momentum is a number or `null`. */
-export function checkMomentum(momentum: unknown): void {
-  if (momentum !== null && typeof momentum !== 'number') {
-    throw new TypeError(`batch_norm: expected momentum to be a number or null, got ${kindOf(momentum)}`);
+/**
+ * @param allowed - layers take `null` for a cumulative average; functions keep no count of batches and take a number only.
+ * @throws RangeError or TypeError for anything else.
+ */
+export function checkMomentum(momentum: unknown, allowed: 'number' | 'number or null' = 'number or null'): void {
+  if (momentum === null && allowed === 'number or null') {
+    return;
   }
-  if (momentum !== null && !Number.isFinite(momentum)) {
-    throw new RangeError(`batch_norm: expected momentum to be a finite number or null, got ${momentum}`);
+  if (typeof momentum !== 'number') {
+    throw new TypeError(`batch_norm: expected momentum to be a ${allowed}, got ${kindOf(momentum)}`);
+  }
+  if (!Number.isFinite(momentum)) {
+    throw new RangeError(`batch_norm: expected momentum to be a finite ${allowed}, got ${momentum}`);
   }
 }
 

@@ -1,8 +1,7 @@
 /** What the steps in `functional.ts` have in common: checks, and tensors for their results. */
 
 import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
-import { DeviceMismatchError, PartialError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
+import { DeviceMismatchError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
@@ -83,14 +82,6 @@ export function checkStatistics(statistics: Tensor, channels: number, vectors: r
       ['bias', vectors[1] ?? null],
     ],
   );
-}
-
-/** @throws PartialError for what is no array of bytes; what is in them is the device's to judge. */
-export function checkPartial(partial: unknown): Uint8Array {
-  if (!(partial instanceof Uint8Array)) {
-    throw new PartialError(`expected a partial, which is a Uint8Array, got ${kindOf(partial)}`);
-  }
-  return partial;
 }
 
 /** A contiguous tensor filled by `fill`. */

@@ -1,5 +1,6 @@
 /** State dicts: what a module has learned, as a plain object with PyTorch's keys. */
 
+import { checkOptions } from '../check_options.ts';
 import { StateDictError } from '../errors.ts';
 import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
@@ -49,6 +50,7 @@ export async function loadStateDict(
   options: LoadStateDictOptions = {},
 ): Promise<LoadStateDictResult> {
   checkDict(dict);
+  checkOptions<LoadStateDictOptions>('loadStateDict()', options, { strict: 'boolean' });
   const { strict = true } = options;
   const entries = entriesOf(root);
   const present = entries.filter(({ key }) => Object.hasOwn(dict, key));
@@ -89,7 +91,10 @@ async function copyValues(entries: readonly Entry[], dict: Readonly<Record<strin
   }
 }
 
-/** Everything that is saved, in PyTorch's order; what two parents share stands under both keys. */
+/**
+ * Everything that is saved, in PyTorch's order; what two parents share stands under both keys.
+ * @throws RangeError when two values would have one key.
+ */
 function entriesOf(root: Module): Entry[] {
   const entries: Entry[] = [];
   for (const [path, module] of walk(root, 'every path')) {
@@ -99,7 +104,22 @@ function entriesOf(root: Module): Entry[] {
       }
     }
   }
+  checkKeys(entries);
   return entries;
+}
+
+/** Names with dots, and buffers named as parameters are, can give two values one key. */
+function checkKeys(entries: readonly Entry[]): void {
+  const keys = new Set<string>();
+  for (const { key } of entries) {
+    if (keys.has(key)) {
+      throw new RangeError(
+        `state dict: expected a key of its own for every parameter and buffer, got two with the key ${JSON.stringify(key)}; ` +
+          `rename a property, and use no dots and no empty names`,
+      );
+    }
+    keys.add(key);
+  }
 }
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {

@@ -1,5 +1,6 @@
 /** How a layer synchronizes. */
 
+import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
 import type { BatchNorm } from './batch_norm.ts';
 
@@ -18,6 +19,13 @@ export interface Synchronization {
    */
   epsMode: EpsMode;
 }
+
+/** The options that make the settings. */
+export const synchronizationOptions: KnownOptions<Synchronization> = {
+  syncTimeout: 'number',
+  onTimeout: 'string',
+  epsMode: 'string',
+};
 
 /** A layer of any rank that synchronizes. */
 export type SynchronizedLayer = BatchNorm & Synchronization;
@@ -41,6 +49,11 @@ export function checkSynchronization({ syncTimeout, onTimeout, epsMode }: Readon
     throw new RangeError(`syncTimeout: expected more than 0 seconds, got ${syncTimeout}; Infinity waits for ever`);
   }
   checkOneOf('onTimeout', onTimeout, ['local', 'error']);
+  checkEpsMode(epsMode);
+}
+
+/** @throws TypeError for a name that names no mode. */
+export function checkEpsMode(epsMode: unknown): void {
   checkOneOf('epsMode', epsMode, ['plus', 'clamp']);
 }
 

@@ -1,8 +1,11 @@
 /** Data parallelism in one process: a module runs on several devices, each with its share of the batch. */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { describeValue } from '../describe_value.ts';
 import type { Device } from '../device/device.ts';
 import { deviceByName, devices, isAdopted } from '../device/registry.ts';
 import { Module } from '../nn/module.ts';
+import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule } from '../nn/module_tree.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
 import { upcomingSerial } from '../tensor/serial.ts';
@@ -12,7 +15,7 @@ import { parallelApply, replicaError } from './parallel_apply.ts';
 import { replicate } from './replicate.ts';
 import { scatter, type Scattered } from './scatter.ts';
 import { StateSnapshot } from './state_snapshot.ts';
-import { describeValue, madeSince, tensorsIn } from './structure.ts';
+import { madeSince, tensorsIn } from './structure.ts';
 
 export interface DataParallelOptions {
   /**
@@ -25,6 +28,12 @@ export interface DataParallelOptions {
   /** The dimension that inputs are scattered and outputs gathered along; default 0. */
   readonly dim?: number;
 }
+
+const dataParallelOptions: KnownOptions<DataParallelOptions> = {
+  deviceIds: 'array',
+  outputDevice: 'string',
+  dim: 'number',
+};
 
 /**
  * Runs a module on several devices, as `torch.nn.DataParallel`: inputs are scattered along one dimension, replicas of the
@@ -51,8 +60,9 @@ export class DataParallel<M extends Module = Module> extends Module {
    */
   constructor(module: M, options: DataParallelOptions = {}) {
     super();
-    const { deviceIds, outputDevice, dim = 0 } = options;
     checkModule(module);
+    checkOptions(`new ${typeNameOf(this)}()`, options, dataParallelOptions);
+    const { deviceIds, outputDevice, dim = 0 } = options;
     if (!Number.isInteger(dim)) {
       throw new TypeError(`dim: expected an integer, got ${String(dim)}`);
     }
@@ -228,9 +238,13 @@ function defaultDeviceIds(own: string): readonly string[] {
   return kind === 'cpu' ? [own] : [own, ...devices.list().filter(isOther)];
 }
 
-/** @throws RangeError unless parameters and buffers are on the first device. */
+/** @throws RangeError unless parameters and buffers are on the first device; DeviceLostError when that has ended. */
 function checkPlacement(module: Module, devices: readonly Device[]): void {
   for (const tensor of tensorsOf(module)) {
+    const { lost } = tensor.storage.device;
+    if (lost !== null) {
+      throw lost;
+    }
     if (tensor.storage.device !== devices[0]) {
       throw new RangeError(
         `module must have its parameters and buffers on device ${devices[0]?.name ?? 'none'} (deviceIds[0]) but found one of ` +

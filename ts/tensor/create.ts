@@ -1,5 +1,6 @@
 /** Making tensors from data. */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { kindOf } from './kind_of.ts';
@@ -20,6 +21,12 @@ export interface TensorOptions {
   readonly memoryFormat?: MemoryFormat;
 }
 
+const tensorOptions: KnownOptions<TensorOptions> = {
+  device: 'string',
+  requiresGrad: 'boolean',
+  memoryFormat: 'string',
+};
+
 /**
  * Makes a tensor. Synchronous: before the device is ready, the data waits on the host.
  *
@@ -28,6 +35,7 @@ export interface TensorOptions {
  * @throws TypeError for data that are no numbers; RangeError when data and shape disagree; OutOfMemoryError
  */
 export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorOptions = {}): Tensor {
+  checkOptions('tensor()', options, tensorOptions);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
   const sizes = shape ?? (data instanceof Float32Array ? [data.length] : nestedShape(data));
   checkShape(sizes);
@@ -59,6 +67,7 @@ export async function tensorFromGPUBuffer(
   shape: Shape,
   options: TensorOptions & { readonly device: string },
 ): Promise<Tensor> {
+  checkOptions('tensorFromGPUBuffer()', options, tensorOptions);
   const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = options;
   checkShape(shape);
   checkRequiresGrad(requiresGrad);

@@ -1,5 +1,6 @@
 /** Differentiable operations written by the user: PyTorch's `autograd.Function`. */
 
+import { checkOptions } from '../check_options.ts';
 import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
@@ -43,6 +44,11 @@ export type GradientResult = Tensor | null | Gradients;
 export function defineFunction<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]>(
   definition: FunctionDefinition<Inputs, Output>,
 ): (...inputs: Inputs) => Promise<Output> {
+  checkOptions<FunctionDefinition<Inputs, Output>>('defineFunction()', definition, {
+    forward: 'function',
+    backward: 'object',
+    name: 'string',
+  });
   const { name = 'Function', forward, backward } = definition;
   if (typeof forward !== 'function' || typeof backward !== 'function') {
     throw new TypeError('defineFunction(): expected { forward, backward }, two functions');

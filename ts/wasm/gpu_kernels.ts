@@ -4,7 +4,7 @@
  */
 
 import { createGlue, type bindings } from './generated/gpu_glue.js';
-import { wasmLzmaBase64 } from './generated/gpu_module.js';
+import { wasmDeflatedBase64 } from './generated/gpu_module.js';
 
 /** A device by name of its kernels; see `crates/wasm-gpu`. */
 export type GpuKernels = bindings.GpuKernels;
@@ -57,7 +57,7 @@ export function isGpuFailure(error: unknown): error is GpuFailure {
 
 async function load(compile: (text: string) => Promise<WebAssembly.Module>): Promise<GpuBindings> {
   const glue = createGlue();
-  glue.initSync({ module: await compile(wasmLzmaBase64) });
+  glue.initSync({ module: await compile(wasmDeflatedBase64) });
   const { GpuKernels: kernels } = glue;
   let making: Promise<BufferAdopter> | null = null;
   return {

@@ -128,6 +128,10 @@ fn sums_of_columns<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const 
 ) {
     let all = inputs[0].width;
     out.fill(0.0);
+    // Fewer rows than a super-row consists of make none: its columns would lie beyond the end of the data.
+    if inputs[0].count == 0 {
+        return;
+    }
     for (first, width) in strips(all) {
         let zeros = vec![0.0; width];
         let centre = centre.map_or(&zeros[..], |centre| &centre[first..first + width]);

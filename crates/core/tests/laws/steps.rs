@@ -128,3 +128,18 @@ fn a_batch_of_several_groups_of_channels_gives_the_bits_of_the_steps() {
         assert!(bits_of(&whole_passes_in_place(&batch, numerics)) == steps, "{numerics:?}, in place");
     }
 }
+
+/// A row whose width is no multiple of four is laid together with those that follow; here there are too few of them.
+#[test]
+fn wide_odd_rows_fewer_than_a_super_row_give_the_bits_of_the_steps() {
+    let shapes = [(2, 513), (1, 513), (33, 513), (35, 513), (65, 1001), (33, 1026), (2, 1001), (3, 2049), (1, 2050)];
+    for (samples, channels) in shapes {
+        for length in [1, 2, 3] {
+            let batch = Batch::new(crate::batch::layout(samples, channels, length, Format::ChannelsLast), 7);
+            for numerics in [Numerics::Stable, Numerics::Torch] {
+                let steps = bits_of(&single_steps(&batch, numerics));
+                assert!(bits_of(&whole_passes(&batch, numerics)) == steps, "{batch:?}, {numerics:?}");
+            }
+        }
+    }
+}
