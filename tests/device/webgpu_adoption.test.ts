@@ -142,7 +142,7 @@ describe('a buffer that is adopted', () => {
 });
 
 describe('a buffer that was handed out', () => {
-  it('is nobody else’s memory after its tensor is gone', async () => {
+  it('is nobody else’s memory after its tensor is gone', () => {
     const handedOut = tensor(values, [4], { device }).gpuBuffer();
     const first = tensor(values, [4], { device });
     const buffer = first.gpuBuffer();

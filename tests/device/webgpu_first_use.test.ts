@@ -18,9 +18,9 @@ afterAll(() => devices.close());
 async function pipelinesPerTurn(device: WebGpuDevice, promise: Promise<unknown>): Promise<number[]> {
   const compiled = (): number => device.details().work?.pipelines ?? Number.NaN;
   const counts: number[] = [];
-  let isDone = false;
-  const done = promise.finally(() => (isDone = true));
-  for (let before = compiled(); !isDone; before = compiled()) {
+  const state = { isDone: false };
+  const done = promise.finally(() => (state.isDone = true));
+  for (let before = compiled(); !state.isDone; before = compiled()) {
     await endOfTick();
     counts.push(compiled() - before);
   }

@@ -166,7 +166,7 @@ describe.each(faults)('memory that is $fault', ({ lend }) => {
     const [first, second] = [await layer.forward(x), await layer.forward(x)];
     await first.backward(tensor(data, shape, { device }));
     const gradients = async (): Promise<unknown> =>
-      Promise.all([x, layer.weight, layer.bias].map((leaf) => leaf?.grad?.data()));
+      Promise.all([x, layer.weight, layer.bias].map(async (leaf) => leaf?.grad?.data()));
     const before = await gradients();
     const { lent, strike } = await lend(shape);
     strike();

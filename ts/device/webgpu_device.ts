@@ -417,7 +417,7 @@ class OpenDevice implements OpenWebGpu {
     } catch (error) {
       throw this.#failures.translate(error, operation);
     } finally {
-      this.#end();
+      void this.#end();
     }
   }
 

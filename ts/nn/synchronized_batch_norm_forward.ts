@@ -101,7 +101,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
     if (outcome.kind === 'met') {
       return await complete(call, outcome.value);
     }
-    return fallBack(layer, x, place, outcome.error);
+    return await fallBack(layer, x, place, outcome.error);
   } finally {
     outputs.taken.forEach((storage) => storage.release());
   }
