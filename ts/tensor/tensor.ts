@@ -55,6 +55,8 @@ export class Tensor {
   #requiresGrad: boolean;
   #source: Source | null;
   #isDonated = false;
+  /** Why `copy_` is refused; `null`: it is not. */
+  #readOnly: string | null = null;
   #grad: Tensor | null = null;
   /** Whether the user may hold the gradient: he has read it, or set it. */
   #isGradKnown = false;
@@ -186,6 +188,13 @@ export class Tensor {
     return this.derive('to', copyTo(storage, target), async ([gradient]) => [(await gradient?.to(name)) ?? null]);
   }
 
+  /** A {@link Tensor.detach} that takes no `copy_`. @param why - the text of the error. @internal */
+  snapshot(why: string): Tensor {
+    const snapshot = this.detach();
+    snapshot.#readOnly = why;
+    return snapshot;
+  }
+
   /** A tensor of the same memory that is not part of the graph. */
   detach(): Tensor {
     const { shape, memoryFormat } = this;
@@ -201,6 +210,9 @@ export class Tensor {
     const { device } = old;
     if (this.#source !== null) {
       throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
+    }
+    if (this.#readOnly !== null) {
+      throw new Error(`copy_(): ${this.#readOnly}`);
     }
     const layout = batchLayout(this.shape, this.memoryFormat);
     let storage: Storage;
