@@ -1,5 +1,6 @@
 /** The command line. */
 
+import { existsSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Contender, cpuContenders, gpuContenders, gpuPlatforms, parallelContenders } from './contenders.ts';
 import type { Budget } from './measure.ts';
@@ -168,7 +169,9 @@ function optionsOf(suite: SuiteName, given: Given, environment: NodeJS.ProcessEn
   return {
     suite,
     workloads: given.shapes ?? (given.quick ? shapes.filter(isQuick) : shapes),
-    contenders: torchPython === '' ? chosen.filter((one) => !isPytorch(one)) : chosen,
+    contenders: chosen.filter((one) =>
+      isPytorch(one) ? torchPython !== '' : one.name !== 'candle' || isCandleBuilt(),
+    ),
     budget: given.quick ? quick : full,
     isQuick: given.quick,
     isChecking: given.check,
@@ -178,6 +181,11 @@ function optionsOf(suite: SuiteName, given: Given, environment: NodeJS.ProcessEn
     launches: given.launches ?? 1,
     adapter: given.adapter ?? 'auto',
   };
+}
+
+/** By `node scripts/setup.mjs --for candle`, which takes minutes. */
+function isCandleBuilt(): boolean {
+  return existsSync(repositoryFile('bench/build/candle/candle.js'));
 }
 
 /** A contender's name without its platform. */

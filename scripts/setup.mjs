@@ -1,6 +1,7 @@
 /**
  * Makes a machine ready to build and test: `npm run setup`, which `npm test` calls first. `--for build` leaves out what only
- * tests need; `npm start` asks for no more. `--for bench` adds the frameworks that the benchmark compares with. Each step takes what is there; else the usual way; else a way that needs nothing
+ * tests need; `npm start` asks for no more. `--for bench` adds the frameworks that the benchmark compares
+ * with, but candle, which takes minutes to build: `--for candle`. Each step takes what is there; else the usual way; else a way that needs nothing
  * but the package managers. Runs with nothing installed but Node, says one line for each step, and changes nothing the second
  * time.
  */
@@ -18,7 +19,7 @@ import { SetupError } from './setup/step.mjs';
 import { removeToolBuilds, setUpWasmBindgen, setUpWasmPack } from './setup/wasm_tools.mjs';
 import { setUpWasmTarget } from './setup/wasm_target.mjs';
 
-const purposes = ['build', 'bench', 'test'];
+const purposes = ['build', 'bench', 'candle', 'test'];
 const { for: purpose } = parseArgs({ options: { for: { type: 'string', default: 'test' } } }).values;
 if (!purposes.includes(purpose)) throw new RangeError(`--for: expected one of ${purposes.join(', ')}, got ${purpose}`);
 
@@ -31,10 +32,8 @@ try {
   setUpWasmPack();
   setUpWasmBindgen();
   removeToolBuilds();
-  if (purpose === 'bench') {
-    setUpPackages('bench');
-    setUpCandle();
-  }
+  if (purpose === 'bench') setUpPackages('bench');
+  if (purpose === 'candle') setUpCandle();
   if (purpose === 'test') {
     setUpBrowser();
     setUpDeno();

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, wasmEnvironment } from '../tools.mjs';
-import { say } from './step.mjs';
+import { say, SetupError } from './step.mjs';
 
 const crate = join(root, 'bench', 'candle');
 const out = join(root, 'bench', 'build', 'candle');
@@ -13,7 +13,7 @@ const stamp = join(out, 'inputs.sha256');
 /** As its own build for the web asks: SIMD, random numbers from the platform. Takes the place of the flags of our own modules. */
 const flags = '-Ctarget-feature=+simd128 --cfg getrandom_backend="wasm_js"';
 
-/** Builds it when an input has changed. Where that fails, candle takes no part, and the others do. */
+/** Builds it when an input has changed. */
 export function setUpCandle() {
   const inputs = hashOfInputs();
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) {
@@ -39,12 +39,13 @@ export function setUpCandle() {
     quiet: true,
   });
   if (!ok) {
-    say('candle', `takes no part, for it cannot be built here:\n${output.split('\n').slice(-5).join('\n')}`);
-    return;
+    console.error(output.split('\n').slice(-10).join('\n'));
+    throw new SetupError('candle could not be built', `wasm-pack ${parameters.join(' ')}`);
   }
   // Node takes the glue for what it is, CommonJS, in a folder that says so.
   writeFileSync(join(out, 'package.json'), '{ "type": "commonjs" }\n');
   writeFileSync(stamp, inputs);
+  say('candle', 'built by wasm-pack');
 }
 
 function hashOfInputs() {
