@@ -25,7 +25,7 @@ pub struct Layout {
 }
 
 /// Least number of values of one channel in a leaf of the canonical tree.
-const LEAF_VALUES: usize = 32;
+pub(crate) const LEAF_VALUES: usize = 32;
 
 impl Layout {
     /// A layout whose elements can be counted.
