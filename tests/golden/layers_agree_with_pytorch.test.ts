@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { BatchNorm, MemoryFormat, Numerics } from 'syncbn';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { expectAgreement } from './agreement.ts';
+import { casesFor, suites } from './cases_by_place.ts';
 import { readSuite } from './golden_data.ts';
 import { initialize, layerClasses, optionsOf, runStep } from './golden_layer.ts';
 
-const suites = ['pytorch_nn', 'lengths', 'cancellation', 'synchronized'];
 const variants: [Numerics, MemoryFormat][] = [
   ['torch', 'contiguous'],
   ['torch', 'channels_last'],
@@ -15,13 +15,13 @@ const variants: [Numerics, MemoryFormat][] = [
 
 describe.each(deviceKinds)('on %s', (kind) => {
   describe.each(suites)('%s', (suite) => {
-    const { cases, values } = readSuite(suite);
+    const { values } = readSuite(suite);
 
     describe.each(variants.filter(([numerics]) => numericsOf(kind).includes(numerics)))(
       '%s numerics, %s',
       (numerics, memoryFormat) => {
         const rank = memoryFormat === 'channels_last' ? 3 : 2;
-        const named = cases
+        const named = casesFor(kind, suite)
           .filter(({ steps }) => steps.every(({ shape }) => shape.length >= rank))
           .map((given) => [given.name, given] as const);
 

@@ -11,10 +11,10 @@ import { describe, expect, it } from 'vitest';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { expectWithin, type Quantity } from '../support/tolerances.ts';
 import { expectAgreement } from './agreement.ts';
+import { casesFor, runsWhole, suites } from './cases_by_place.ts';
 import { readSuite, type GoldenCase, type GoldenStep } from './golden_data.ts';
 import { initialize, layerClasses, optionsOf, runStep, type StepRecord } from './golden_layer.ts';
 
-const suites = ['pytorch_nn', 'lengths', 'cancellation', 'synchronized'];
 const variants: [Numerics, MemoryFormat, number][] = [
   ['torch', 'contiguous', 2],
   ['torch', 'channels_last', 3],
@@ -41,39 +41,39 @@ const compared: [Exclude<keyof StepRecord, 'numBatchesTracked' | 'memoryFormat' 
 
 describe.each(deviceKinds)('on %s', (kind) => {
   describe.each(suites)('%s', (suite) => {
-    const { cases, values } = readSuite(suite);
+    const { values } = readSuite(suite);
 
-    describe.each(variants.filter(([numerics]) => numericsOf(kind).includes(numerics)))(
-      '%s numerics, %s, %d devices',
-      (numerics, memoryFormat, world) => {
-        const devices = deviceNames(kind, world);
-        const [device = ''] = devices;
-        const rank = memoryFormat === 'channels_last' ? 3 : 2;
-        const named = cases
-          .filter((given) => given.steps.every((step) => step.shape.length >= rank && isSynchronized(given, step)))
-          .map((given) => [given.name, given] as const);
+    const isHere = ([numerics, , world]: (typeof variants)[number]): boolean =>
+      numericsOf(kind).includes(numerics) && (runsWhole(kind) || world <= 3);
 
-        it.each(named)('agrees with PyTorch and with one device: %s', async (_name, given) => {
-          const options = { ...optionsOf(given), numerics, device };
-          const one: BatchNorm = new layerClasses[given.kind](given.num_features, options);
-          const several = new synchronizedClasses[given.kind](given.num_features, options);
-          const wrapped = new DataParallelWithCallBack(several, { deviceIds: devices });
-          await initialize(one, given);
-          await initialize(several, given);
-          for (const step of given.steps) {
-            const alone = await runStep(one, one, step, { device, memoryFormat });
-            const record = await runStep(wrapped, several, step, { device, memoryFormat });
-            expect(record.memoryFormat).toBe(memoryFormat);
-            if (step.expected === null) continue;
-            expectSameAsOneDevice(record, alone, step);
-            // A stable training step that has the bits of one device is compared with f64 where one device is tested.
-            if (numerics === 'torch' || !step.training) {
-              expectAgreement({ given, shape: step.shape, expected: step.expected, record, values }, numerics, kind);
-            }
+    describe.each(variants.filter(isHere))('%s numerics, %s, %d devices', (numerics, memoryFormat, world) => {
+      const devices = deviceNames(kind, world);
+      const [device = ''] = devices;
+      const rank = memoryFormat === 'channels_last' ? 3 : 2;
+      const named = casesFor(kind, suite)
+        .filter((given) => given.steps.every((step) => step.shape.length >= rank && isSynchronized(given, step)))
+        .map((given) => [given.name, given] as const);
+
+      it.each(named)('agrees with PyTorch and with one device: %s', async (_name, given) => {
+        const options = { ...optionsOf(given), numerics, device };
+        const one: BatchNorm = new layerClasses[given.kind](given.num_features, options);
+        const several = new synchronizedClasses[given.kind](given.num_features, options);
+        const wrapped = new DataParallelWithCallBack(several, { deviceIds: devices });
+        await initialize(one, given);
+        await initialize(several, given);
+        for (const step of given.steps) {
+          const alone = await runStep(one, one, step, { device, memoryFormat });
+          const record = await runStep(wrapped, several, step, { device, memoryFormat });
+          expect(record.memoryFormat).toBe(memoryFormat);
+          if (step.expected === null) continue;
+          expectSameAsOneDevice(record, alone, step);
+          // A stable training step that has the bits of one device is compared with f64 where one device is tested.
+          if (numerics === 'torch' || !step.training) {
+            expectAgreement({ given, shape: step.shape, expected: step.expected, record, values }, numerics, kind);
           }
-        });
-      },
-    );
+        }
+      });
+    });
   });
 });
 

@@ -1,6 +1,6 @@
 /** The steps on shards give the bits of the whole: what authors of other engines build on. */
 
-import { CommandError, devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
+import { devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
@@ -199,14 +199,86 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
         'partials that are not neighbours',
         async () => mergeMoments([await functional.moments(x), await functional.moments(x, { firstSample: 5 })]),
       ],
+      ['bytes that are none, merged on the device', () => mergeMoments([new Uint8Array(7)], device)],
+      [
+        'partials that are not neighbours, merged on the device',
+        async () =>
+          mergeMoments([await functional.moments(x), await functional.moments(x, { firstSample: 5 })], device),
+      ],
+      [
+        'moments and sums, merged on the device',
+        async () =>
+          mergeMoments(
+            [
+              await functional.moments(x),
+              await functional.backwardReduce(x, x, await statistics, { firstSample: x.shape[0] ?? 0 }),
+            ],
+            device,
+          ),
+      ],
       [
         'sums where moments belong',
-        // A device that computes elsewhere tells it to whoever asks for the result.
-        async () => (await functional.finalize(await functional.backwardReduce(x, x, await statistics), x)).data(),
+        async () => functional.finalize(await functional.backwardReduce(x, x, await statistics), x),
       ],
     ])('%s', async (_, attempt) => {
       const error: unknown = await attempt().catch((reason: unknown) => reason);
-      expect(error instanceof CommandError ? error.cause : error).toBeInstanceOf(PartialError);
+      expect(error).toBeInstanceOf(PartialError);
+    });
+  });
+
+  describe('refuse five channels where everything else has three', () => {
+    const batch = (channels: number): Tensor => tensor(randomArray(1, 8 * channels), [4, channels, 2], { device });
+    const filled = (...shape: number[]): Tensor =>
+      tensor(new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(1), shape, { device });
+    const momentsOf = (channels: number): Promise<Uint8Array> => functional.moments(batch(channels));
+    const sumsOf = (channels: number): Promise<Uint8Array> =>
+      functional.backwardReduce(batch(channels), batch(channels), filled(4, channels));
+    const totalOf = (channels: number): Promise<Uint8Array> =>
+      functional.total(tensor(new Float32Array(2 * channels), [2, channels]));
+    const { finalize, normalize, updateRunning, backwardReduce, backwardParameters, backwardInput, batchNorm } =
+      functional;
+
+    /** Each argument that has a channel count, by itself. */
+    it.each<[string, () => Promise<unknown>]>([
+      ['finalize: merged', async () => finalize(await momentsOf(5), batch(3))],
+      ['finalize: x', async () => finalize(await momentsOf(3), batch(5))],
+      ['updateRunning: merged', async () => updateRunning(await momentsOf(5), filled(3), filled(3))],
+      ['updateRunning: running_mean', async () => updateRunning(await momentsOf(3), filled(5), filled(3))],
+      ['updateRunning: running_var', async () => updateRunning(await momentsOf(3), filled(3), filled(5))],
+      ['updateRunning: rank', async () => updateRunning(await momentsOf(3), filled(3, 1), filled(3, 1))],
+      ['normalize: x', () => normalize(batch(5), filled(4, 3))],
+      ['normalize: statistics', () => normalize(batch(3), filled(4, 5))],
+      ['normalize: weight', () => normalize(batch(3), filled(4, 3), { weight: filled(5) })],
+      ['normalize: bias', () => normalize(batch(3), filled(4, 3), { bias: filled(5) })],
+      ['backwardReduce: dy', () => backwardReduce(batch(5), batch(3), filled(4, 3))],
+      ['backwardReduce: x', () => backwardReduce(batch(3), batch(5), filled(4, 3))],
+      ['backwardReduce: statistics', () => backwardReduce(batch(3), batch(3), filled(4, 5))],
+      ['backwardParameters: sums', async () => backwardParameters(await sumsOf(5), filled(4, 3))],
+      ['backwardParameters: statistics', async () => backwardParameters(await sumsOf(3), filled(4, 5))],
+      ['backwardInput: dy', () => backwardInput(batch(5), batch(3), filled(4, 3))],
+      ['backwardInput: statistics', () => backwardInput(batch(3), batch(3), filled(4, 5))],
+      ['backwardInput: weight', () => backwardInput(batch(3), batch(3), filled(4, 3), { weight: filled(5) })],
+      ['backwardInput: sums', async () => backwardInput(batch(3), batch(3), filled(4, 3), { sums: await sumsOf(5) })],
+      ['mergeMoments', async () => mergeMoments([await momentsOf(3), await momentsOf(5)], device)],
+      ['deviations: merged', async () => functional.deviations(tensor(new Float32Array(6), [2, 3]), await totalOf(5))],
+      ['batchNorm: running_mean', () => batchNorm(batch(3), filled(5), filled(3), { training: true })],
+      ['batchNorm: running_var', () => batchNorm(batch(3), filled(3), filled(5), { training: true })],
+      ['batchNorm: weight', () => batchNorm(batch(3), null, null, { training: true, weight: filled(5) })],
+      ['batchNorm: bias', () => batchNorm(batch(3), null, null, { training: true, bias: filled(5) })],
+    ])('%s', async (_, attempt) => {
+      const error: unknown = await attempt().catch((reason: unknown) => reason);
+      expect([RangeError, PartialError].some((type) => error instanceof type)).toBe(true);
+    });
+
+    it('and leave the running statistics alone', async () => {
+      const [mean, variance] = [filled(3), filled(3)];
+      await expect(updateRunning(await momentsOf(5), mean, variance)).rejects.toThrow(
+        'expected a partial of 3 channels, as the tensors have, got one of 5',
+      );
+      expect([[...(await mean.data())], [...(await variance.data())]]).toEqual([
+        [1, 1, 1],
+        [1, 1, 1],
+      ]);
     });
   });
 

@@ -136,6 +136,7 @@ describe('a module', () => {
       () => net.stateDict(),
       () => net.toString(),
       () => net.zeroGrad(),
+      () => net.apply(() => undefined),
     ];
     for (const use of uses) {
       expect(use).toThrow(CyclicModuleError);
@@ -201,7 +202,7 @@ describe('registerBuffer()', () => {
       'a string for a value',
       ['note', 'x'],
       TypeError,
-      "buffer 'note': expected a Tensor, a number or null, got string",
+      "buffer 'note': expected a Tensor, a number or null, got a string",
     ],
   ])('refuses %s', (_, args, type, text) => {
     const net = new Block();

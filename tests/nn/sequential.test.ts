@@ -27,7 +27,7 @@ describe('Sequential', () => {
     ['a function', (): null => null, 'position 1'],
     ['a class', BatchNorm1d, 'the function or class BatchNorm1d'],
     ['null', null, 'got null'],
-    ['an object with a forward', { forward: (): null => null }, 'got Object'],
+    ['an object with a forward', { forward: (): null => null }, 'got an object at position 1'],
     ['a module without a forward', Object.assign(new Sequential(), { forward: undefined }), 'has no forward()'],
   ])('refuses %s', (_, item, text) => {
     const make = (): Sequential => new Sequential(new BatchNorm1d(1), item as unknown as Module);

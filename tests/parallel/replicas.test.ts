@@ -276,7 +276,7 @@ describe('the wrapper', () => {
 
   it.each([
     ['a class instead of an instance', BatchNorm1d, 'the function or class BatchNorm1d'],
-    ['a function', () => 1, 'expected a module, got the function'],
+    ['a function', () => 1, 'expected a module, got an anonymous function or class'],
     ['null', null, 'got null'],
     ['an instance of another class', new Map(), 'got a value of class Map'],
   ])('refuses %s', (_, module, message) => {

@@ -1,14 +1,21 @@
 /** Turning the plain layers of a model into synchronized ones, and back. */
 
+import { checkOptions } from '../check_options.ts';
+import { describeValue } from '../describe_value.ts';
 import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts';
+import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
-import { childrenOf, isModule } from '../nn/module_tree.ts';
+import { childrenOf, isModule, refuseModulesInContainers } from '../nn/module_tree.ts';
 import type {
   SynchronizedBatchNorm1d,
   SynchronizedBatchNorm2d,
   SynchronizedBatchNorm3d,
 } from '../nn/synchronized_batch_norm.ts';
-import { type Synchronization, synchronizationOf } from '../nn/synchronized_batch_norm_settings.ts';
+import {
+  type Synchronization,
+  synchronizationOf,
+  synchronizationOptions,
+} from '../nn/synchronized_batch_norm_settings.ts';
 import type { DataParallel, DataParallelWithCallBack } from '../parallel/data_parallel.ts';
 import { plainTwin, synchronizedTwin } from './twin.ts';
 
@@ -64,6 +71,7 @@ export const convertModel: ConvertModel = /* @__PURE__ */ Object.assign(convert,
 
 function convert<M extends Module>(module: M, options: ConvertOptions = {}): Converted<M> {
   checkModule(module, 'convertModel()');
+  checkOptions('convertModel()', options, synchronizationOptions);
   const settings = synchronizationOf(options);
   // The class of the twin follows from the class of the root as the type says.
   return replaceModules(module, (original) => synchronizedTwin(original, settings)) as Converted<M>;
@@ -76,6 +84,8 @@ function revert<M extends Module>(module: M): Reverted<M> {
 
 /** Puts twins in the place of modules, each module's once. */
 function replaceModules(root: Module, twinOf: (module: Module) => Module): Module {
+  refuseModulesInContainers(root);
+  refuseDuringForward(root, 'convertModel()');
   const twins = new Map(Array.from(root.modules(), (module) => [module, twinOf(module)] as const));
   for (const twin of twins.values()) {
     for (const [name, child] of childrenOf(twin)) {
@@ -90,8 +100,6 @@ function replaceModules(root: Module, twinOf: (module: Module) => Module): Modul
 
 function checkModule(module: unknown, caller: string): void {
   if (!isModule(module)) {
-    const given =
-      typeof module === 'function' ? `the function or class ${module.name}` : module === null ? 'null' : typeof module;
-    throw new TypeError(`${caller}: expected a module, got ${given}`);
+    throw new TypeError(`${caller}: expected a module, got ${describeValue(module)}`);
   }
 }

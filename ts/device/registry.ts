@@ -1,5 +1,6 @@
 /** Which devices exist, by name. Devices are made on first use; they end when they are closed, or with the program. */
 
+import { checkOptions } from '../check_options.ts';
 import {
   CommandError,
   DeviceLimitError,
@@ -13,6 +14,7 @@ import {
   ValidationError,
   WorkerStartError,
 } from '../errors.ts';
+import { describeValue } from '../describe_value.ts';
 import { compileModule } from '../wasm/compile_module.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
@@ -44,11 +46,12 @@ export interface DeviceOptions {
   readonly workerUrl: string | null;
 }
 
-const callingThread = new CpuDevice('cpu:0', compileCpuModule);
-const made = new Map<string, Device>([[callingThread.name, callingThread]]);
+const made = new Map<string, Device>([['cpu:0', new CpuDevice('cpu:0', compileCpuModule)]]);
+/** What {@link host} gives; nothing of a program is on it. */
+let callingThread = new CpuDevice('the calling thread', compileCpuModule);
 const settings: WorkerSettings = { workerUrl: null };
 const essentials: Essentials = {
-  host: callingThread,
+  host,
   compileCpuModule,
   compileModule,
   endToEnd,
@@ -67,6 +70,17 @@ const essentials: Essentials = {
   },
 };
 
+/**
+ * The kernels of the calling thread, for what needs no memory of a device: checking partials, and merging those of devices of
+ * different kinds. It has an instance of its own, which no trap of `cpu:0` concerns, and after a trap of its own another one.
+ */
+export function host(): CpuDevice {
+  if (callingThread.lost !== null) {
+    callingThread = callingThread.succeed();
+  }
+  return callingThread;
+}
+
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
   return (kinds as readonly string[]).includes(name) ? `${name}:0` : name;
@@ -78,7 +92,7 @@ export function canonicalDeviceName(name: string): string {
  */
 export function deviceByName(name: string): Device {
   if (typeof name !== 'string') {
-    throw new TypeError(`expected a device name such as 'cpu:0', got ${String(name)}`);
+    throw new TypeError(`expected a device name such as 'cpu:0', got ${describeValue(name)}`);
   }
   const canonical = canonicalDeviceName(name);
   const known = made.get(canonical);
@@ -97,6 +111,11 @@ export function deviceByName(name: string): Device {
   return make(canonical, kind);
 }
 
+/** Whether a device is on a `GPUDevice` that somebody else owns. */
+export function isAdopted(device: Device): boolean {
+  return device instanceof WebGpuFace && 'adopted' in device.origin;
+}
+
 /** @throws RangeError unless the device is a WebGPU device. */
 export function webGpuDevice(device: Device): WebGpuDevice {
   if (device instanceof WebGpuFace) {
@@ -110,8 +129,8 @@ export function webGpuDevice(device: Device): WebGpuDevice {
  * have a way of their own, by which several have the bits of one; others meet in the calling thread, in f64.
  */
 export async function mergePartials(from: readonly Device[], partials: readonly Uint8Array[]): Promise<Uint8Array> {
-  const [first = callingThread] = from;
-  const device = from.every(({ kind }) => kind === first.kind) ? first : callingThread;
+  const [first = host()] = from;
+  const device = from.every(({ kind }) => kind === first.kind) ? first : host();
   await device.ready();
   return device.merge(partials);
 }
@@ -136,14 +155,21 @@ export const devices = {
     });
   },
   /** Settings for devices that become ready later. */
-  configure({ workerUrl }: DeviceOptions): void {
-    settings.workerUrl = workerUrl;
+  configure(options: DeviceOptions): void {
+    checkOptions<DeviceOptions>('devices.configure()', options, { workerUrl: 'string' });
+    settings.workerUrl = checkWorkerUrl(options.workerUrl);
   },
   /**
    * A WebGPU device of its own adapter, ready, under the first name that is free.
    * @throws NoWebGpuError, NoAdapterError, DeviceLimitError; RangeError when no name is free.
    */
-  create(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+  async create(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+    checkOptions<WebGpuOptions>('devices.create()', options, {
+      powerPreference: 'string',
+      forceFallbackAdapter: 'boolean',
+      label: 'string',
+      requiredLimits: 'object',
+    });
     return opened({ options });
   },
   /**
@@ -185,9 +211,15 @@ export const devices = {
   },
   /**
    * A fresh device under the name of one that was lost, or still lives: that one is closed. Its tensors stay dead.
-   * @throws as {@link devices.close}; RangeError for an adopted device, which its owner must replace.
+   * @throws UnknownDeviceError; RangeError for an adopted device, which its owner must replace.
    */
   recreate(name: string): Device {
+    const device = deviceByName(name);
+    if (device instanceof CpuDevice) {
+      const fresh = device.succeed();
+      made.set(fresh.name, fresh);
+      return fresh;
+    }
     const old = lazyByName(name);
     const origin = old instanceof WebGpuFace ? old.origin : { options: {} };
     if ('adopted' in origin) {
@@ -218,6 +250,15 @@ function get(name: 'webgpu' | `webgpu:${number}`): WebGpuDevice;
 function get(name: string): Device;
 function get(name: string): Device {
   return deviceByName(name);
+}
+
+function checkWorkerUrl(url: unknown): string | null {
+  if (url !== null && typeof url !== 'string') {
+    throw new TypeError(
+      `devices.configure(): expected workerUrl to be an address such as '/syncbn_worker.js', or null, got ${describeValue(url)}`,
+    );
+  }
+  return url;
 }
 
 function make(name: string, kind: DeviceKind, origin: WebGpuOrigin = { options: {} }): Device {

@@ -7,6 +7,7 @@
  * Loaded when the first worker device is made ready, with all that only workers need.
  */
 
+import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, MemoryUsage, Rows } from './device.ts';
 import type { Essentials, OpenDevice } from './lazy_device.ts';
@@ -50,7 +51,7 @@ export async function openWorkerDevice(
   { workerUrl }: WorkerSettings,
 ): Promise<OpenDevice> {
   const { host, compileCpuModule, atEndOfTick, errors } = essentials;
-  const [module] = await Promise.all([compileCpuModule(), host.ready()]);
+  const [module] = await Promise.all([compileCpuModule(), host().ready()]);
   const { name } = face;
   const memberships = new Memberships();
   const owner: QueueOwner = {
@@ -88,12 +89,10 @@ class Memberships {
 class WorkerDevice implements OpenDevice, Member {
   memoryLimit = Infinity;
   readonly #face: Device;
-  readonly #host: CpuDevice;
+  readonly #host: () => CpuDevice;
   readonly #errors: Essentials['errors'];
   readonly #queue: WorkerQueue;
   readonly #memberships: Memberships;
-  /** Groups whose first member this is. */
-  #led: readonly WorkerGroup[] = [];
   readonly #pieces = new Pieces();
   #names = 0;
   #buffers = 0;
@@ -109,7 +108,7 @@ class WorkerDevice implements OpenDevice, Member {
   }
 
   close(): Promise<void> {
-    return this.#queue.lose('close', new Error('it was closed'));
+    return this.#queue.lose('close', { cause: new Error('it was closed') });
   }
 
   details(): DeviceDetails {
@@ -123,9 +122,10 @@ class WorkerDevice implements OpenDevice, Member {
   }
 
   allocate(length: number): DeviceBuffer {
-    const bytes = this.#host.bufferBytes(length) ?? Infinity;
+    const { mostBytes } = this.#host();
+    const bytes = this.#host().bufferBytes(length) ?? Infinity;
     const total = this.#bytesInUse + bytes;
-    if (total > this.memoryLimit || total === Infinity) {
+    if (total > Math.min(this.memoryLimit, mostBytes)) {
       throw new this.#errors.OutOfMemoryError(this.#face.name, length * BYTES_PER_VALUE, this.#bytesInUse);
     }
     const buffer = new WorkerBuffer(this.#face, length, this.#names + 1, bytes);
@@ -235,7 +235,7 @@ class WorkerDevice implements OpenDevice, Member {
 
   /** Partials are small and lie in the calling thread: merged there, they need not travel. */
   merge(...args: Parameters<Device['merge']>): Promise<Uint8Array> {
-    return this.#host.merge(...args);
+    return this.#host().merge(...args);
   }
 
   finalize(...args: Parameters<Device['finalize']>): void {
@@ -262,7 +262,7 @@ class WorkerDevice implements OpenDevice, Member {
     this.#send('backwardInput', args);
   }
 
-  get lost(): Error | null {
+  get lost(): DeviceLostError | null {
     return this.#queue.lost;
   }
 
@@ -271,22 +271,20 @@ class WorkerDevice implements OpenDevice, Member {
     if (members.length < devices.length || typeof SharedArrayBuffer === 'undefined') {
       return null;
     }
-    const living = this.#led.filter(({ failure }) => failure === null);
-    const isSame = (group: WorkerGroup): boolean =>
-      group.members.length === members.length && group.members.every((member, i) => member === members[i]);
-    const group = living.find(isSame) ?? new WorkerGroup(members);
-    this.#led = living.includes(group) ? living : [...living, group];
-    return group;
+    return WorkerGroup.of(members);
   }
 
   give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void {
     const [number] = args;
     if (operation === 'join') {
       this.#memberships.groups.set(number as number, group);
-    } else if (operation === 'leave') {
-      this.#memberships.groups.delete(number as number);
     }
     this.#send(operation, args);
+  }
+
+  async leave(number: number): Promise<void> {
+    await this.#ask('leave', [number]);
+    this.#memberships.groups.delete(number);
   }
 
   forget(number: number, failure: Error): void {

@@ -1,8 +1,8 @@
 /** What can be wrong with the arguments of batch norm. Texts begin as PyTorch's do, so that a search finds them. */
 
+import { describeValue } from '../describe_value.ts';
 import type { Device, DeviceKind, Numerics } from '../device/device.ts';
 import { DeviceMismatchError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
@@ -20,12 +20,16 @@ export interface Settings {
 /** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
 
-/** @throws TypeError unless the input is a tensor, DisposedError when it has no memory any more. */
+/** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
   if (!(value instanceof Tensor)) {
-    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${kindOf(value)}`);
+    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${describeValue(value)}`);
   }
-  return value.storage.device;
+  const { device } = value.storage;
+  if (device.lost !== null) {
+    throw device.lost;
+  }
+  return device;
 }
 
 /**
@@ -88,7 +92,7 @@ export function checkBatchSize(shape: Shape): void {
 /** @throws RangeError for an eps that would divide by zero, TypeError for what is no number. */
 export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
   if (typeof eps !== 'number') {
-    throw new TypeError(`batch_norm: expected eps to be a number, got ${kindOf(eps)}`);
+    throw new TypeError(`batch_norm: expected eps to be a number, got ${describeValue(eps)}`);
   }
   if (usesBatchStatistics && !(eps > 0 && eps < Infinity)) {
     throw new RangeError(`batch_norm eps must be positive during training, but got ${eps}; the default is 1e-5`);
@@ -98,13 +102,19 @@ export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
   }
 }
 
-/** @throws RangeError or TypeError unless momentum is a number or `null`. */
-export function checkMomentum(momentum: unknown): void {
-  if (momentum !== null && typeof momentum !== 'number') {
-    throw new TypeError(`batch_norm: expected momentum to be a number or null, got ${kindOf(momentum)}`);
+/**
+ * @param allowed - layers take `null` for a cumulative average; functions keep no count of batches and take a number only.
+ * @throws RangeError or TypeError for anything else.
+ */
+export function checkMomentum(momentum: unknown, allowed: 'number' | 'number or null' = 'number or null'): void {
+  if (momentum === null && allowed === 'number or null') {
+    return;
   }
-  if (momentum !== null && !Number.isFinite(momentum)) {
-    throw new RangeError(`batch_norm: expected momentum to be a finite number or null, got ${momentum}`);
+  if (typeof momentum !== 'number') {
+    throw new TypeError(`batch_norm: expected momentum to be a ${allowed}, got ${describeValue(momentum)}`);
+  }
+  if (!Number.isFinite(momentum)) {
+    throw new RangeError(`batch_norm: expected momentum to be a finite ${allowed}, got ${momentum}`);
   }
 }
 

@@ -21,20 +21,16 @@
  * two f32 (`mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`).
  */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { Storage } from '../tensor/storage.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
-import {
-  checkMatching,
-  checkPartial,
-  checkShard,
-  checkStatistics,
-  like,
-  onDevice,
-  vector,
-} from './functional_support.ts';
+import { checkChannels, checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
+import { checkMatching, checkShard, checkStatistics, like, onDevice, vector } from './functional_support.ts';
+import { checkAlike, checkPartial } from './partial_header.ts';
+import { checkEpsMode } from './synchronized_batch_norm_settings.ts';
 
 export { batchNorm, type BatchNormFunctionOptions } from './functional_batch_norm.ts';
 
@@ -59,13 +55,20 @@ export interface FinalizeOptions {
   readonly epsMode?: EpsMode;
 }
 
+const shardOptions: KnownOptions<ShardOptions> = { firstSample: 'number' };
+const normalizeOptions: KnownOptions<NormalizeOptions> = { weight: 'object', bias: 'object', numerics: 'string' };
+const finalizeOptions: KnownOptions<FinalizeOptions> = { eps: 'number', epsMode: 'string' };
+const backwardInputOptions: KnownOptions<BackwardInputOptions> = { weight: 'object', sums: 'object' };
+
 /** Partial (count, mean, M2) of a shard (N, C, …): `stable` numerics. */
-export function moments(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
+export async function moments(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
+  checkOptions('functional.moments()', options, shardOptions);
   return onDevice('moments', [x], (device) => device.moments(checkShard(x, options.firstSample)));
 }
 
 /** Partial Σx of a shard (N, C, …) in f64: the first round of `torch` numerics. */
-export function total(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
+export async function total(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
+  checkOptions('functional.total()', options, shardOptions);
   return onDevice('total', [x], (device) => {
     checkNumerics('torch', device);
     return device.total(checkShard(x, options.firstSample));
@@ -76,10 +79,14 @@ export function total(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array
  * Partial Σ(x − mean)² of a shard, rounded as PyTorch rounds: the second round of `torch` numerics.
  * @param merged - the merged {@link total} of the whole batch.
  */
-export function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions = {}): Promise<Uint8Array> {
+export async function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions = {}): Promise<Uint8Array> {
+  checkOptions('functional.deviations()', options, shardOptions);
   return onDevice('deviations', [x], (device) => {
     checkNumerics('torch', device);
-    return device.deviations({ ...checkShard(x, options.firstSample), total: checkPartial(merged) });
+    const shard = checkShard(x, options.firstSample);
+    const { channels } = shard.layout;
+    const where = 'functional.deviations(), merged';
+    return device.deviations({ ...shard, total: checkPartial(merged, { where, kinds: ['total'], channels }) });
   });
 }
 
@@ -90,15 +97,19 @@ export function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions 
  * @throws PartialError for bytes that are none, or do not belong together.
  */
 export async function mergeMoments(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
-  const where = deviceByName(device);
-  partials.forEach(checkPartial);
-  await where.ready();
-  return where.merge(partials);
+  return merge(partials, device, 'functional.mergeMoments()');
 }
 
 /** Merges partials of {@link backwardReduce}, as {@link mergeMoments} does. */
-export function mergeSums(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
-  return mergeMoments(partials, device);
+export async function mergeSums(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
+  return merge(partials, device, 'functional.mergeSums()');
+}
+
+async function merge(partials: readonly Uint8Array[], device: string, where: string): Promise<Uint8Array> {
+  const target = deviceByName(device);
+  const alike = checkAlike(partials, where);
+  await target.ready();
+  return target.merge(alike);
 }
 
 /**
@@ -107,13 +118,17 @@ export function mergeSums(partials: readonly Uint8Array[], device = 'cpu'): Prom
  * @param x - the shard, whose device and number of channels the statistics get.
  * @returns shape [4, C].
  */
-export function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
+export async function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
+  checkOptions('functional.finalize()', options, finalizeOptions);
   const { eps = 1e-5, epsMode = 'plus' } = options;
   return onDevice('finalize', [x], (device) => {
     checkEps(eps, true);
+    checkEpsMode(epsMode);
     const { channels } = checkShard(x).layout;
+    const where = 'functional.finalize(), merged';
+    const bytes = checkPartial(merged, { where, kinds: ['moments', 'deviations'], channels });
     return vector(device, [STATISTICS_ROWS, channels], (statistics) =>
-      device.finalize({ merged: checkPartial(merged), eps, epsMode, statistics }),
+      device.finalize({ merged: bytes, eps, epsMode, statistics }),
     );
   });
 }
@@ -130,8 +145,17 @@ export function updateRunning(
   momentum = 0.1,
 ): Promise<void> {
   return onDevice('updateRunning', [runningMean, runningVar], (device) => {
-    checkMomentum(momentum);
+    checkMomentum(momentum, 'number');
     const { length } = runningMean.storage;
+    checkChannels(
+      [1, length],
+      [
+        ['running_mean', runningMean],
+        ['running_var', runningVar],
+      ],
+    );
+    const where = 'functional.updateRunning(), merged';
+    const bytes = checkPartial(merged, { where, kinds: ['moments', 'deviations'], channels: length });
     const next = [Storage.allocate(device, length), Storage.allocate(device, length)] as const;
     const running = {
       mean: runningMean.storage.buffer,
@@ -141,18 +165,22 @@ export function updateRunning(
       momentum,
     };
     try {
-      device.updateRunning({ merged: checkPartial(merged), running });
+      device.updateRunning({ merged: bytes, running });
     } catch (error) {
       next.forEach((storage) => storage.release());
       throw error;
     }
-    runningMean.replaceStorage(next[0]);
-    runningVar.replaceStorage(next[1]);
+    const keep = (): void => {
+      runningMean.replaceStorage(next[0]);
+      runningVar.replaceStorage(next[1]);
+    };
+    return whenConfirmed(next, keep, () => next.forEach((storage) => storage.release()));
   });
 }
 
 /** y = (x − mean) · invstd · weight + bias. Written over a donated `x`. */
-export function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptions = {}): Promise<Tensor> {
+export async function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptions = {}): Promise<Tensor> {
+  checkOptions('functional.normalize()', options, normalizeOptions);
   const { weight = null, bias = null, numerics = 'stable' } = options;
   return onDevice('normalize', [x, statistics, weight, bias], (device) => {
     checkNumerics(numerics, device);
@@ -173,12 +201,13 @@ export function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptio
 }
 
 /** Partial (Σdy, Σdy·(x − mean)) of a shard. */
-export function backwardReduce(
+export async function backwardReduce(
   dy: Tensor,
   x: Tensor,
   statistics: Tensor,
   options: ShardOptions = {},
 ): Promise<Uint8Array> {
+  checkOptions('functional.backwardReduce()', options, shardOptions);
   return onDevice('backwardReduce', [dy, x, statistics], async (device) => {
     const shard = checkShard(x, options.firstSample);
     checkMatching(dy, x);
@@ -200,10 +229,11 @@ export function backwardParameters(
   return onDevice('backwardParameters', [statistics], (device) => {
     const channels = statistics.shape[1] ?? 0;
     checkStatistics(statistics, channels, []);
+    const bytes = checkPartial(sums, { where: 'functional.backwardParameters(), sums', kinds: ['sums'], channels });
     const compute = (isWeight: boolean): Tensor =>
       vector(device, [channels], (target) =>
         device.backwardParameters({
-          sums: checkPartial(sums),
+          sums: bytes,
           statistics: statistics.storage.buffer,
           dweight: isWeight ? target : null,
           dbias: isWeight ? null : target,
@@ -224,17 +254,21 @@ export interface BackwardInputOptions {
  * dx = (dy − Σdy/n − (x − mean) · invstd² · Σdy·(x − mean)/n) · invstd · weight, or dy · invstd · weight in evaluation.
  * Written over a donated `dy` of the memory format of `x`.
  */
-export function backwardInput(
+export async function backwardInput(
   dy: Tensor,
   x: Tensor,
   statistics: Tensor,
   options: BackwardInputOptions = {},
 ): Promise<Tensor> {
+  checkOptions('functional.backwardInput()', options, backwardInputOptions);
   const { weight = null, sums = null } = options;
   return onDevice('backwardInput', [dy, x, statistics, weight], (device) => {
     const { layout } = checkShard(x);
     checkMatching(dy, x);
-    checkStatistics(statistics, layout.channels, [weight]);
+    const { channels } = layout;
+    checkStatistics(statistics, channels, [weight]);
+    const where = 'functional.backwardInput(), sums';
+    const bytes = sums && checkPartial(sums, { where, kinds: ['sums'], channels });
     return like(dy, x, (dx, arranged) =>
       device.backwardInput({
         x: x.storage.buffer,
@@ -243,7 +277,7 @@ export function backwardInput(
         layout,
         statistics: statistics.storage.buffer,
         weight: weight?.storage.buffer ?? null,
-        sums: sums && checkPartial(sums),
+        sums: bytes,
       }),
     );
   });

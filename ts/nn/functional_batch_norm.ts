@@ -1,9 +1,12 @@
 /** Batch norm as a function: PyTorch's `torch.nn.functional.batch_norm`. */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { describeValue } from '../describe_value.ts';
 import type { Numerics } from '../device/device.ts';
 import { formatShape } from '../tensor/shape.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkArguments, checkBatchSize } from './batch_norm_checks.ts';
+import { checkArguments, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
 import { batchNormOperation } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
 
@@ -21,6 +24,15 @@ export interface BatchNormFunctionOptions {
   readonly numerics?: Numerics;
 }
 
+const batchNormFunctionOptions: KnownOptions<BatchNormFunctionOptions> = {
+  weight: 'object',
+  bias: 'object',
+  training: 'boolean',
+  momentum: 'number',
+  eps: 'number',
+  numerics: 'string',
+};
+
 /**
  * Batch norm of a batch on one device, recorded for the backward pass.
  *
@@ -29,12 +41,13 @@ export interface BatchNormFunctionOptions {
  * @param runningVar - as `runningMean`; both or neither.
  * @throws RangeError, TypeError, DeviceMismatchError, DisposedError, OutOfMemoryError; nothing has changed then.
  */
-export function batchNorm(
+export async function batchNorm(
   x: Tensor,
   runningMean: Tensor | null,
   runningVar: Tensor | null,
   options: BatchNormFunctionOptions = {},
 ): Promise<Tensor> {
+  checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
   return onDevice('batchNorm', [x], () => {
     if (x.shape.length < 2) {
@@ -49,6 +62,10 @@ export function batchNorm(
       throw new RangeError(
         'running_mean must be defined in evaluation mode: pass runningMean and runningVar, or training: true',
       );
+    }
+    checkMomentum(momentum, 'number');
+    if (typeof training !== 'boolean') {
+      throw new TypeError(`functional.batchNorm(): expected training to be a boolean, got ${describeValue(training)}`);
     }
     checkArguments(
       x,
@@ -75,10 +92,18 @@ export function batchNorm(
       eps,
       numerics,
     });
-    if (next !== null) {
-      runningMean?.replaceStorage(next.mean);
-      runningVar?.replaceStorage(next.variance);
-    }
-    return y;
+    const keep = (): Tensor => {
+      if (next !== null) {
+        runningMean?.replaceStorage(next.mean);
+        runningVar?.replaceStorage(next.variance);
+      }
+      return y;
+    };
+    const discard = (): void => {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+    };
+    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, discard);
   });
 }

@@ -1,11 +1,10 @@
 /** What the steps in `functional.ts` have in common: checks, and tensors for their results. */
 
 import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
-import { DeviceMismatchError, PartialError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
+import { DeviceMismatchError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
-import { filled } from '../tensor/storage_ops.ts';
+import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
 
@@ -32,7 +31,23 @@ export async function onDevice<T>(
   if (!device.isReady) {
     await device.ready();
   }
-  return work(device);
+  const result = await work(device);
+  const made = madeIn(result);
+  const discard = (): void => made.forEach((item) => item.dispose());
+  return whenConfirmed(
+    made.map((item) => item.storage),
+    () => result,
+    discard,
+  );
+}
+
+/** The tensors of a result: one, some by name, or none. */
+function madeIn(result: unknown): readonly Tensor[] {
+  if (result instanceof Tensor) {
+    return [result];
+  }
+  const isRecord = typeof result === 'object' && result !== null && !ArrayBuffer.isView(result);
+  return isRecord ? Object.values(result).filter((item) => item instanceof Tensor) : [];
 }
 
 /** A batch, or a shard of one, as devices take it. @throws RangeError unless it is at least (N, C). */
@@ -67,14 +82,6 @@ export function checkStatistics(statistics: Tensor, channels: number, vectors: r
       ['bias', vectors[1] ?? null],
     ],
   );
-}
-
-/** @throws PartialError for what is no array of bytes; what is in them is the device's to judge. */
-export function checkPartial(partial: unknown): Uint8Array {
-  if (!(partial instanceof Uint8Array)) {
-    throw new PartialError(`expected a partial, which is a Uint8Array, got ${kindOf(partial)}`);
-  }
-  return partial;
 }
 
 /** A contiguous tensor filled by `fill`. */

@@ -1,9 +1,10 @@
 /** Batch normalization over the batch of all replicas, as `torch.nn.SyncBatchNorm` and the package this one descends from. */
 
+import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
-import { type Synchronization, synchronizationOf } from './synchronized_batch_norm_settings.ts';
+import { type Synchronization, synchronizationOf, synchronizationOptions } from './synchronized_batch_norm_settings.ts';
 import { synchronizedForward } from './synchronized_batch_norm_forward.ts';
 import { meetingPlace } from './synchronized_batch_norm_place.ts';
 
@@ -41,8 +42,13 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
       } = synchronizationOf(options));
     }
 
+    /** @internal */
+    override knownOptions(): KnownOptions<SynchronizedBatchNormOptions> {
+      return { ...super.knownOptions(), ...synchronizationOptions };
+    }
+
     /** @throws as the plain layer; SyncTimeoutError, SyncDeadlockError */
-    override forward(x: Tensor): Promise<Tensor> {
+    override async forward(x: Tensor): Promise<Tensor> {
       const place = meetingPlace(this);
       return place === null ? super.forward(x) : synchronizedForward(this, x, place);
     }

@@ -1,5 +1,6 @@
 /** How a layer synchronizes. */
 
+import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
 import type { BatchNorm } from './batch_norm.ts';
 
@@ -8,8 +9,8 @@ export interface Synchronization {
   /** How long the first replica to reach the layer waits for the last, in seconds; `Infinity`: for ever. Default 15. */
   syncTimeout: number;
   /**
-   * After that time, either every replica uses the statistics of its own share, with a warning (`'local'`, default), or
-   * every one throws (`'error'`).
+   * After that time, either every replica throws (`'error'`, default), or every one uses the statistics of its own share, which
+   * is other mathematics, with a warning (`'local'`).
    */
   onTimeout: 'local' | 'error';
   /**
@@ -19,6 +20,13 @@ export interface Synchronization {
   epsMode: EpsMode;
 }
 
+/** The options that make the settings. */
+export const synchronizationOptions: KnownOptions<Synchronization> = {
+  syncTimeout: 'number',
+  onTimeout: 'string',
+  epsMode: 'string',
+};
+
 /** A layer of any rank that synchronizes. */
 export type SynchronizedLayer = BatchNorm & Synchronization;
 
@@ -27,7 +35,7 @@ export type SynchronizedLayer = BatchNorm & Synchronization;
  * @throws TypeError or RangeError for others.
  */
 export function synchronizationOf(options: Readonly<Partial<Synchronization>>): Synchronization {
-  const { syncTimeout = 15, onTimeout = 'local', epsMode = 'plus' } = options;
+  const { syncTimeout = 15, onTimeout = 'error', epsMode = 'plus' } = options;
   checkSynchronization({ syncTimeout, onTimeout, epsMode });
   return { syncTimeout, onTimeout, epsMode };
 }
@@ -41,6 +49,11 @@ export function checkSynchronization({ syncTimeout, onTimeout, epsMode }: Readon
     throw new RangeError(`syncTimeout: expected more than 0 seconds, got ${syncTimeout}; Infinity waits for ever`);
   }
   checkOneOf('onTimeout', onTimeout, ['local', 'error']);
+  checkEpsMode(epsMode);
+}
+
+/** @throws TypeError for a name that names no mode. */
+export function checkEpsMode(epsMode: unknown): void {
   checkOneOf('epsMode', epsMode, ['plus', 'clamp']);
 }
 

@@ -1,8 +1,12 @@
 /** Data parallelism in one process: a module runs on several devices, each with its share of the batch. */
 
+import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { describeValue } from '../describe_value.ts';
 import type { Device } from '../device/device.ts';
-import { deviceByName, devices } from '../device/registry.ts';
+import { deviceByName, devices, isAdopted } from '../device/registry.ts';
+import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
+import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule } from '../nn/module_tree.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
 import { upcomingSerial } from '../tensor/serial.ts';
@@ -12,12 +16,12 @@ import { parallelApply, replicaError } from './parallel_apply.ts';
 import { replicate } from './replicate.ts';
 import { scatter, type Scattered } from './scatter.ts';
 import { StateSnapshot } from './state_snapshot.ts';
-import { describeValue, madeSince, tensorsIn } from './structure.ts';
+import { madeSince, tensorsIn } from './structure.ts';
 
 export interface DataParallelOptions {
   /**
    * Devices to run on, in this order; the first holds the module. Default: the device of the module, then all others of its
-   * kind that `devices.list()` offers; for a module on a `'cpu'` device that device alone.
+   * kind that `devices.list()` offers, but for adopted GPUs; for a module on a `'cpu'` device that device alone.
    */
   readonly deviceIds?: readonly string[];
   /** Where the outputs are gathered; default the first of `deviceIds`. */
@@ -25,6 +29,12 @@ export interface DataParallelOptions {
   /** The dimension that inputs are scattered and outputs gathered along; default 0. */
   readonly dim?: number;
 }
+
+const dataParallelOptions: KnownOptions<DataParallelOptions> = {
+  deviceIds: 'array',
+  outputDevice: 'string',
+  dim: 'number',
+};
 
 /**
  * Runs a module on several devices, as `torch.nn.DataParallel`: inputs are scattered along one dimension, replicas of the
@@ -51,8 +61,9 @@ export class DataParallel<M extends Module = Module> extends Module {
    */
   constructor(module: M, options: DataParallelOptions = {}) {
     super();
-    const { deviceIds, outputDevice, dim = 0 } = options;
     checkModule(module);
+    checkOptions(`new ${typeNameOf(this)}()`, options, dataParallelOptions);
+    const { deviceIds, outputDevice, dim = 0 } = options;
     if (!Number.isInteger(dim)) {
       throw new TypeError(`dim: expected an integer, got ${String(dim)}`);
     }
@@ -79,6 +90,16 @@ export class DataParallel<M extends Module = Module> extends Module {
    * is then what it was before.
    */
   async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
+    const end = beginForward(this.module);
+    try {
+      // One device gives what the module gives; several give the same structure with gathered tensors.
+      return (await this.run(inputs)) as Awaited<ReturnType<M['forward']>>;
+    } finally {
+      end();
+    }
+  }
+
+  private async run(inputs: readonly unknown[]): Promise<unknown> {
     const devices = this.deviceIds.map(deviceByName);
     checkPlacement(this.module, devices);
     await Promise.all(devices.map((device) => device.ready()));
@@ -91,8 +112,7 @@ export class DataParallel<M extends Module = Module> extends Module {
     } finally {
       scattered.dispose(tensorsIn(output));
     }
-    // One device gives what the module gives; several give the same structure with gathered tensors.
-    return output as Awaited<ReturnType<M['forward']>>;
+    return output;
   }
 
   private async runReplicas({ inputs }: Scattered, devices: readonly Device[]): Promise<unknown> {
@@ -217,16 +237,24 @@ function deviceOf(module: Module): string {
   return 'cpu:0';
 }
 
-/** Several devices in the calling thread would take turns on its one core. */
+/**
+ * Several devices in the calling thread would take turns on its one core. A GPU that was adopted is for the work of its owner, and
+ * does ours only where it is named.
+ */
 function defaultDeviceIds(own: string): readonly string[] {
   const { kind } = deviceByName(own);
-  const isOther = (name: string): boolean => name !== own && name.startsWith(`${kind}:`);
+  const isOther = (name: string): boolean =>
+    name !== own && name.startsWith(`${kind}:`) && !isAdopted(deviceByName(name));
   return kind === 'cpu' ? [own] : [own, ...devices.list().filter(isOther)];
 }
 
-/** @throws RangeError unless parameters and buffers are on the first device. */
+/** @throws RangeError unless parameters and buffers are on the first device; DeviceLostError when that has ended. */
 function checkPlacement(module: Module, devices: readonly Device[]): void {
   for (const tensor of tensorsOf(module)) {
+    const { lost } = tensor.storage.device;
+    if (lost !== null) {
+      throw lost;
+    }
     if (tensor.storage.device !== devices[0]) {
       throw new RangeError(
         `module must have its parameters and buffers on device ${devices[0]?.name ?? 'none'} (deviceIds[0]) but found one of ` +

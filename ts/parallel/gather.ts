@@ -1,12 +1,13 @@
 /** Gather: the outputs of the replicas are put together on one device. */
 
+import { describeValue } from '../describe_value.ts';
 import type { Device } from '../device/device.ts';
 import { formatShape, resolveDim, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { Cut } from './cut.ts';
 import { record } from './record.ts';
-import { checkFinite, describeValue, isContainer } from './structure.ts';
+import { checkFinite, isContainer } from './structure.ts';
 
 /**
  * Puts outputs together, in order of replicas, after the structure of the first: tensors are concatenated along a

@@ -68,15 +68,3 @@ export function mapTensors(structure: unknown, map: (tensor: Tensor) => Tensor):
   }
   return Object.fromEntries(Object.entries(structure).map(([key, item]) => [key, mapTensors(item, map)]));
 }
-
-/** What a value is, for errors. */
-export function describeValue(value: unknown): string {
-  if (value === null || value === undefined) {
-    return String(value);
-  }
-  if (typeof value === 'object') {
-    const name = (value.constructor as { readonly name?: string } | undefined)?.name;
-    return name === undefined || name === '' ? 'an object' : `a value of class ${name}`;
-  }
-  return typeof value === 'function' ? `the function or class ${value.name}` : `a ${typeof value}`;
-}

@@ -4,7 +4,10 @@ import type { Device } from '../device/device.ts';
 import type { Storage } from './storage.ts';
 import { copyTo } from './storage_ops.ts';
 
-/** Belongs to one tensor for as long as that has the same memory, which nobody writes over while it has. */
+/**
+ * Belongs to one tensor for as long as that has the same memory. The library does not write over that memory, so a copy stays right.
+ * Where somebody outside may write to the memory, or to a copy, copies are made anew each time.
+ */
 export class Copies {
   readonly #source: Storage;
   /** By names of devices, so that what a lost device held makes way for what its successor holds. */
@@ -18,12 +21,12 @@ export class Copies {
   /** The values on a device, as a reference that the caller must release. */
   async on(device: Device): Promise<Storage> {
     const known = this.#source.device === device ? this.#source : this.#kept.get(device.name);
-    if (known?.device === device) {
+    if (known === this.#source || (known?.device === device && this.#staysRight(known))) {
       return known.retain();
     }
     const copy = await copyTo(this.#source, device);
     // Meanwhile the tensor may have got other memory, of which this is no copy.
-    if (!this.#isReleased) {
+    if (!this.#isReleased && this.#staysRight(copy)) {
       this.keep(copy);
     }
     return copy;
@@ -46,5 +49,9 @@ export class Copies {
     this.#isReleased = true;
     this.#kept.forEach((copy) => copy.release());
     this.#kept.clear();
+  }
+
+  #staysRight(copy: Storage): boolean {
+    return !this.#source.isExposed && !copy.isExposed;
   }
 }

@@ -1,9 +1,10 @@
 /** Differentiable operations written by the user: PyTorch's `autograd.Function`. */
 
+import { describeValue } from '../describe_value.ts';
+import { checkOptions } from '../check_options.ts';
 import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
-import { kindOf } from './kind_of.ts';
 import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
@@ -43,6 +44,11 @@ export type GradientResult = Tensor | null | Gradients;
 export function defineFunction<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]>(
   definition: FunctionDefinition<Inputs, Output>,
 ): (...inputs: Inputs) => Promise<Output> {
+  checkOptions<FunctionDefinition<Inputs, Output>>('defineFunction()', definition, {
+    forward: 'function',
+    backward: 'object',
+    name: 'string',
+  });
   const { name = 'Function', forward, backward } = definition;
   if (typeof forward !== 'function' || typeof backward !== 'function') {
     throw new TypeError('defineFunction(): expected { forward, backward }, two functions');
@@ -99,7 +105,7 @@ function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tenso
   for (const [i, output] of outputs.entries()) {
     if (!(output instanceof Tensor)) {
       throw new TypeError(
-        `forward of ${name}: expected a Tensor or an array of tensors, got ${kindOf(output)} at ${i}`,
+        `forward of ${name}: expected a Tensor or an array of tensors, got ${describeValue(output)} at ${i}`,
       );
     }
   }
@@ -156,7 +162,9 @@ function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
 function checkGradients(name: string, results: readonly unknown[]): Gradients {
   return results.map((result, i) => {
     if (result !== null && result !== undefined && !(result instanceof Tensor)) {
-      throw new TypeError(`backward of ${name}: expected a Tensor or null for input ${i}, got ${kindOf(result)}`);
+      throw new TypeError(
+        `backward of ${name}: expected a Tensor or null for input ${i}, got ${describeValue(result)}`,
+      );
     }
     return result ?? null;
   });

@@ -1,6 +1,6 @@
 /** Parameters: tensors that a module learns. */
 
-import { kindOf } from './kind_of.ts';
+import { describeValue } from '../describe_value.ts';
 import { Tensor } from './tensor.ts';
 
 /**
@@ -14,7 +14,14 @@ export class Parameter extends Tensor {
    */
   constructor(data: Tensor, requiresGrad = true) {
     if (!(data instanceof Tensor)) {
-      throw new TypeError(`new Parameter(): expected a Tensor, got ${kindOf(data)}; make one with tensor(data, shape)`);
+      throw new TypeError(
+        `new Parameter(): expected a Tensor, got ${describeValue(data)}; make one with tensor(data, shape)`,
+      );
+    }
+    if (typeof requiresGrad !== 'boolean') {
+      throw new TypeError(
+        `new Parameter(data, requiresGrad): expected requiresGrad to be a boolean, got ${describeValue(requiresGrad)}`,
+      );
     }
     const { shape, memoryFormat } = data;
     super({ storage: data.storage.retain(), shape, memoryFormat, requiresGrad });

@@ -9,7 +9,11 @@
 import type { Device, DeviceBuffer } from '../device/device.ts';
 
 const finalizer = new FinalizationRegistry<DeviceBuffer>((buffer) => {
-  buffer.device.release(buffer);
+  try {
+    buffer.device.release(buffer);
+  } catch {
+    // Nobody can catch what a finalizer throws: Node would end the process. The next command tells what is wrong with the device.
+  }
 });
 
 /** Data that waits for its device; `place` writes it into a buffer of the storage's length. */
@@ -25,6 +29,7 @@ export class Storage {
   /** What the values were computed from, when that was the same on several devices: equal origin, equal values. */
   origin: object | null = null;
   #references = 1;
+  #isExposed = false;
   #buffer: DeviceBuffer | null = null;
   #pending: PendingData | null = null;
 
@@ -42,6 +47,13 @@ export class Storage {
   static of(buffer: DeviceBuffer): Storage {
     const storage = new Storage(buffer.device, buffer.length);
     storage.#adopt(buffer);
+    return storage;
+  }
+
+  /** A buffer that belongs to somebody else, who may write to it at any time. The storage only reads it. */
+  static adopt(buffer: DeviceBuffer): Storage {
+    const storage = Storage.of(buffer);
+    storage.expose();
     return storage;
   }
 
@@ -73,9 +85,27 @@ export class Storage {
     return this.#place(this.#pending);
   }
 
-  /** Whether one holder alone uses the memory, so that it may be written over. */
-  get isExclusive(): boolean {
-    return this.#references === 1;
+  /**
+   * Whether somebody outside the library has the memory, by adoption or as a `GPUBuffer` that was handed out, and may write to
+   * it. So no copy of its values stays right.
+   */
+  get isExposed(): boolean {
+    return this.#isExposed;
+  }
+
+  /** Notes that somebody outside the library has the memory from now on. */
+  expose(): void {
+    this.#isExposed = true;
+    // The values may change, so they no longer are what they were computed to be.
+    this.origin = null;
+  }
+
+  /**
+   * Whether a result may be written over the values: one holder alone uses the memory, and nobody outside the library has it.
+   * This is the one rule; whoever reuses memory asks here.
+   */
+  get isOverwritable(): boolean {
+    return this.#references === 1 && !this.#isExposed;
   }
 
   retain(): this {
@@ -83,7 +113,11 @@ export class Storage {
     return this;
   }
 
+  /** @throws Error when there is no reference left to give up. */
   release(): void {
+    if (this.#references === 0) {
+      throw new Error('a storage was released more often than it was retained');
+    }
     this.#references -= 1;
     if (this.#references > 0) {
       return;
@@ -91,15 +125,21 @@ export class Storage {
     this.#pending = null;
     if (this.#buffer !== null) {
       finalizer.unregister(this);
-      this.device.release(this.#buffer);
+      const buffer = this.#buffer;
       this.#buffer = null;
+      this.device.release(buffer);
     }
   }
 
   /** Nothing is lost when the device has no room: the data keeps waiting. */
   #place({ data, place }: PendingData): DeviceBuffer {
     const buffer = this.device.allocate(this.length);
-    place(buffer, data);
+    try {
+      place(buffer, data);
+    } catch (error) {
+      this.device.release(buffer);
+      throw error;
+    }
     this.#pending = null;
     this.#adopt(buffer);
     return buffer;

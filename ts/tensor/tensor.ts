@@ -1,18 +1,19 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
+import { describeValue, quoteValue } from '../describe_value.ts';
 import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { DeviceMismatchError, DisposedError } from '../errors.ts';
+import { float32ArrayOf } from '../typed_array.ts';
 import { runBackward } from './backward.ts';
 import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
-import { kindOf } from './kind_of.ts';
 import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
-import { copyTo, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
+import { copyTo, duplicate, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
 export interface TensorParts {
@@ -29,6 +30,11 @@ const disposeSymbol: typeof Symbol.dispose =
   (Symbol as { readonly dispose?: typeof Symbol.dispose }).dispose ??
   (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
 
+/** The description is what the platform's error says. */
+const cannotBeCloned: unique symbol = Symbol(
+  'a tensor of syncbn; clone or send await tensor.data() and tensor.shape instead:',
+);
+
 /**
  * An array of f32 values on a device. Made by {@link tensor} and by operations, never by `new`.
  *
@@ -41,16 +47,27 @@ export class Tensor {
   readonly memoryFormat: MemoryFormat;
   /** @internal */
   readonly serial: number = nextSerial();
+  /** Makes `structuredClone` and `postMessage` fail: a clone would be an object without methods and memory. @internal */
+  readonly cloning: symbol = cannotBeCloned;
 
   #storage: Storage | null;
   #copies: Copies | null = null;
   #requiresGrad: boolean;
   #source: Source | null;
   #isDonated = false;
+  /** Why `copy_` is refused; `null`: it is not. */
+  #readOnly: string | null = null;
   #grad: Tensor | null = null;
+  /** Whether the user may hold the gradient: he has read it, or set it. */
+  #isGradKnown = false;
 
   /** @internal */
   constructor(parts: TensorParts) {
+    if (!((parts as TensorParts | undefined)?.storage instanceof Storage)) {
+      throw new TypeError(
+        'new Tensor(): expected to be called by the library only; make a tensor with tensor(data, shape)',
+      );
+    }
     this.shape = Object.isFrozen(parts.shape) ? parts.shape : Object.freeze([...parts.shape]);
     this.memoryFormat = parts.memoryFormat;
     this.#storage = parts.storage;
@@ -65,8 +82,13 @@ export class Tensor {
     return this.storage.device.name;
   }
 
-  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. Disposed with the tensor. */
+  /**
+   * The gradient that `backward()` has summed so far, of the same shape and device; `null` before. It belongs to the tensor: it is
+   * disposed with it, and a `scope()` that it was made in does not dispose it. Setting another, or `null`, frees a gradient that
+   * nobody has read; one that was read here stays, and whoever read it may dispose it.
+   */
   get grad(): Tensor | null {
+    this.#isGradKnown = true;
     return this.#grad;
   }
 
@@ -74,8 +96,23 @@ export class Tensor {
   set grad(value: Tensor | null) {
     if (value !== null) {
       checkGradient(this, value);
+      for (let next: Tensor | null = value; next !== null; next = next.#grad) {
+        if (next === this) {
+          throw new RangeError(
+            "can't assign a tensor as its own grad, nor as the grad of its own grad; assign a detach() of it",
+          );
+        }
+      }
     }
+    if (!this.#isGradKnown) {
+      this.#grad?.dispose();
+    }
+    this.#isGradKnown = true;
     this.#grad = value;
+    // A tensor that is gone cannot dispose its gradient; the scope looks after it instead.
+    if (value !== null && !this.isDisposed) {
+      untrack(value);
+    }
   }
 
   /** Whether `backward()` computes a gradient for this tensor or through it. */
@@ -86,7 +123,7 @@ export class Tensor {
   /** @throws Error on the result of an operation, which requires what its inputs require. */
   set requiresGrad(value: boolean) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`requiresGrad: expected a boolean, got ${String(value)}`);
+      throw new TypeError(`requiresGrad: expected a boolean, got ${quoteValue(value)}`);
     }
     if (this.#source !== null && value !== this.#requiresGrad) {
       throw new Error(
@@ -128,12 +165,16 @@ export class Tensor {
 
   /**
    * The platform's buffer that holds the values in memory order, on a WebGPU device; it may be longer. Writing to it changes the
-   * tensor and whatever shares its memory; it is the tensor's until that is disposed.
+   * tensor and whatever shares its memory. The library never writes to it from now on: where the tensor gets other values, by
+   * `copy_()`, `loadStateDict()` or another `backward()`, it gets other memory, so ask for the buffer again then. It is the
+   * tensor's until that is disposed.
    * @throws RangeError on other devices, NotInitializedError before the device is ready.
    */
   gpuBuffer(): GPUBuffer {
     const { storage } = this;
-    return webGpuDevice(storage.device).gpuBuffer(storage.buffer);
+    const buffer = webGpuDevice(storage.device).gpuBuffer(storage.buffer);
+    storage.expose();
+    return buffer;
   }
 
   /** The same values on another device: this tensor when it is there already. Gradients flow back. */
@@ -145,6 +186,13 @@ export class Tensor {
     }
     const { name } = storage.device;
     return this.derive('to', copyTo(storage, target), async ([gradient]) => [(await gradient?.to(name)) ?? null]);
+  }
+
+  /** A {@link Tensor.detach} that takes no `copy_`. @param why - the text of the error. @internal */
+  snapshot(why: string): Tensor {
+    const snapshot = this.detach();
+    snapshot.#readOnly = why;
+    return snapshot;
   }
 
   /** A tensor of the same memory that is not part of the graph. */
@@ -163,22 +211,26 @@ export class Tensor {
     if (this.#source !== null) {
       throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
     }
+    if (this.#readOnly !== null) {
+      throw new Error(`copy_(): ${this.#readOnly}`);
+    }
     const layout = batchLayout(this.shape, this.memoryFormat);
     let storage: Storage;
-    if (source instanceof Float32Array) {
-      if (source.length !== old.length) {
+    const values = float32ArrayOf(source);
+    if (values !== null) {
+      if (values.length !== old.length) {
         throw new RangeError(
-          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${source.length}`,
+          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}`,
         );
       }
-      storage = Storage.from(device, source, (buffer, data) => writeLogical(buffer, data, layout));
+      storage = Storage.from(device, values, (buffer, data) => writeLogical(buffer, data, layout));
     } else if (source instanceof Tensor) {
       if (!sameShape(this.shape, source.shape)) {
         throw new RangeError(`copy_(): expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`);
       }
       storage = await source.copyLike(this);
     } else {
-      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${kindOf(source)}`);
+      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${describeValue(source)}`);
     }
     this.replaceStorage(storage);
     return this;
@@ -188,13 +240,15 @@ export class Tensor {
    * Computes the gradient of every leaf that requires one and adds it to the leaf's `grad`. Afterwards the graph is gone.
    *
    * @param dy - gradient of this tensor, same shape and device; may be omitted for a tensor of one element.
-   * @throws GraphFreedError the second time; the gradients of the leaves are untouched by a failure.
+   * @throws GraphFreedError the second time, and while another pass runs through a part of the graph; DisposedError when the `grad`
+   * of a leaf was disposed. The gradients of the leaves are untouched by a failure.
    */
   async backward(dy?: Tensor): Promise<void> {
     const { storage } = this;
     if (!this.#requiresGrad) {
       throw new Error(
-        'backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from',
+        'backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from, ' +
+          'and compute it outside noGrad(), which holds for everything that runs until its promise settles',
       );
     }
     if (dy === undefined) {
@@ -204,7 +258,7 @@ export class Tensor {
         );
       }
     } else if (!(dy instanceof Tensor)) {
-      throw new TypeError(`backward(): expected a Tensor, got ${kindOf(dy)}`);
+      throw new TypeError(`backward(): expected a Tensor, got ${describeValue(dy)}`);
     } else if (!sameShape(dy.shape, this.shape)) {
       throw new RangeError(
         `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
@@ -213,12 +267,22 @@ export class Tensor {
       throw new DeviceMismatchError('backward()', [this.device, dy.device]);
     }
     const { shape, memoryFormat, device } = this;
-    this.#source?.node.checkAlive();
+    this.#source?.node.checkRunnable();
     const ones = (): Tensor =>
       new Tensor({ storage: Storage.from(storage.device, Float32Array.of(1), placeScalar), shape, memoryFormat });
-    // Detached, for the pass disposes what it owns and the caller keeps this one.
-    const gradient = dy === undefined ? ones() : dy.isDonated ? dy : dy.detach();
-    await runBackward({ target: this.#source ?? { leaf: this }, shape, device }, gradient, storage.device);
+    // A handle of its own, for the pass disposes what it owns.
+    const gradient = dy?.detach() ?? ones();
+    const start = { target: this.#source ?? { leaf: this }, shape, device };
+    // The donated `dy` may be this tensor, and the last that holds the graph.
+    const node = this.#source?.node.retain();
+    try {
+      if (dy?.isDonated === true) {
+        dy.dispose();
+      }
+      await runBackward(start, gradient, storage.device);
+    } finally {
+      node?.release();
+    }
   }
 
   /**
@@ -241,13 +305,10 @@ export class Tensor {
    * `grad` to `null`, to keep it. Idempotent.
    */
   dispose(): void {
-    untrack(this);
-    this.#grad?.dispose();
-    this.#dropCopies();
-    this.#storage?.release();
-    this.#storage = null;
-    this.#source?.node.release();
-    this.#source = null;
+    // Not recursive: a gradient may have a gradient, and so on.
+    for (let next: Tensor | null = this.#free(); next !== null;) {
+      next = next.#free();
+    }
   }
 
   [disposeSymbol](): void {
@@ -257,6 +318,13 @@ export class Tensor {
   toString(): string {
     const state = this.#storage === null ? 'disposed' : this.device;
     return `Tensor(${formatShape(this.shape)}, ${state}${this.#requiresGrad ? ', requiresGrad' : ''})`;
+  }
+
+  /** @throws TypeError always: JSON has no room for tensors. */
+  toJSON(): never {
+    throw new TypeError(
+      `a tensor cannot be written as JSON; save Array.from(await tensor.data()) and tensor.shape, of a state dict for each entry`,
+    );
   }
 
   /** @internal */
@@ -277,9 +345,9 @@ export class Tensor {
     return this.#isDonated;
   }
 
-  /** Whether a result may be written over the values: donated, and nobody else holds them. @internal */
+  /** Whether a result may be written over the values: donated, and nobody else has them. @internal */
   get isOverwritable(): boolean {
-    return this.#isDonated && this.storage.isExclusive;
+    return this.#isDonated && this.storage.isOverwritable;
   }
 
   /** Takes an offer back. @internal */
@@ -320,13 +388,13 @@ export class Tensor {
     return inFormat(this.storage, batchLayout(this.shape, this.memoryFormat), format);
   }
 
-  /** The sum with a tensor of the same shape and device, outside the graph; written over this one where nobody else holds it. @internal */
+  /** The sum with a tensor of the same shape and device, outside the graph; written over this one where that is allowed. @internal */
   plus(other: Tensor): Tensor {
     const { shape, memoryFormat } = this;
     const { device } = this.storage;
     const addend = other.inFormat(memoryFormat);
     try {
-      const sum = this.storage.isExclusive ? this.storage.retain() : Storage.allocate(device, addend.length);
+      const sum = this.storage.isOverwritable ? this.storage.retain() : Storage.allocate(device, addend.length);
       device.add(this.storage.buffer, addend.buffer, sum.buffer);
       return new Tensor({ storage: sum, shape, memoryFormat });
     } finally {
@@ -334,15 +402,39 @@ export class Tensor {
     }
   }
 
-  /** This tensor when it has the format and alone holds its memory, else a copy. @internal */
-  async writable(memoryFormat: MemoryFormat): Promise<Tensor> {
+  /** This tensor when it has the format and may be written over, else a copy. The device must be ready. @internal */
+  writable(memoryFormat: MemoryFormat): Tensor {
     const { shape, storage } = this;
-    if (this.memoryFormat === memoryFormat && storage.isExclusive) {
+    const isArranged = this.memoryFormat === memoryFormat;
+    if (isArranged && storage.isOverwritable) {
       return this;
     }
-    const isArranged = this.memoryFormat === memoryFormat;
-    const copy = isArranged ? await copyTo(storage, storage.device) : this.inFormat(memoryFormat);
-    return new Tensor({ storage: copy, shape, memoryFormat });
+    return new Tensor({ storage: isArranged ? duplicate(storage) : this.inFormat(memoryFormat), shape, memoryFormat });
+  }
+
+  /**
+   * The gradient that a backward pass adds to. To look here is not to read it as the user does.
+   * @throws DisposedError when the user has disposed it and left it there.
+   * @internal
+   */
+  get gradToAddTo(): Tensor | null {
+    if (this.#grad?.isDisposed === true) {
+      throw new DisposedError(
+        this.shape,
+        `backward(): the grad of a leaf of shape ${formatShape(this.shape)} was disposed; set grad = null after dispose(), and run forward again`,
+      );
+    }
+    return this.#grad;
+  }
+
+  /** Takes over the first gradient that a backward pass has computed. @internal */
+  receiveGrad(gradient: Tensor): void {
+    this.#grad = gradient;
+    this.#isGradKnown = false;
+    // A leaf that is gone cannot dispose its gradient; the scope of the backward pass looks after it instead.
+    if (this.isDisposed) {
+      track(gradient);
+    }
   }
 
   /** Makes a tensor that was just computed an output of a recorded operation. @internal */
@@ -369,6 +461,19 @@ export class Tensor {
     }
   }
 
+  /** @returns what must be freed next. */
+  #free(): Tensor | null {
+    const grad = this.#grad;
+    untrack(this);
+    this.#grad = null;
+    this.#dropCopies();
+    this.#storage?.release();
+    this.#storage = null;
+    this.#source?.node.release();
+    this.#source = null;
+    return grad;
+  }
+
   #dropCopies(): void {
     this.#copies?.release();
     this.#copies = null;
@@ -378,7 +483,7 @@ export class Tensor {
 /** A tensor that is gone may still be given its gradient, so its device does not matter then. */
 function checkGradient(owner: Tensor, gradient: unknown): void {
   if (!(gradient instanceof Tensor)) {
-    throw new TypeError(`grad: expected a Tensor or null, got ${kindOf(gradient)}`);
+    throw new TypeError(`grad: expected a Tensor or null, got ${describeValue(gradient)}`);
   }
   if (!sameShape(owner.shape, gradient.shape)) {
     throw new RangeError(`grad: expected shape ${formatShape(owner.shape)}, got ${formatShape(gradient.shape)}`);

@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod bind_groups;
+pub mod boundaries;
 mod commands;
 mod context;
 mod counters;
@@ -22,6 +23,7 @@ mod pipelines;
 mod read_back;
 mod reduce;
 mod runs;
+mod scopes;
 mod shaders;
 mod tiles;
 
@@ -33,5 +35,6 @@ pub use error::GpuError;
 pub use gpu::Gpu;
 pub use memory::Usage;
 pub use merge::Guard;
+pub use merged::check_partials;
 pub use shaders::{SHADERS, Shader};
 pub use tiles::Family;
