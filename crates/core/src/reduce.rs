@@ -15,7 +15,7 @@ use crate::kind::Kind;
 use crate::layout::{Format, Layout, leaf_samples};
 use crate::leaves::{self, LEAVES, LEVELS};
 use crate::moments;
-use crate::partial::{Partial, cuts};
+use crate::partial::{Partial, cuts, end_of_samples};
 use crate::rows::{Rows, gather_rows};
 use crate::simd::Lanes;
 use crate::torch_sums;
@@ -128,9 +128,7 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         let centre = if self.kind.has_centre() { &self.centre[channels.clone()] } else { &[] };
         let mut partial = Partial::empty(self.kind, channels.len(), length, first, centre);
         partial.samples = layout.samples() as u64;
-        let Some(end) = first.checked_add(partial.samples) else {
-            return Err(KernelError::Shape { samples: layout.samples(), channels: channels.len(), length });
-        };
+        let end = end_of_samples(first, partial.samples, length)?;
         let leaf = leaf_samples(length);
         let cuts = cuts(first, end, leaf as u64);
         let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);

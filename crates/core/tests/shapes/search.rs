@@ -243,9 +243,11 @@ fn check_values(batch: &Batch, numerics: Numerics, merged: &Merged, trained: &Tr
     let scale: Vec<f64> = (0..channels).map(|c| invstd[c] * f64::from(batch.weight[c])).collect();
     let y = |i: usize, c: usize| (x(i) - mean[c]) * scale[c] + f64::from(batch.bias[c]);
     let highest = largest(layout, y);
+    // A batch of few values is summed in f64.
+    let ulps = if n < 32.0 { 3.0 } else { 8.0 };
     for i in 0..layout.elements() {
         let c = channel_of(layout, i);
-        near("y", i, f64::from(trained.y[i]), y(i, c), 8.0 * ulp(highest[c]))?;
+        near("y", i, f64::from(trained.y[i]), y(i, c), ulps * ulp(highest[c]))?;
     }
     for c in 0..channels {
         let rms = (mean[c] * mean[c] + m2[c] / n).sqrt();
