@@ -8,7 +8,7 @@ import { tensor } from '../tensor/create.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { whenConfirmed } from '../tensor/storage_ops.ts';
+import { confirmation } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   checkArguments,
@@ -230,23 +230,39 @@ export abstract class BatchNorm extends Module {
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
-    const commit = (): Tensor => {
+    const confirming = confirmation([y.storage, next?.mean, next?.variance]);
+    if (confirming === null) {
       if (factor !== null) {
         this.commitBatch(next);
       }
       return y;
-    };
-    const discard = (): void => {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-    };
-    const result = whenConfirmed([y.storage, next?.mean, next?.variance], commit, discard);
-    if (result instanceof Promise && factor !== null) {
+    }
+    const result = this.whenConfirmed(confirming, y, factor === null ? undefined : next);
+    if (factor !== null) {
       const done = (): void => void unconfirmed.delete(this);
       unconfirmed.set(this, result.then(done, done));
     }
     return result;
+  }
+
+  /** @param next - `undefined` where the batch is not counted. */
+  private async whenConfirmed(
+    confirming: Promise<void>,
+    y: Tensor,
+    next: RunningStatistics<Storage> | null | undefined,
+  ): Promise<Tensor> {
+    try {
+      await confirming;
+    } catch (error) {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+      throw error;
+    }
+    if (next !== undefined) {
+      this.commitBatch(next);
+    }
+    return y;
   }
 
   /**
