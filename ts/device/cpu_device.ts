@@ -297,11 +297,11 @@ export class CpuDevice implements Device {
   }
 
   /**
-   * Whether bytes are partials of one batch, end to end.
+   * What {@link merge} gives, at once, of partials that lie end to end.
    * @throws PartialError
    */
-  checkPartials(bytes: Uint8Array): Uint8Array {
-    return this.#call('merge', null, (kernels) => kernels.merge(bytes));
+  mergeBytes(partials: Uint8Array): Uint8Array {
+    return this.#call('merge', null, (kernels) => kernels.merge(partials));
   }
 
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {

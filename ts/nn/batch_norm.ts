@@ -1,6 +1,7 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { awaited } from '../device/awaited.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -115,10 +116,7 @@ export abstract class BatchNorm extends Module {
    */
   async forward(x: Tensor): Promise<Tensor> {
     const device = checkTensor(x, 'the input');
-    if (!device.isReady) {
-      await device.ready();
-    }
-    return this.forwardLocally(x);
+    return awaited([device], () => this.forwardLocally(x));
   }
 
   /**

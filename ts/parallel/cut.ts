@@ -1,5 +1,6 @@
 /** Cutting memory along one dimension, and putting it together again, across devices. */
 
+import { awaited } from '../device/awaited.ts';
 import type { Device, MemoryFormat, Rows } from '../device/device.ts';
 import { elementCount, physicalDim, physicalShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -69,20 +70,20 @@ export class Cut {
   }
 
   private async cutOut(whole: Storage, offset: number, rowLength: number, device: Device): Promise<Storage> {
-    await device.ready();
-    return filling(device, this.rows * rowLength, (piece) =>
-      device.copyRows(
-        { buffer: whole.buffer, offset, stride: this.rowLength },
-        { buffer: piece.buffer, offset: 0, stride: rowLength },
-        rowLength,
-        this.rows,
+    return awaited([device], () =>
+      filling(device, this.rows * rowLength, (piece) =>
+        device.copyRows(
+          { buffer: whole.buffer, offset, stride: this.rowLength },
+          { buffer: piece.buffer, offset: 0, stride: rowLength },
+          rowLength,
+          this.rows,
+        ),
       ),
     );
   }
 
   private async paste(pieces: readonly (Storage | null)[], device: Device): Promise<Storage> {
-    await device.ready();
-    return filling(device, this.rows * this.rowLength, async (whole) => {
+    const fill = async (whole: Storage): Promise<void> => {
       if (pieces.includes(null)) {
         device.fill(whole.buffer, 0);
       }
@@ -97,7 +98,8 @@ export class Cut {
         }),
         () => undefined,
       );
-    });
+    };
+    return awaited([device], () => filling(device, this.rows * this.rowLength, fill));
   }
 
   /** Values of piece i in each row. */
