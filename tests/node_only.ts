@@ -16,5 +16,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'ts/device/worker_joint.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
   'tests/parallel/fuzz_lost.test.ts': 'ends workers from outside, by the events of Node',
-  'tests/lint/import_direction.test.ts': 'calls ESLint',
+  'tests/tensor/other_realm.test.ts': 'makes realms by the `vm` of Node',
+  'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

@@ -97,7 +97,7 @@ export function canonicalDeviceName(name: string): string {
  */
 export function deviceByName(name: string): Device {
   if (typeof name !== 'string') {
-    throw new TypeError(`expected a device name such as 'cpu:0', got ${String(name)}`);
+    throw new TypeError(`expected a device name such as 'cpu:0', got ${describeValue(name)}`);
   }
   const canonical = canonicalDeviceName(name);
   const known = made.get(canonical);

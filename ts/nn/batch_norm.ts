@@ -1,11 +1,11 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
+import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -20,9 +20,11 @@ import {
   type ChannelVectors,
 } from './batch_norm_checks.ts';
 import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
+import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
+import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -115,25 +117,26 @@ export abstract class BatchNorm extends Module {
    * OutOfMemoryError. The state is unchanged then.
    */
   async forward(x: Tensor): Promise<Tensor> {
+    warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
     return awaited([device], () => this.forwardLocally(x));
   }
 
   /**
    * Forgets the batches seen: running mean 0, running variance 1, counter 0. Does nothing unless `trackRunningStats`.
-   * @throws OutOfMemoryError; nothing has changed then.
+   * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
   resetRunningStats(): void {
-    this.reset([]);
+    this.reset('resetRunningStats()', []);
   }
 
   /**
    * Forgets what was learned too: weight 1, bias 0, and {@link BatchNorm.resetRunningStats}. Parameters stay the same
    * objects and keep their gradients.
-   * @throws OutOfMemoryError; nothing has changed then.
+   * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
   resetParameters(): void {
-    this.reset([
+    this.reset('resetParameters()', [
       [this.weight, 1],
       [this.bias, 0],
     ]);
@@ -157,7 +160,8 @@ export abstract class BatchNorm extends Module {
     return batchNormOptions;
   }
 
-  private reset(parameters: readonly Refill[]): void {
+  private reset(operation: string, parameters: readonly Refill[]): void {
+    refuseDuringForward(this, operation);
     if (!this.trackRunningStats) {
       refill(parameters);
       return;
@@ -290,7 +294,7 @@ function refuseRank(rank: string, dims: string, shape: Shape): never {
 
 function checkNumFeatures(numFeatures: unknown): void {
   if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${kindOf(numFeatures)}`);
+    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
@@ -300,7 +304,7 @@ function checkNumFeatures(numFeatures: unknown): void {
 function checkBooleans(options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`${name}: expected a boolean, got ${kindOf(value)}`);
+      throw new TypeError(`${name}: expected a boolean, got ${describeValue(value)}`);
     }
   }
 }

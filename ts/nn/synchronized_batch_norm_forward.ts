@@ -149,7 +149,7 @@ async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
     });
   }
   const partial = await partialOf(call);
-  if (!(partial instanceof Uint8Array)) {
+  if ('kind' in partial) {
     return partial;
   }
   return session.meet(place.index, { partial, call }, async (arrivals) => {
