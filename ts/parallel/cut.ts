@@ -1,6 +1,6 @@
 /** Cutting memory along one dimension, and putting it together again, across devices. */
 
-import { awaited } from '../device/awaited.ts';
+import { awaited, withRoom } from '../device/awaited.ts';
 import type { Device, MemoryFormat, Rows } from '../device/device.ts';
 import { elementCount, physicalDim, physicalShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -57,15 +57,26 @@ export class Cut {
    * @returns a reference that the caller must release.
    */
   async join(pieces: readonly (Tensor | null)[], device: Device): Promise<Storage> {
+    const arranged = await withRoom(() => this.arrange(pieces));
+    try {
+      const [only] = arranged;
+      return await (arranged.length === 1 && only ? moved(only, device) : this.paste(arranged, device));
+    } finally {
+      arranged.forEach((storage) => storage?.release());
+    }
+  }
+
+  /** The pieces in the memory format of the whole: references to release, all or none. */
+  private arrange(pieces: readonly (Tensor | null)[]): readonly (Storage | null)[] {
     const arranged: (Storage | null)[] = [];
     try {
       for (const piece of pieces) {
         arranged.push(piece?.inFormat(this.memoryFormat) ?? null);
       }
-      const [only] = arranged;
-      return await (arranged.length === 1 && only ? moved(only, device) : this.paste(arranged, device));
-    } finally {
+      return arranged;
+    } catch (error) {
       arranged.forEach((storage) => storage?.release());
+      throw error;
     }
   }
 
