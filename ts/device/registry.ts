@@ -81,6 +81,11 @@ export function host(): CpuDevice {
   return callingThread;
 }
 
+/** The kernels of the calling thread that serve a device: its own, where it is there. */
+export function kernelsFor(device: Device): CpuDevice {
+  return device instanceof CpuDevice ? device : host();
+}
+
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
   return (kinds as readonly string[]).includes(name) ? `${name}:0` : name;

@@ -2,6 +2,7 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { awaited } from '../device/awaited.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -122,10 +123,7 @@ export abstract class BatchNorm extends Module {
   async forward(x: Tensor): Promise<Tensor> {
     warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
-    if (!device.isReady) {
-      await device.ready();
-    }
-    return this.forwardLocally(x);
+    return awaited([device], () => this.forwardLocally(x));
   }
 
   /**

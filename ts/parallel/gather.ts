@@ -1,6 +1,7 @@
 /** Gather: the outputs of the replicas are put together on one device. */
 
 import { describeValue } from '../describe_value.ts';
+import { withRoom } from '../device/awaited.ts';
 import type { Device } from '../device/device.ts';
 import { formatShape, resolveDim, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -89,7 +90,7 @@ async function gatherTensors(tensors: readonly Tensor[], device: Device, dim: nu
 }
 
 async function splitGradient(dy: Tensor, cut: Cut, devices: readonly Device[]): Promise<Storage[]> {
-  const arranged = dy.inFormat(cut.memoryFormat);
+  const arranged = await withRoom(() => dy.inFormat(cut.memoryFormat));
   try {
     return await cut.split(arranged, devices);
   } finally {

@@ -2,6 +2,7 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions } from '../check_options.ts';
+import { withRoom } from '../device/awaited.ts';
 import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
@@ -139,7 +140,7 @@ async function runBackward(
   try {
     const given: Tensor[] = [];
     for (const [i, shell] of shells.entries()) {
-      const gradient = gradients[i] ?? zerosOf(shell);
+      const gradient = gradients[i] ?? (await withRoom(() => zerosOf(shell)));
       if (gradient !== gradients[i]) {
         zeros.push(gradient);
       }

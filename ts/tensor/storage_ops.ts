@@ -1,18 +1,17 @@
 /** Moving and rearranging storages: what tensors are made of, without shapes' meaning and without recording. */
 
+import { awaited } from '../device/awaited.ts';
 import type { BatchLayout, Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { Storage } from './storage.ts';
 
-/** Runs `work` while the storages cannot be freed, and once their devices are ready. */
+/** Runs `work`, as {@link awaited} does, while the storages cannot be freed. */
 export async function holding<T>(storages: readonly Storage[], work: () => T | Promise<T>): Promise<T> {
   storages.forEach((storage) => storage.retain());
   try {
-    for (const { device } of storages) {
-      if (!device.isReady) {
-        await device.ready();
-      }
-    }
-    return await work();
+    return await awaited(
+      storages.map(({ device }) => device),
+      work,
+    );
   } finally {
     storages.forEach((storage) => storage.release());
   }
