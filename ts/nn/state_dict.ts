@@ -5,7 +5,7 @@ import { checkOptions } from '../check_options.ts';
 import { StateDictError } from '../errors.ts';
 import { formatShape, sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor } from '../tensor/tensor.ts';
 import type { Module } from './module.ts';
 import { typeNameOf } from './module_repr.ts';
 import { buffersKey, joinPath, parametersOf, walk } from './module_tree.ts';
@@ -136,7 +136,7 @@ function mismatch({ key, value: target }: Entry, source: unknown): string | null
       ? null
       : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : describeValue(source)}.`;
   }
-  if (!(source instanceof Tensor)) {
+  if (!isTensor(source)) {
     return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${describeValue(source)}.`;
   }
   return sameShape(source.shape, target.shape)

@@ -10,6 +10,10 @@ import { Tensor } from '../tensor/tensor.ts';
 import { allOrNone } from './all_or_none.ts';
 import { broadcast } from './broadcast.ts';
 
+const ended =
+  'the tensor belonged to a replica, which ended with the forward pass of its DataParallel, so its layers cannot be called again, for ' +
+  'example to compute their outputs anew in a backward pass; keep what the backward pass needs with saveForBackward()';
+
 /** The replicas of one forward pass. */
 export class Replicas {
   /** One copy of the root per device. */
@@ -53,7 +57,7 @@ export class Replicas {
    * stays until it is done.
    */
   dispose(except: ReadonlySet<Tensor>): void {
-    this.tensors.filter((tensor) => !except.has(tensor)).forEach((tensor) => tensor.dispose());
+    this.tensors.filter((tensor) => !except.has(tensor)).forEach((tensor) => tensor.end(ended));
   }
 }
 
