@@ -110,7 +110,8 @@ function lackMemoryOnce(gpuDevice: GPUDevice): void {
   gpuDevice.createBuffer = (descriptor) => {
     Reflect.deleteProperty(gpuDevice, 'createBuffer');
     gpuDevice.pushErrorScope('validation');
-    const invalid = create({ ...descriptor, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.MAP_WRITE });
+    // `MAP_READ` and `MAP_WRITE`, which no buffer may have both.
+    const invalid = create({ ...descriptor, usage: 0x1 | 0x2 });
     void gpuDevice.popErrorScope();
     const error = new GPUOutOfMemoryError('no room');
     queueMicrotask(() => {

@@ -22,6 +22,7 @@ import { type Account, bytesOf, CHANNELS, expectedLengths, twinDevice } from './
 import { disposeModel, type Event, stateOf, TwoLayers, update } from './fuzz_model.ts';
 import { type ErrorClass, errorOf, expectCause, inTime } from './fuzz_outcome.ts';
 import type { Failing, Moment, Sequence, Step } from './fuzz_steps.ts';
+import { devicesSettled } from './modules.ts';
 
 /** What differs between kinds of device. */
 export interface Platform {
@@ -276,6 +277,8 @@ class Run {
     });
     this.#model.events.happen = () => Promise.resolve();
     this.#names.forEach((name) => (devices.get(name).memoryLimit = Infinity));
+    // A failure is told at once; the other replicas give back what they hold when they come to it. A device may be lost.
+    if (error !== null) await devicesSettled(this.#names).catch(() => undefined);
     if (wasWhole) this.#copiesMade(shards);
     expectCause(error, expected);
     const [given, result] = [x as Tensor | null, y as Tensor | null];

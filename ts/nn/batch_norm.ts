@@ -19,9 +19,11 @@ import {
   type ChannelVectors,
 } from './batch_norm_checks.ts';
 import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
+import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
+import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -114,6 +116,7 @@ export abstract class BatchNorm extends Module {
    * OutOfMemoryError. The state is unchanged then.
    */
   async forward(x: Tensor): Promise<Tensor> {
+    warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
     if (!device.isReady) {
       await device.ready();
@@ -123,19 +126,19 @@ export abstract class BatchNorm extends Module {
 
   /**
    * Forgets the batches seen: running mean 0, running variance 1, counter 0. Does nothing unless `trackRunningStats`.
-   * @throws OutOfMemoryError; nothing has changed then.
+   * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
   resetRunningStats(): void {
-    this.reset([]);
+    this.reset('resetRunningStats()', []);
   }
 
   /**
    * Forgets what was learned too: weight 1, bias 0, and {@link BatchNorm.resetRunningStats}. Parameters stay the same
    * objects and keep their gradients.
-   * @throws OutOfMemoryError; nothing has changed then.
+   * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
   resetParameters(): void {
-    this.reset([
+    this.reset('resetParameters()', [
       [this.weight, 1],
       [this.bias, 0],
     ]);
@@ -164,7 +167,8 @@ export abstract class BatchNorm extends Module {
     return batchNormOptions;
   }
 
-  private reset(parameters: readonly Refill[]): void {
+  private reset(operation: string, parameters: readonly Refill[]): void {
+    refuseDuringForward(this, operation);
     if (!this.trackRunningStats) {
       refill(parameters);
       return;

@@ -4,6 +4,7 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { Device } from '../device/device.ts';
 import { deviceByName, devices } from '../device/registry.ts';
+import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule } from '../nn/module_tree.ts';
@@ -89,6 +90,16 @@ export class DataParallel<M extends Module = Module> extends Module {
    * is then what it was before.
    */
   async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
+    const end = beginForward(this.module);
+    try {
+      // One device gives what the module gives; several give the same structure with gathered tensors.
+      return (await this.run(inputs)) as Awaited<ReturnType<M['forward']>>;
+    } finally {
+      end();
+    }
+  }
+
+  private async run(inputs: readonly unknown[]): Promise<unknown> {
     const devices = this.deviceIds.map(deviceByName);
     checkPlacement(this.module, devices);
     await Promise.all(devices.map((device) => device.ready()));
@@ -101,8 +112,7 @@ export class DataParallel<M extends Module = Module> extends Module {
     } finally {
       scattered.dispose(tensorsIn(output));
     }
-    // One device gives what the module gives; several give the same structure with gathered tensors.
-    return output as Awaited<ReturnType<M['forward']>>;
+    return output;
   }
 
   private async runReplicas({ inputs }: Scattered, devices: readonly Device[]): Promise<unknown> {

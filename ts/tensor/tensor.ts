@@ -61,8 +61,8 @@ export class Tensor {
   #requiresGrad: boolean;
   #source: Source | null;
   #isDonated = false;
-  /** Why the tensor was disposed, where the library did it. */
-  #endedBy: string | null = null;
+  /** Why `copy_` is refused; `null`: it is not. */
+  #readOnly: string | null = null;
   #grad: Tensor | null = null;
   /** Whether the user may hold the gradient: he has read it, or set it. */
   #isGradKnown = false;
@@ -194,6 +194,13 @@ export class Tensor {
     return this.derive('to', copyTo(storage, target), async ([gradient]) => [(await gradient?.to(name)) ?? null]);
   }
 
+  /** A {@link Tensor.detach} that takes no `copy_`. @param why - the text of the error. @internal */
+  snapshot(why: string): Tensor {
+    const snapshot = this.detach();
+    snapshot.#readOnly = why;
+    return snapshot;
+  }
+
   /** A tensor of the same memory that is not part of the graph. */
   detach(): Tensor {
     const { shape, memoryFormat } = this;
@@ -209,6 +216,9 @@ export class Tensor {
     const { device } = old;
     if (this.#source !== null) {
       throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
+    }
+    if (this.#readOnly !== null) {
+      throw new Error(`copy_(): ${this.#readOnly}`);
     }
     const layout = batchLayout(this.shape, this.memoryFormat);
     let storage: Storage;
@@ -326,7 +336,7 @@ export class Tensor {
   /** @internal */
   get storage(): Storage {
     if (this.#storage === null) {
-      throw new DisposedError(this.shape, this.#endedBy ?? undefined);
+      throw new DisposedError(this.shape);
     }
     return this.#storage;
   }
@@ -455,12 +465,6 @@ export class Tensor {
       node?.free();
       throw error;
     }
-  }
-
-  /** Disposes a tensor that the library has made for a time. @param reason - what is to be said to those who use it later. @internal */
-  end(reason: string): void {
-    this.#endedBy = reason;
-    this.dispose();
   }
 
   /** @returns what must be freed next. */
