@@ -1,6 +1,6 @@
 /** Scopes: tensors made inside one are disposed at its end. */
 
-import { describeValue } from '../describe_value.ts';
+import { checkFunction } from './check_function.ts';
 import { doReplicasRun } from './concurrent_replicas.ts';
 import { isThenable } from './thenable.ts';
 
@@ -45,13 +45,11 @@ export function untrack(item: Scoped): void {
  * taken.
  *
  * @returns what `fn` returns.
- * @throws Error for an asynchronous `fn` while replicas run concurrently, where `dispose()` helps; and for one that runs beside
+ * @throws TypeError for what is no function; Error for an asynchronous `fn` while replicas run concurrently, where `dispose()` helps; and for one that runs beside
  * another asynchronous scope. What it made is disposed then.
  */
 export function scope<T>(fn: () => T): T {
-  if (typeof fn !== 'function') {
-    throw new TypeError(`scope(): expected a function, got ${describeValue(fn)}`);
-  }
+  checkFunction('scope()', fn);
   const items = new Set<Scoped>();
   const isBeside = justLeft.size > 0;
   // Queued before `fn` runs, so it runs before anything that `fn` waits for.
