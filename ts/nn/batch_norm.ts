@@ -154,6 +154,11 @@ export abstract class BatchNorm extends Module {
     );
   }
 
+  /** Not unless somebody has put another `forward` in place of the layer's own. @internal */
+  override mayKeepTensors(): boolean {
+    return this.forward !== BatchNorm.prototype.forward;
+  }
+
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
   override toleratesMissing(name: string): boolean {
     return name === 'num_batches_tracked';
