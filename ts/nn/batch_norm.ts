@@ -1,7 +1,7 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import type { Numerics } from '../device/device.ts';
+import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { kindOf } from '../tensor/kind_of.ts';
@@ -10,6 +10,7 @@ import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
+  channelsRemedy,
   checkArguments,
   checkBatchSize,
   checkEps,
@@ -42,6 +43,9 @@ export interface BatchNormOptions {
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
+
+/** Statistics are one buffer of so many rows of f32, and buffers are addressed by 32 bits. */
+const MAX_FEATURES = Math.floor((2 ** 32 - 1) / (4 * STATISTICS_ROWS));
 
 /** In PyTorch's order. */
 const batchNormOptions: KnownOptions<BatchNormOptions> = {
@@ -81,7 +85,7 @@ export abstract class BatchNorm extends Module {
   declare numBatchesTracked: number | null;
 
   /**
-   * @param numFeatures - C, at least 1.
+   * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
   constructor(numFeatures: number, options: BatchNormOptions = {}) {
@@ -182,6 +186,13 @@ export abstract class BatchNorm extends Module {
     return this.training || (this.runningMean === null && this.runningVar === null);
   }
 
+  /** How a batch without a variance can be normalized, as `checkBatchSize` says it. @internal */
+  get otherThanBatchStatistics(): string {
+    return this.runningMean === null && this.runningVar === null
+      ? ': the layer keeps no running statistics (trackRunningStats: false), so that it needs those of the batch in eval() too'
+      : ', or eval() to normalize with the running statistics';
+  }
+
   /**
    * Weight of the next batch in the running statistics, `null` when they stay. The batch is counted before its weight is
    * computed, so the first of a cumulative average has weight 1.
@@ -204,10 +215,11 @@ export abstract class BatchNorm extends Module {
       ['weight', this.weight],
       ['bias', this.bias],
     ];
-    checkArguments(x, vectors, this);
+    checkArguments(x, vectors, this, this);
     if (x.shape[1] !== this.numFeatures) {
       throw new RangeError(
-        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}`,
+        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}, whose dimension 1 ` +
+          `holds the channels; ${channelsRemedy(x.shape, this.numFeatures)}`,
       );
     }
   }
@@ -217,7 +229,7 @@ export abstract class BatchNorm extends Module {
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
-      checkBatchSize(x.shape);
+      checkBatchSize(x.shape, this.otherThanBatchStatistics);
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
@@ -300,6 +312,12 @@ function checkNumFeatures(numFeatures: unknown): void {
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
+  }
+  if (numFeatures > MAX_FEATURES) {
+    throw new RangeError(
+      `numFeatures: expected at most ${MAX_FEATURES} channels, whose statistics fill the 4 GiB that a device can address, got ` +
+        `${numFeatures}; numFeatures is C of an input (N, C, …), not its number of values`,
+    );
   }
 }
 

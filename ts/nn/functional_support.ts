@@ -7,6 +7,7 @@ import { Storage } from '../tensor/storage.ts';
 import { filled } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
+import { deviceRemedy } from './device_remedy.ts';
 
 /**
  * Runs `work` on the device of the tensors, once it is ready.
@@ -26,7 +27,7 @@ export async function onDevice<T>(
   }
   const stranger = others.find((other) => other !== device);
   if (stranger !== undefined) {
-    throw new DeviceMismatchError(operation, [device.name, stranger.name]);
+    throw new DeviceMismatchError(operation, [device.name, stranger.name], deviceRemedy(null));
   }
   if (!device.isReady) {
     await device.ready();
