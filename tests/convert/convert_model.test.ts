@@ -269,9 +269,9 @@ describe('convertModel', () => {
           {
             converted: [
               { path: '1', from: 'BatchNorm1d', to: 'SynchronizedBatchNorm1d' },
+              { path: '3.bn', from: 'BatchNorm2d', to: 'SynchronizedBatchNorm2d' },
               { path: '3.inner.0', from: 'BatchNorm1d', to: 'SynchronizedBatchNorm1d' },
               { path: '3.inner.1.0', from: 'BatchNorm3d', to: 'SynchronizedBatchNorm3d' },
-              { path: '3.bn', from: 'BatchNorm2d', to: 'SynchronizedBatchNorm2d' },
             ],
             left: [
               { path: '0', type: 'Loud', reason: expect.stringContaining('extend SynchronizedBatchNorm2d') as string },
