@@ -109,7 +109,7 @@ describe.each(deviceKinds)('state dicts on %s', (kind) => {
         'Missing key(s) in state_dict: "running_mean", "running_var".',
         'Unexpected key(s) in state_dict: "extra".',
         'size mismatch for weight: copying a param with shape [4] from checkpoint, the shape in current model is [3].',
-        'While copying the parameter named "bias", expected a Tensor or a Float32Array from checkpoint but received number.',
+        'While copying the parameter named "bias", expected a Tensor or a Float32Array from checkpoint but received a number.',
         'While copying num_batches_tracked, expected a non-negative integer from checkpoint but received -1.',
       ].join('\n\t'),
     );
@@ -183,9 +183,9 @@ describe('state dicts, whatever the device', () => {
   it.each<[string, () => unknown, string]>([
     ['a negative BigInt', () => -1n, 'received -1'],
     ['a tensor of a fraction', () => tensor([0.5]), 'received 0.5'],
-    ['a tensor of two elements', () => tensor([1, 2]), 'received Tensor'],
+    ['a tensor of two elements', () => tensor([1, 2]), 'received a value of class Tensor'],
     ['a BigInt that no number holds', () => 2n ** 60n, 'received 1152921504606846976'],
-    ['a string', () => '7', 'received string'],
+    ['a string', () => '7', 'received a string'],
     ['null', () => null, 'received null'],
   ])('may not hold a counter as %s, and then nothing changes', async (_, counter, text) => {
     const bn = await trained();

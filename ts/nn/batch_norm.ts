@@ -1,13 +1,14 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
+import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
+import { confirmation } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   channelsRemedy,
@@ -25,6 +26,9 @@ import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
+
+/** Layers whose batch a GPU has not confirmed yet, and when it has. */
+const unconfirmed = new WeakMap<BatchNorm, Promise<void>>();
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -225,7 +229,12 @@ export abstract class BatchNorm extends Module {
   }
 
   /** Normalizes with the statistics of this batch, or the running ones. The device is ready. @internal */
-  forwardLocally(x: Tensor): Tensor {
+  forwardLocally(x: Tensor): Tensor | Promise<Tensor> {
+    // Each batch begins with the running statistics after the one before.
+    const earlier = unconfirmed.get(this);
+    if (earlier !== undefined) {
+      return earlier.then(() => this.forwardLocally(x));
+    }
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
@@ -233,7 +242,36 @@ export abstract class BatchNorm extends Module {
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
+    const confirming = confirmation([y.storage, next?.mean, next?.variance]);
+    if (confirming === null) {
+      if (factor !== null) {
+        this.commitBatch(next);
+      }
+      return y;
+    }
+    const result = this.whenConfirmed(confirming, y, factor === null ? undefined : next);
     if (factor !== null) {
+      const done = (): void => void unconfirmed.delete(this);
+      unconfirmed.set(this, result.then(done, done));
+    }
+    return result;
+  }
+
+  /** @param next - `undefined` where the batch is not counted. */
+  private async whenConfirmed(
+    confirming: Promise<void>,
+    y: Tensor,
+    next: RunningStatistics<Storage> | null | undefined,
+  ): Promise<Tensor> {
+    try {
+      await confirming;
+    } catch (error) {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+      throw error;
+    }
+    if (next !== undefined) {
       this.commitBatch(next);
     }
     return y;
@@ -308,7 +346,7 @@ function refuseRank(rank: string, dims: string, shape: Shape): never {
 
 function checkNumFeatures(numFeatures: unknown): void {
   if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${kindOf(numFeatures)}`);
+    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
@@ -324,7 +362,7 @@ function checkNumFeatures(numFeatures: unknown): void {
 function checkBooleans(options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`${name}: expected a boolean, got ${kindOf(value)}`);
+      throw new TypeError(`${name}: expected a boolean, got ${describeValue(value)}`);
     }
   }
 }

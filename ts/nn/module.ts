@@ -1,7 +1,7 @@
 /** Modules: layers, and trees of layers, with what they learn and remember. PyTorch's `nn.Module`. */
 
+import { describeValue } from '../describe_value.ts';
 import { deviceByName } from '../device/registry.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import type { Parameter } from '../tensor/parameter.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { moveModule } from './module_device.ts';
@@ -264,7 +264,7 @@ function checkBuffer(name: string, value: unknown): Buffer {
     return value.keep();
   }
   if (value !== null && typeof value !== 'number') {
-    throw new TypeError(`buffer '${name}': expected a Tensor, a number or null, got ${kindOf(value)}`);
+    throw new TypeError(`buffer '${name}': expected a Tensor, a number or null, got ${describeValue(value)}`);
   }
   return value;
 }

@@ -4,11 +4,11 @@ import { checkOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import { StateDictError } from '../errors.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { batchLayout, elementCount, formatShape, sameShape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { copyTo, writeLogical } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { float32ArrayOf } from '../typed_array.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import type { Module } from './module.ts';
 import { typeNameOf } from './module_repr.ts';
@@ -72,8 +72,10 @@ export async function loadStateDict(
   if (typeof strict !== 'boolean') {
     throw new TypeError(`loadStateDict(): expected strict to be a boolean, got ${describeValue(strict)}`);
   }
-  // Read once: the properties may be getters.
-  const given = new Map<string, unknown>(Object.entries(dict));
+  // Read once: the properties may be getters, and arrays may be of another realm.
+  const given = new Map<string, unknown>(
+    Object.entries(dict).map(([key, value]) => [key, float32ArrayOf(value) ?? value]),
+  );
   const entries = entriesOf(root);
   const present = entries.filter(({ key }) => given.has(key));
   const known = new Set(entries.map(({ key }) => key));
@@ -153,7 +155,7 @@ async function copyOf(source: unknown, target: Tensor): Promise<Storage> {
     return source.copyLike(target);
   }
   const layout = batchLayout(target.shape, target.memoryFormat);
-  // Checked to be one, of whatever realm.
+  // Checked by `mismatch`.
   return Storage.from(target.storage.device, source as Float32Array, (buffer, data) =>
     writeLogical(buffer, data, layout),
   );
@@ -202,7 +204,7 @@ function checkKeys(entries: readonly Entry[]): void {
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {
   if (typeof dict !== 'object' || dict === null) {
-    throw new TypeError(`Expected state_dict to be dict-like, got ${kindOf(dict)}`);
+    throw new TypeError(`Expected state_dict to be dict-like, got ${describeValue(dict)}`);
   }
 }
 
@@ -213,8 +215,8 @@ function mismatch(entry: Entry, source: unknown): string | null {
     // The one value of a tensor is not known yet.
     return source instanceof Tensor && elementCount(source.shape) === 1 ? null : numberMismatch(entry, source);
   }
-  if (!(source instanceof Tensor || isFloat32Array(source))) {
-    return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${kindOf(source)}.`;
+  if (!(source instanceof Tensor || source instanceof Float32Array)) {
+    return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}.`;
   }
   const fits =
     source instanceof Tensor ? sameShape(source.shape, target.shape) : source.length === elementCount(target.shape);
@@ -233,7 +235,7 @@ function numberMismatch({ key, name }: Entry, source: unknown): string | null {
   }
   const expected = isCount ? 'a non-negative integer' : 'a number';
   const isNumeric = typeof source === 'number' || typeof source === 'bigint';
-  return `While copying ${key}, expected ${expected} from checkpoint but received ${isNumeric ? source : kindOf(source)}.`;
+  return `While copying ${key}, expected ${expected} from checkpoint but received ${isNumeric ? source : describeValue(source)}.`;
 }
 
 /** A number, a BigInt, or the one element of an array, as readers of checkpoints give counters; NaN for anything else. */
@@ -244,9 +246,4 @@ function toNumber(source: unknown): number {
   const isArray = ArrayBuffer.isView(source) && !(source instanceof DataView);
   const items = isArray ? Array.from(source as unknown as ArrayLike<number | bigint>) : [];
   return items.length === 1 ? Number(items[0]) : Number.NaN;
-}
-
-/** By its tag, for arrays of another realm are instances of that realm's class. */
-function isFloat32Array(value: unknown): value is Float32Array {
-  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Float32Array]';
 }
