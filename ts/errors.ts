@@ -69,12 +69,45 @@ export class WorkerStartError extends Error {
 
   constructor(device: string, options: { readonly cause: unknown }) {
     const { cause } = options;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    super(`device ${device}: ${text}; ${workerRemedy(text)}`, options);
+    this.device = device;
+  }
+}
+
+/** What to do about a worker that did not start, by what the platform said. */
+function workerRemedy(text: string): string {
+  if (/TrustedScriptURL|trusted types?/i.test(text)) {
+    return (
+      `the page requires Trusted Types: let its default policy pass the addresses of workers in createScriptURL(), which are blob: ` +
+      `ones, or that of devices.configure({ workerUrl })`
+    );
+  }
+  if (/dynamic import|experimental-vm-modules/i.test(text)) {
+    return `code in a vm context, as Jest runs tests, has no import(): start it with NODE_OPTIONS=--experimental-vm-modules, or use 'cpu' there`;
+  }
+  // Browsers tell a page only that a worker was refused or not found, by an event without a text or with one of these.
+  if (/content security policy|\bCSP\b|denied|insecure|could not be started/i.test(text)) {
+    return (
+      `a page whose content security policy allows workers from its own address only has to serve the file of syncbn/worker ` +
+      `and say devices.configure({ workerUrl }); with workerUrl, check that the file is there`
+    );
+  }
+  return `use 'cpu' where no worker can be started`;
+}
+
+/** The platform compiles no WebAssembly. */
+export class NoWebAssemblyError extends Error {
+  override readonly name = 'NoWebAssemblyError';
+
+  constructor(options?: ErrorOptions) {
     super(
-      `device ${device}: ${cause instanceof Error ? cause.message : String(cause)}; a page whose content security policy allows ` +
-        `workers from its own address only has to serve the file of syncbn/worker and say devices.configure({ workerUrl })`,
+      options === undefined
+        ? `there is no WebAssembly here, without which syncbn cannot compute; browsers switch it off in modes such as Lockdown Mode`
+        : `the content security policy of the page does not allow WebAssembly; add 'wasm-unsafe-eval' to its script-src, for ` +
+            `example script-src 'self' 'wasm-unsafe-eval'`,
       options,
     );
-    this.device = device;
   }
 }
 
@@ -179,10 +212,11 @@ export class DeviceMismatchError extends RangeError {
   readonly operation: string;
   readonly devices: readonly string[];
 
-  constructor(operation: string, devices: readonly string[]) {
+  /** @param remedy - what to do, where moving the tensors is no help. */
+  constructor(operation: string, devices: readonly string[], remedy = 'move them with .to(device)') {
     super(
       `${operation}: expected all tensors to be on the same device, but found at least two devices, ` +
-        `${devices.join(' and ')}; move them with .to(device)`,
+        `${devices.join(' and ')}; ${remedy}`,
     );
     this.operation = operation;
     this.devices = devices;

@@ -9,6 +9,7 @@ import { Storage } from '../tensor/storage.ts';
 import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
+import { deviceRemedy } from './device_remedy.ts';
 import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
 
 /**
@@ -44,7 +45,7 @@ function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Devic
   }
   const stranger = others.find((other) => other !== device);
   if (stranger !== undefined) {
-    throw new DeviceMismatchError(operation, [device.name, stranger.name]);
+    throw new DeviceMismatchError(operation, [device.name, stranger.name], deviceRemedy(null));
   }
   return device;
 }
