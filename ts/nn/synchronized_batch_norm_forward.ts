@@ -5,6 +5,7 @@
  * batch comes before the deviations from it.
  */
 
+import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
 import { deviceByName, mergePartials } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
@@ -84,7 +85,8 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   const isRecorded = isGradEnabled();
   const wantsGradient = isRecorded && [x, weight, bias].some((input) => input?.requiresGrad === true);
   const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
-  const announcement = { shape: x.shape, numerics, eps, epsMode, wantsGradient };
+  const otherwise = layer.otherThanBatchStatistics;
+  const announcement = { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
   const planned = await session.meet(place.index, announcement, planBatch);
   if (planned.kind === 'timed_out') {
     return fallBack(layer, x, place, planned.error);
@@ -94,7 +96,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
     return layer.forwardLocally(x);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
-  const outputs = allocate(layer, x, place, plan);
+  const outputs = await awaited([device], () => allocate(layer, x, place, plan));
   try {
     const call = { layer, x, place, session, plan, layout, outputs, isRecorded };
     const outcome = await meetOnStatistics(call);
