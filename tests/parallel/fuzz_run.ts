@@ -277,8 +277,9 @@ class Run {
     });
     this.#model.events.happen = () => Promise.resolve();
     this.#names.forEach((name) => (devices.get(name).memoryLimit = Infinity));
-    // A failure is told at once; the other replicas give back what they hold when they come to it. A device may be lost.
-    if (error !== null) await devicesSettled(this.#names).catch(() => undefined);
+    // A failure is told at once; the other replicas give back what they hold when they come to it. Devices that are lost do not answer,
+    // and those that are not may take long: on a fresh GPU a replica waits for pipelines first.
+    if (error !== null) await Promise.all(this.#names.map((name) => devicesSettled([name]).catch(() => undefined)));
     if (wasWhole) this.#copiesMade(shards);
     expectCause(error, expected);
     const [given, result] = [x as Tensor | null, y as Tensor | null];
