@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use crate::backward_input::{Sums, input_of_channels};
+use crate::boundaries::BOUNDARIES;
 use crate::kind::Kind;
 use crate::layout::{Format, Layout};
 use crate::normalize::{Affine, normalize_channels};
@@ -137,6 +138,38 @@ proptest! {
             for (row, all) in values.chunks_exact(channels).enumerate() {
                 prop_assert_eq!(&left[row * cut..][..cut], &all[..cut]);
                 prop_assert_eq!(&right[row * (channels - cut)..][..channels - cut], &all[cut..]);
+            }
+        }
+    }
+}
+
+/// `tests/shapes` searches the shapes with the vectors of this machine; that scalars give their bits is told here.
+#[test]
+fn vectors_do_what_scalars_do_around_every_boundary() {
+    for size in BOUNDARIES.iter().flat_map(|boundary| boundary.size.saturating_sub(2).max(1)..=boundary.size + 2) {
+        for (samples, channels, length) in [(3, size, 1), (2, size, 3), (2, 3, size), (1, 8, size), (size, 3, 1)] {
+            for format in [Format::Contiguous, Format::ChannelsLast] {
+                let layout = Layout::new(samples, channels, length, format).expect("a moderate shape");
+                if layout.elements() > 10_000 {
+                    continue;
+                }
+                let [x, dy] = [1, 2].map(|seed| values(layout.elements(), seed));
+                let statistics = values(STATISTICS_ROWS * channels, 3).iter().map(|value| value.abs()).collect();
+                let case = Case { layout, x, dy, statistics };
+                for kind in KINDS {
+                    let all = 0..channels;
+                    assert_eq!(
+                        reduce::<Native>(&case, kind, all.clone()),
+                        reduce::<Scalar>(&case, kind, all),
+                        "{case:?}"
+                    );
+                }
+                for numerics in [Numerics::Stable, Numerics::Torch] {
+                    let all = 0..channels;
+                    let scalars = normalize::<Scalar>(&case, numerics, all.clone());
+                    assert_eq!(normalize::<Native>(&case, numerics, all), scalars, "{case:?}");
+                }
+                assert_eq!(input::<Native>(&case, true), input::<Scalar>(&case, true), "{case:?}");
             }
         }
     }

@@ -226,13 +226,15 @@ fn check_values(batch: &Batch, numerics: Numerics, merged: &Merged, trained: &Tr
             let (means, m2s) = merged.values.split_at(channels);
             for c in 0..channels {
                 let rms = (mean[c] * mean[c] + m2[c] / n).sqrt();
-                near("mean", c, means[c], mean[c], 4e-7 * rms)?;
-                near("M2", c, m2s[c], m2[c], 2e-6 * m2[c])?;
+                near("mean", c, means[c], mean[c], 8e-7 * rms)?;
+                near("M2", c, m2s[c], m2[c], 4e-6 * m2[c])?;
             }
         }
         Numerics::Torch => {
             for (c, centre) in merged.centre.iter().enumerate() {
-                near("m", c, f64::from(*centre), mean[c], ulp(mean[c]))?;
+                // The reference itself is off by a few roundings of f64.
+                let rms = (mean[c] * mean[c] + m2[c] / n).sqrt();
+                near("m", c, f64::from(*centre), mean[c], ulp(mean[c]) + 1e-14 * rms)?;
             }
             let squares = sums(layout, |i, c| f64::from((batch.x[i] - merged.centre[c]).powi(2)));
             all_near("Σ(x − m)²", &merged.values, &squares, &squares, 1e-12)?;
@@ -244,7 +246,7 @@ fn check_values(batch: &Batch, numerics: Numerics, merged: &Merged, trained: &Tr
     let y = |i: usize, c: usize| (x(i) - mean[c]) * scale[c] + f64::from(batch.bias[c]);
     let highest = largest(layout, y);
     // A batch of few values is summed in f64.
-    let ulps = if n < 32.0 { 3.0 } else { 8.0 };
+    let ulps = if n < 32.0 { 4.0 } else { 16.0 };
     for i in 0..layout.elements() {
         let c = channel_of(layout, i);
         near("y", i, f64::from(trained.y[i]), y(i, c), ulps * ulp(highest[c]))?;
@@ -254,7 +256,7 @@ fn check_values(batch: &Batch, numerics: Numerics, merged: &Merged, trained: &Tr
         for (row, (new, term)) in [(mean[c], rms), (m2[c] / (n - 1.0), m2[c] / (n - 1.0))].into_iter().enumerate() {
             let kept = (1.0 - MOMENTUM) * f64::from(batch.running[row][c]);
             let wanted = kept + MOMENTUM * new;
-            let granted = ulp(wanted) + [4e-7, 2e-6][row] * MOMENTUM * term;
+            let granted = ulp(wanted) + [8e-7, 4e-6][row] * MOMENTUM * term;
             let actual = f64::from(trained.running[row][c]);
             if !(n < 2.0 && row == 1 && actual.is_nan()) {
                 near("running statistics", c, actual, wanted, granted)?;
