@@ -52,7 +52,12 @@ export function withRoom<T>(work: () => T | Promise<T>): T | Promise<T> {
     // Node runs finalizers in the turn after the one that comes next.
     await turn();
     await turn();
-    return work();
+    try {
+      return await work();
+    } catch {
+      // What failed first is told: the second attempt may lack what the first has taken.
+      throw error;
+    }
   };
   try {
     const result = work();

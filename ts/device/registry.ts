@@ -116,6 +116,11 @@ export function deviceByName(name: string): Device {
   return make(canonical, kind);
 }
 
+/** Whether a device is on a `GPUDevice` that somebody else owns. */
+export function isAdopted(device: Device): boolean {
+  return device instanceof WebGpuFace && 'adopted' in device.origin;
+}
+
 /** @throws RangeError unless the device is a WebGPU device. */
 export function webGpuDevice(device: Device): WebGpuDevice {
   if (device instanceof WebGpuFace) {

@@ -9,6 +9,7 @@ import { tensor } from '../tensor/create.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   checkArguments,
@@ -25,6 +26,9 @@ import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
+
+/** Layers whose batch a GPU has not confirmed yet, and when it has. */
+const unconfirmed = new WeakMap<BatchNorm, Promise<void>>();
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -211,7 +215,12 @@ export abstract class BatchNorm extends Module {
   }
 
   /** Normalizes with the statistics of this batch, or the running ones. The device is ready. @internal */
-  forwardLocally(x: Tensor): Tensor {
+  forwardLocally(x: Tensor): Tensor | Promise<Tensor> {
+    // Each batch begins with the running statistics after the one before.
+    const earlier = unconfirmed.get(this);
+    if (earlier !== undefined) {
+      return earlier.then(() => this.forwardLocally(x));
+    }
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
@@ -219,10 +228,23 @@ export abstract class BatchNorm extends Module {
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
-    if (factor !== null) {
-      this.commitBatch(next);
+    const commit = (): Tensor => {
+      if (factor !== null) {
+        this.commitBatch(next);
+      }
+      return y;
+    };
+    const discard = (): void => {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+    };
+    const result = whenConfirmed([y.storage, next?.mean, next?.variance], commit, discard);
+    if (result instanceof Promise && factor !== null) {
+      const done = (): void => void unconfirmed.delete(this);
+      unconfirmed.set(this, result.then(done, done));
     }
-    return y;
+    return result;
   }
 
   /**

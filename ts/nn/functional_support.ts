@@ -6,7 +6,7 @@ import { kernelsFor } from '../device/registry.ts';
 import { DeviceMismatchError, PartialError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
-import { filled } from '../tensor/storage_ops.ts';
+import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
 import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
@@ -22,7 +22,7 @@ export async function onDevice<T>(
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
   const device = deviceOf(operation, tensors);
-  return awaited([device], () => work(device));
+  return confirmed(await awaited([device], () => work(device)));
 }
 
 /** The same for work that checks partials, in the calling thread: see {@link checkWhole}. */
@@ -32,7 +32,7 @@ export async function onDeviceWithPartials<T>(
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
   const device = deviceOf(operation, tensors);
-  return awaited([device, kernelsFor(device)], () => work(device));
+  return confirmed(await awaited([device, kernelsFor(device)], () => work(device)));
 }
 
 function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Device {
@@ -47,6 +47,25 @@ function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Devic
     throw new DeviceMismatchError(operation, [device.name, stranger.name]);
   }
   return device;
+}
+
+/** The result, once devices that may find out late have said that nothing is wrong with it. */
+async function confirmed<T>(result: T): Promise<T> {
+  const made = madeIn(result);
+  return whenConfirmed(
+    made.map((item) => item.storage),
+    () => result,
+    () => made.forEach((item) => item.dispose()),
+  );
+}
+
+/** The tensors of a result: one, some by name, or none. */
+function madeIn(result: unknown): readonly Tensor[] {
+  if (result instanceof Tensor) {
+    return [result];
+  }
+  const isRecord = typeof result === 'object' && result !== null && !ArrayBuffer.isView(result);
+  return isRecord ? Object.values(result).filter((item) => item instanceof Tensor) : [];
 }
 
 /** A batch, or a shard of one, as devices take it. @throws RangeError unless it is at least (N, C). */
