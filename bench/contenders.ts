@@ -30,6 +30,8 @@ const UNSPLIT: readonly Pass[] = ['forward', 'step'];
 const takesLayers = ({ family }: Workload) => family !== 'chain';
 /** Larger workloads would take minutes a step. */
 const takesUpTo = (values: number) => (workload: Workload) => takesLayers(workload) && workload.values <= values;
+/** It has no format but (N, C, …). */
+const takesRows = (workload: Workload) => workload.family !== 'channels_last' && takesUpTo(5e7)(workload);
 const takes =
   (...families: Family[]) =>
   ({ family }: Workload) =>
@@ -78,6 +80,7 @@ export const cpuContenders: readonly Contender[] = [
   ...pytorch(1, ALL),
   contender('jax-js', 'jax-js\nwasm', 'jax_js', 'jit', UNSPLIT),
   contender('tfjs', 'tfjs wasm\nNHWC', 'tfjs', 'nhwc', UNSPLIT, { takes: takesUpTo(5e7) }),
+  contender('candle', 'candle\nwasm', 'candle', 'nchw', UNSPLIT, { takes: takesRows }),
   contender('wasm-copy', 'wasm\ncopy', 'roofline', 'copy', ALL),
   contender('wasm-affine', 'wasm\naffine', 'roofline', 'affine', ALL),
   ...CPU_CHAINS,

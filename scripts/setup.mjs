@@ -8,6 +8,7 @@
 import { parseArgs } from 'node:util';
 import { setUpAdapter } from './setup/adapter.mjs';
 import { setUpBrowser } from './setup/browser.mjs';
+import { setUpCandle } from './setup/candle.mjs';
 import { setUpDeno } from './setup/deno.mjs';
 import { setUpLinker } from './setup/linker.mjs';
 import { setUpNode } from './setup/node.mjs';
@@ -30,7 +31,10 @@ try {
   setUpWasmPack();
   setUpWasmBindgen();
   removeToolBuilds();
-  if (purpose === 'bench') setUpPackages('bench');
+  if (purpose === 'bench') {
+    setUpPackages('bench');
+    setUpCandle();
+  }
   if (purpose === 'test') {
     setUpBrowser();
     setUpDeno();

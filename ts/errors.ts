@@ -69,12 +69,45 @@ export class WorkerStartError extends Error {
 
   constructor(device: string, options: { readonly cause: unknown }) {
     const { cause } = options;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    super(`device ${device}: ${text}; ${workerRemedy(text)}`, options);
+    this.device = device;
+  }
+}
+
+/** What to do about a worker that did not start, by what the platform said. */
+function workerRemedy(text: string): string {
+  if (/TrustedScriptURL|trusted types?/i.test(text)) {
+    return (
+      `the page requires Trusted Types: let its default policy pass the addresses of workers in createScriptURL(), which are blob: ` +
+      `ones, or that of devices.configure({ workerUrl })`
+    );
+  }
+  if (/dynamic import|experimental-vm-modules/i.test(text)) {
+    return `code in a vm context, as Jest runs tests, has no import(): start it with NODE_OPTIONS=--experimental-vm-modules, or use 'cpu' there`;
+  }
+  // Browsers tell a page only that a worker was refused or not found, by an event without a text or with one of these.
+  if (/content security policy|\bCSP\b|denied|insecure|could not be started/i.test(text)) {
+    return (
+      `a page whose content security policy allows workers from its own address only has to serve the file of syncbn/worker ` +
+      `and say devices.configure({ workerUrl }); with workerUrl, check that the file is there`
+    );
+  }
+  return `use 'cpu' where no worker can be started`;
+}
+
+/** The platform compiles no WebAssembly. */
+export class NoWebAssemblyError extends Error {
+  override readonly name = 'NoWebAssemblyError';
+
+  constructor(options?: ErrorOptions) {
     super(
-      `device ${device}: ${cause instanceof Error ? cause.message : String(cause)}; a page whose content security policy allows ` +
-        `workers from its own address only has to serve the file of syncbn/worker and say devices.configure({ workerUrl })`,
+      options === undefined
+        ? `there is no WebAssembly here, without which syncbn cannot compute; browsers switch it off in modes such as Lockdown Mode`
+        : `the content security policy of the page does not allow WebAssembly; add 'wasm-unsafe-eval' to its script-src, for ` +
+            `example script-src 'self' 'wasm-unsafe-eval'`,
       options,
     );
-    this.device = device;
   }
 }
 
@@ -164,8 +197,10 @@ export class UnknownDeviceError extends RangeError {
   readonly device: string;
   readonly known: readonly string[];
 
-  constructor(device: string, known: readonly string[]) {
-    super(`unknown device ${JSON.stringify(device)}: expected one of ${known.join(', ')}`);
+  /** @param meant - the known name that was probably meant. */
+  constructor(device: string, known: readonly string[], meant: string | null = null) {
+    const advice = meant === null ? '' : `; did you mean '${meant}'?`;
+    super(`unknown device ${JSON.stringify(device)}: expected one of ${known.join(', ')}${advice}`);
     this.device = device;
     this.known = known;
   }
@@ -177,10 +212,11 @@ export class DeviceMismatchError extends RangeError {
   readonly operation: string;
   readonly devices: readonly string[];
 
-  constructor(operation: string, devices: readonly string[]) {
+  /** @param remedy - what to do, where moving the tensors is no help. */
+  constructor(operation: string, devices: readonly string[], remedy = 'move them with .to(device)') {
     super(
       `${operation}: expected all tensors to be on the same device, but found at least two devices, ` +
-        `${devices.join(' and ')}; move them with .to(device)`,
+        `${devices.join(' and ')}; ${remedy}`,
     );
     this.operation = operation;
     this.devices = devices;
@@ -200,6 +236,20 @@ export class DisposedError extends Error {
           `keep() it, return it from the scope, or detach() it before`,
     );
     this.shape = shape;
+  }
+}
+
+/** A tensor or module was made by another copy of this library, which is loaded beside this one. */
+export class TwoCopiesError extends TypeError {
+  override readonly name = 'TwoCopiesError';
+
+  /** @param given - what was given, in words. */
+  constructor(given: string) {
+    super(
+      `two copies of syncbn are loaded, and ${given} is of the other one; let everything load the same copy: import the library everywhere ` +
+        `or require it everywhere, install one version (npm dedupe), name it in resolve.dedupe or as external in bundlers, and make tensors ` +
+        `and modules anew after a hot reload`,
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 /** The public face of syncbn. Importing it has no side effect; the first operation initialises what it needs. */
 
+export type { ConversionReport, ConvertedModule, LeftModule } from './convert/conversion_report.ts';
 export {
   type Converted,
   convertModel,

@@ -159,13 +159,13 @@ function workTable(workloads: readonly Workload[], { counts }: Findings): string
         const size = values * BYTES_PER_VALUE;
         const plain = ['dispatches', 'submits', 'buffers', 'maps'].map((key) => amounts(key));
         const moved = forward['bytesMoved'] === undefined ? '-' : amounts('bytesMoved', size, 2);
-        return [name, contender, ...plain, amounts('bytesBound', size, 2), moved];
+        return [name, contender, ...plain, moved];
       }),
   );
   const title =
-    'Forward / backward in the steady state, as the platform sees them (of jax-js and tfjs: forward / whole step); B: bytes of x; ' +
-    'bound: of buffers bound to kernels; moved: as the library counts';
-  return table(title, ['', '', 'dispatches', 'submits', 'new buffers', 'maps', 'bound, B', 'moved, B'], rows);
+    'Forward / backward in the steady state, as the platform sees them (of jax-js and tfjs: forward / whole step); ' +
+    'moved: bytes that kernels read and write, as the library counts; B: bytes of x';
+  return table(title, ['', '', 'dispatches', 'submits', 'new buffers', 'maps', 'moved, B'], rows);
 }
 
 /** Bytes per second as part of what the copy kernel reaches in the same run, and what a meeting adds. */

@@ -1,92 +1,67 @@
 import { expect, test } from 'vitest';
-import { difference, WorkCounter } from './work_counter.ts';
-
-const STORAGE = 0x80;
-const UNIFORM = 0x40;
-
-/** What of WebGPU is called here. */
-interface FakeDevice {
-  createBuffer(): object;
-  createComputePipeline(): object;
-  createBindGroup(descriptor: { entries: readonly { resource: object }[] }): object;
-}
-interface FakePass {
-  setBindGroup(index: number, group: object): void;
-  dispatchWorkgroups(): void;
-}
+import type { Engine, LayerRun } from '../engine.ts';
+import { countStep, WorkCounter } from './work_counter.ts';
 
 /** A platform that answers everything and does nothing, new for each test since a counter wraps its classes. */
 function platform() {
-  const classOf = (...names: string[]) => {
-    const answers = names.map((name) => [name, { value: () => ({}), writable: true }] as const);
-    return { prototype: Object.create(Object.prototype, Object.fromEntries(answers)) as object };
-  };
-  const classes = {
-    GPUDevice: classOf('createBuffer', 'createComputePipeline', 'createComputePipelineAsync', 'createBindGroup'),
+  const classOf = (...names: string[]) => ({ prototype: Object.fromEntries(names.map((name) => [name, () => ({})])) });
+  return {
+    GPUDevice: classOf('createBuffer', 'createComputePipeline', 'createComputePipelineAsync'),
     GPUQueue: classOf('submit'),
     GPUBuffer: classOf('mapAsync'),
-    GPUComputePassEncoder: classOf('setBindGroup', 'dispatchWorkgroups', 'dispatchWorkgroupsIndirect'),
+    GPUComputePassEncoder: classOf('dispatchWorkgroups', 'dispatchWorkgroupsIndirect'),
   };
+}
+
+test('calls of the platform are counted, submits where they carry commands', () => {
+  const classes = platform();
   const counter = new WorkCounter(classes);
-  const device = Object.create(classes.GPUDevice.prototype) as FakeDevice;
-  const newPass = () => Object.create(classes.GPUComputePassEncoder.prototype) as FakePass;
-  return { counter, device, newPass };
-}
-
-function binding(size: number, usage: number, range: { offset?: number; size?: number } = {}) {
-  return { resource: { buffer: { size, usage }, ...range } };
-}
-
-test('a dispatch counts the storage bindings that its pass has set', () => {
-  const { counter, device, newPass } = platform();
-  const pass = newPass();
-  pass.setBindGroup(0, device.createBindGroup({ entries: [binding(100, STORAGE), binding(16, UNIFORM)] }));
-  pass.setBindGroup(1, device.createBindGroup({ entries: [binding(40, STORAGE)] }));
-  pass.dispatchWorkgroups();
-  expect(counter.total).toMatchObject({ dispatches: 1, bytesBound: 140 });
-});
-
-test('a bind group in the place of another replaces its bytes', () => {
-  const { counter, device, newPass } = platform();
-  const pass = newPass();
-  pass.setBindGroup(0, device.createBindGroup({ entries: [binding(100, STORAGE)] }));
-  pass.setBindGroup(0, device.createBindGroup({ entries: [binding(8, STORAGE)] }));
-  pass.dispatchWorkgroups();
-  pass.dispatchWorkgroups();
-  expect(counter.total).toMatchObject({ dispatches: 2, bytesBound: 16 });
-});
-
-test.each([
-  ['to the end of the buffer', { offset: 60 }, 40],
-  ['as long as it says', { offset: 60, size: 12 }, 12],
-])('a part of a buffer is bound %s', (_how, range, bytes) => {
-  const { counter, device, newPass } = platform();
-  const pass = newPass();
-  pass.setBindGroup(0, device.createBindGroup({ entries: [binding(100, STORAGE, range)] }));
-  pass.dispatchWorkgroups();
-  expect(counter.total.bytesBound).toBe(bytes);
-});
-
-test('a buffer that is a binding itself is bound as a whole', () => {
-  const { counter, device, newPass } = platform();
-  const pass = newPass();
-  const buffer = { size: 24, usage: STORAGE, mapAsync: () => undefined };
-  pass.setBindGroup(0, device.createBindGroup({ entries: [{ resource: buffer }] }));
-  pass.dispatchWorkgroups();
-  expect(counter.total.bytesBound).toBe(24);
-});
-
-test('what was counted before is no part of a difference', () => {
-  const { counter, device } = platform();
-  device.createBuffer();
-  const before = counter.total;
-  device.createBuffer();
-  device.createComputePipeline();
-  expect(difference(counter.total, before)).toMatchObject({ buffers: 1, pipelines: 1, dispatches: 0 });
+  const { GPUDevice, GPUQueue, GPUBuffer, GPUComputePassEncoder } = classes;
+  for (const method of Object.values(GPUDevice.prototype)) method();
+  for (const commands of [[], [{}]]) Reflect.apply(GPUQueue.prototype['submit'] as () => unknown, null, [commands]);
+  GPUBuffer.prototype['mapAsync']?.();
+  for (const method of Object.values(GPUComputePassEncoder.prototype)) method();
+  expect(counter.total).toEqual({ buffers: 1, pipelines: 2, submits: 1, maps: 1, dispatches: 2 });
 });
 
 test('a platform without one of the methods is refused', () => {
   const nothing = { prototype: {} };
   const classes = { GPUDevice: nothing, GPUQueue: nothing, GPUBuffer: nothing, GPUComputePassEncoder: nothing };
   expect(() => new WorkCounter(classes)).toThrow('WebGPU has no createBuffer here');
+});
+
+/** Counts a step of two layers whose passes dispatch so often. */
+function counted(passes: Partial<Record<'forward' | 'backward' | 'step', number>>, bytesPerDispatch?: number) {
+  let dispatches = 10;
+  const others = { submits: 0, buffers: 0, pipelines: 0, maps: 0 };
+  const run = Object.fromEntries(
+    Object.entries(passes).map(([name, times]) => [name, () => void (dispatches += times)]),
+  ) as unknown as LayerRun;
+  const engine: Engine = {
+    version: '',
+    load: () => undefined,
+    layers: () => [run, run],
+    unload: () => undefined,
+    ...(bytesPerDispatch !== undefined && { bytesMoved: () => dispatches * bytesPerDispatch }),
+  };
+  const counter = {
+    get total() {
+      return { dispatches, ...others };
+    },
+  };
+  return countStep(engine, 'any', counter);
+}
+
+test('all layers count, each pass apart, and nothing from before', async () => {
+  const { forward, backward } = await counted({ forward: 2, backward: 3 });
+  expect([forward?.['dispatches'], backward?.['dispatches']]).toEqual([4, 6]);
+});
+
+test('a framework that cannot split a step has the whole of it counted', async () => {
+  expect((await counted({ forward: 2, step: 7 })).backward).toMatchObject({ dispatches: 14 });
+});
+
+test('bytes are told by engines that know them, and by no others', async () => {
+  expect((await counted({ forward: 1, backward: 2 }, 10)).backward).toMatchObject({ bytesMoved: 40 });
+  expect((await counted({ forward: 1 })).forward).not.toHaveProperty('bytesMoved');
 });

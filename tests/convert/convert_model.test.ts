@@ -2,6 +2,7 @@ import {
   BatchNorm1d,
   BatchNorm2d,
   BatchNorm3d,
+  type ConversionReport,
   convertModel,
   CyclicModuleError,
   DataParallel,
@@ -18,7 +19,7 @@ import {
   type BatchNorm,
   type Tensor,
 } from 'syncbn';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, oneDeviceOf } from '../support/device_kinds.ts';
 import { randomArray } from '../support/random.ts';
@@ -182,17 +183,105 @@ describe('convertModel', () => {
     expect([...model.children()][0]).toBeInstanceOf(Gentle);
   });
 
-  it('leaves a subclass alone that has behaviour of its own', () => {
+  describe('leaves what has behaviour of its own', () => {
+    const warn = vi.fn();
+    beforeEach(() => {
+      vi.spyOn(console, 'warn').mockImplementation(warn);
+    });
+    afterEach(() => {
+      vi.restoreAllMocks();
+      warn.mockReset();
+    });
+
     class Loud extends BatchNorm2d {
       override async forward(x: Tensor): Promise<Tensor> {
         return super.forward(x);
       }
     }
-    const loud = new Loud(2);
-    const model = new Sequential(loud);
-    convertModel(model);
-    expect([...model.children()][0]).toBe(loud);
-    expect(convertModel(loud)).toBe(loud);
+
+    class Wrapper extends DataParallel {
+      readonly label = (): string => 'no method has this name';
+      override extraRepr(): string {
+        return this.label();
+      }
+    }
+
+    it('subclasses, with one warning per class that names all paths', () => {
+      const [loud, again, wrapper] = [new Loud(2), new Loud(2), new Wrapper(new BatchNorm1d(2))];
+      const model = new Sequential(loud, new Sequential(again, new BatchNorm2d(2)), wrapper);
+      convertModel(model);
+      expect([...model.modules()].filter((module) => module instanceof Loud)).toEqual([loud, again]);
+      expect([...model.children()][2]).toBe(wrapper);
+      expect(wrapper.module).toBeInstanceOf(SynchronizedBatchNorm1d);
+      expect(warn.mock.calls.map(([text]) => String(text))).toEqual([
+        expect.stringMatching(
+          /left Loud at 0, 1\.0 as it was: its class defines forward itself; .*SynchronizedBatchNorm2d/,
+        ),
+        expect.stringMatching(/left Wrapper at 2 as it was: its class defines extraRepr itself/),
+      ]);
+      expect(convertModel(loud)).toBe(loud);
+    });
+
+    it.each<[string, (bn: BatchNorm1d) => unknown]>([
+      [
+        'a wrapped forward',
+        (bn) => {
+          const forward = bn.forward.bind(bn);
+          bn.forward = (x) => forward(x);
+        },
+      ],
+      ['an inherited forward that was bound', (bn) => (bn.forward = bn.forward.bind(bn))],
+      ['a getter', (bn) => Object.defineProperty(bn, 'usesBatchStatistics', { get: () => false })],
+    ])('layers with %s, with a warning, and they evaluate right', async (_, wrap) => {
+      const bn = new BatchNorm1d(1);
+      wrap(bn);
+      const model = new Sequential(bn);
+      convertModel(model).eval();
+      expect([...model.children()]).toEqual([bn]);
+      expect(warn).toHaveBeenCalledTimes(1);
+      expect(String(warn.mock.calls[0]?.[0])).toMatch(
+        /left BatchNorm1d at 0 as it was: it has a property \w+ of its own/,
+      );
+      const [x, expected] = [tensor([0, 2, 10, 12], [4, 1]), new BatchNorm1d(1).eval()];
+      expectSameBits(await (await model.forward(x)).data(), await (await expected.forward(x)).data());
+    });
+
+    it('on the way back too', () => {
+      const bn = new SynchronizedBatchNorm1d(1);
+      bn.forward = bn.forward.bind(bn);
+      const model = new Sequential(bn);
+      convertModel.revert(model);
+      expect([...model.children()]).toEqual([bn]);
+      expect(String(warn.mock.calls[0]?.[0])).toContain('convertModel.revert() left SynchronizedBatchNorm1d at 0');
+    });
+
+    it('and reports it, instead of a warning, to whoever asks', () => {
+      const report = vi.fn<(report: ConversionReport) => void>();
+      const model = new Sequential(
+        new Loud(2),
+        new BatchNorm1d(2),
+        new SynchronizedBatchNorm1d(2),
+        new Block(new BatchNorm2d(2)),
+      );
+      convertModel(model, { onReport: report });
+      expect(report.mock.calls).toEqual([
+        [
+          {
+            converted: [
+              { path: '1', from: 'BatchNorm1d', to: 'SynchronizedBatchNorm1d' },
+              { path: '3.bn', from: 'BatchNorm2d', to: 'SynchronizedBatchNorm2d' },
+              { path: '3.inner.0', from: 'BatchNorm1d', to: 'SynchronizedBatchNorm1d' },
+              { path: '3.inner.1.0', from: 'BatchNorm3d', to: 'SynchronizedBatchNorm3d' },
+            ],
+            left: [
+              { path: '0', type: 'Loud', reason: expect.stringContaining('extend SynchronizedBatchNorm2d') as string },
+            ],
+          },
+        ],
+      ]);
+      expect(warn).not.toHaveBeenCalled();
+      expect(() => convertModel(model, { onReport: true as never })).toThrow('expected onReport to be a function');
+    });
   });
 
   it('refuses what is no model, or no setting, before it changes anything', () => {

@@ -41,6 +41,7 @@ const withOptions: readonly (readonly [where: string, call: Call])[] = [
   ['new DataParallel()', (options) => new DataParallel(module, options)],
   ['new DataParallelWithCallBack()', (options) => new DataParallelWithCallBack(module, options)],
   ['convertModel()', (options) => convertModel(module, options)],
+  ['convertModel.revert()', (options) => convertModel.revert(module, options)],
   ['loadStateDict()', (options) => module.loadStateDict({}, options)],
   ['tensor()', (options) => tensor([1], [1], options)],
   ['tensorFromGPUBuffer()', (options) => tensorFromGPUBuffer({} as GPUBuffer, [1], options)],
@@ -62,7 +63,7 @@ const withoutOptions = new Set([
   ...['Module', 'Parameter', 'Tensor', 'isGradEnabled', 'noGrad', 'scope', 'init', 'patchReplicationCallback'],
   ...['Sequential', 'BatchNorm', 'ModuleList', 'ModuleDict'],
   ...['devices.list', 'devices.get', 'devices.describe', 'devices.adopt', 'devices.best', 'devices.close'],
-  ...['devices.recreate', 'convertModel.revert', 'functional.backwardParameters', 'functional.updateRunning'],
+  ...['devices.recreate', 'functional.backwardParameters', 'functional.updateRunning'],
   ...['functional.mergeMoments', 'functional.mergeSums'],
 ]);
 

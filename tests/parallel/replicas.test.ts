@@ -40,6 +40,26 @@ class Scaled extends Module {
   }
 }
 
+/** One buffer under two names. */
+class TwoNames extends Module {
+  declare a: Tensor;
+  declare b: Tensor;
+  private readonly change: (net: TwoNames) => Promise<void>;
+
+  constructor(change: (net: TwoNames) => Promise<void>) {
+    super();
+    const shared = tensor([1], [1]);
+    this.registerBuffer('a', shared);
+    this.registerBuffer('b', shared);
+    this.change = change;
+  }
+
+  async forward(x: Tensor): Promise<Tensor> {
+    await this.change(this);
+    return x;
+  }
+}
+
 const times = defineFunction({
   name: 'times',
   forward: async (context, x: Tensor, factor: Tensor) => {
@@ -125,6 +145,29 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
     const one = new Counting();
     await (await placed(new DataParallel(one, { deviceIds: [first] }))).forward(x);
     expect(one.count).toBe(1);
+  });
+
+  it.each<[string, (net: TwoNames) => Promise<void>, { a: number; b: number }]>([
+    [
+      'put another tensor into one place of a shared buffer',
+      async (net) => void (net.a = await Promise.resolve(tensor([2], [1], { device: net.a.device }))),
+      { a: 2, b: 1 },
+    ],
+    [
+      'put another into the other place',
+      async (net) => void (net.b = await Promise.resolve(tensor([3], [1], { device: net.b.device }))),
+      { a: 1, b: 3 },
+    ],
+    ['change it in place', async (net) => expect(await net.a.copy_(Float32Array.of(7))).toBe(net.a), { a: 7, b: 7 }],
+    ['leave it alone', () => Promise.resolve(), { a: 1, b: 1 }],
+  ])('%s, and both places end as on one device', async (_, change, expected) => {
+    const valuesOf = async (net: TwoNames): Promise<unknown> => ({ a: await net.a.item(), b: await net.b.item() });
+    for (const count of [1, 2, 3]) {
+      const net = await placed(new DataParallel(new TwoNames(change), { deviceIds: names.slice(0, count) }));
+      await net.forward(tensor([1, 2, 3], [3, 1]));
+      expect(await valuesOf(net.module), `${count} devices`).toEqual(expected);
+      expect([net.module.a.device, net.module.b.device]).toEqual([names[0], names[0]]);
+    }
   });
 
   it('give the original the buffers of replica 0, and drop those of others', async () => {

@@ -1,6 +1,6 @@
 /** Turning the plain layers of a model into synchronized ones, and back. */
 
-import { checkOptions } from '../check_options.ts';
+import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts';
 import { refuseDuringForward } from '../nn/forward_passes.ts';
@@ -17,10 +17,14 @@ import {
   synchronizationOptions,
 } from '../nn/synchronized_batch_norm_settings.ts';
 import type { DataParallel, DataParallelWithCallBack } from '../parallel/data_parallel.ts';
-import { plainTwin, synchronizedTwin } from './twin.ts';
+import { type ConversionReport, reportOf, warnOfLeft } from './conversion_report.ts';
+import { plainTwin, synchronizedTwin, type Twin } from './twin.ts';
 
-/** How the converted layers synchronize. */
-export type ConvertOptions = Readonly<Partial<Synchronization>>;
+/** How the converted layers synchronize, and who is told what was converted. */
+export interface ConvertOptions extends Readonly<Partial<Synchronization>> {
+  /** Gets the report of the conversion. What was left is then not warned of on the console. */
+  readonly onReport?: (report: ConversionReport) => void;
+}
 
 /** The class that {@link convertModel} gives back for a root of class M. */
 export type Converted<M extends Module> = M extends BatchNorm1d
@@ -51,7 +55,7 @@ export interface ConvertModel {
    * Every synchronized layer becomes the plain one it was, or the plain one of its kind, and every
    * `DataParallelWithCallBack` a `DataParallel`. Nothing is lost but the settings of the synchronization.
    */
-  revert<M extends Module>(module: M): Reverted<M>;
+  revert<M extends Module>(module: M, options?: Pick<ConvertOptions, 'onReport'>): Reverted<M>;
 }
 
 /**
@@ -60,33 +64,53 @@ export interface ConvertModel {
  *
  * Parameters and buffers stay the same objects, so optimizers that hold them stay valid. Training mode, counters, settings
  * and properties of the user's are kept; a layer shared by several parents is shared afterwards. What is synchronized
- * already stays as it is, and so do layers of a user's own subclass that overrides anything: extend `SynchronizedBatchNorm*`
- * there.
+ * already stays as it is.
+ *
+ * Left as they are, with one warning per class, are layers and wrappers with behaviour of their own: of a subclass that defines
+ * anything but a constructor, which should extend `SynchronizedBatchNorm*`, and those with a function in the place of a method,
+ * for example a `forward` that a profiler has wrapped. `onReport` tells which.
  *
  * @param options - of the new layers.
  * @returns the model: the same object, unless the root itself is replaced.
- * @throws TypeError for what is no module or no setting, CyclicModuleError; nothing is converted then.
+ * @throws TypeError for what is no module, no setting, or a module in an array or another container; CyclicModuleError;
+ * ForwardInProgressError. Nothing is converted then.
  */
 export const convertModel: ConvertModel = /* @__PURE__ */ Object.assign(convert, { revert });
 
+const convertOptions: KnownOptions<ConvertOptions> = { ...synchronizationOptions, onReport: 'function' };
+
 function convert<M extends Module>(module: M, options: ConvertOptions = {}): Converted<M> {
   checkModule(module, 'convertModel()');
-  checkOptions('convertModel()', options, synchronizationOptions);
+  checkOptions('convertModel()', options, convertOptions);
   const settings = synchronizationOf(options);
   // The class of the twin follows from the class of the root as the type says.
-  return replaceModules(module, (original) => synchronizedTwin(original, settings)) as Converted<M>;
+  return replaceModules(module, 'convertModel()', options, (original) =>
+    synchronizedTwin(original, settings),
+  ) as Converted<M>;
 }
 
-function revert<M extends Module>(module: M): Reverted<M> {
+function revert<M extends Module>(module: M, options: Pick<ConvertOptions, 'onReport'> = {}): Reverted<M> {
   checkModule(module, 'convertModel.revert()');
-  return replaceModules(module, plainTwin) as Reverted<M>;
+  checkOptions<typeof options>('convertModel.revert()', options, { onReport: 'function' });
+  return replaceModules(module, 'convertModel.revert()', options, plainTwin) as Reverted<M>;
 }
 
-/** Puts twins in the place of modules, each module's once. */
-function replaceModules(root: Module, twinOf: (module: Module) => Module): Module {
+/** Puts twins in the place of modules, each module's once, and reports. */
+function replaceModules(
+  root: Module,
+  operation: string,
+  { onReport }: Pick<ConvertOptions, 'onReport'>,
+  twinFor: (module: Module) => Twin,
+): Module {
+  if (onReport !== undefined && typeof onReport !== 'function') {
+    throw new TypeError(`${operation}: expected onReport to be a function, got ${describeValue(onReport)}`);
+  }
   refuseModulesInContainers(root);
-  refuseDuringForward(root, 'convertModel()');
-  const twins = new Map(Array.from(root.modules(), (module) => [module, twinOf(module)] as const));
+  refuseDuringForward(root, operation);
+  const outcomes = Array.from(root.namedModules(), ([path, module]) => ({ path, module, outcome: twinFor(module) }));
+  const twins = new Map(
+    outcomes.map(({ module, outcome }) => [module, outcome !== null && 'twin' in outcome ? outcome.twin : module]),
+  );
   for (const twin of twins.values()) {
     for (const [name, child] of childrenOf(twin)) {
       const replacement = twins.get(child);
@@ -94,6 +118,12 @@ function replaceModules(root: Module, twinOf: (module: Module) => Module): Modul
         (twin as unknown as Record<string, Module>)[name] = replacement;
       }
     }
+  }
+  const report = reportOf(outcomes);
+  if (onReport === undefined) {
+    warnOfLeft(operation, report.left);
+  } else {
+    onReport(report);
   }
   return twins.get(root) ?? root;
 }

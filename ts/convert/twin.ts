@@ -31,52 +31,92 @@ const plainWrapper: Origin = { prototype: DataParallel.prototype, hasReplication
 
 const originKey: unique symbol = Symbol('syncbn.origin');
 
+/** What becomes of a module: its twin, or why it has none; `null` where none was to be expected. */
+export type Twin = { readonly twin: Module } | { readonly reason: string } | null;
+
 /**
- * The synchronized twin of a plain layer, or the twin with callbacks of a `DataParallel`. Anything else is its own twin:
- * other modules, what is synchronized already, and layers of a class written by a user that overrides something, which a
- * twin would lose.
+ * The synchronized twin of a plain layer, or the twin with callbacks of a `DataParallel`. Layers and wrappers with behaviour of their
+ * own have none: a twin would lose what their class defines, and a function in a property of theirs would go on calling them.
  */
-export function synchronizedTwin(module: Module, settings: Synchronization): Module {
-  const isWrapper = module instanceof DataParallel && !(module instanceof DataParallelWithCallBack);
-  if (isWrapper && isPlain(module, DataParallel)) {
-    return twinOf(module, DataParallelWithCallBack.prototype, { hasReplicationCallback: true });
+export function synchronizedTwin(module: Module, settings: Synchronization): Twin {
+  if (module instanceof DataParallel) {
+    return module instanceof DataParallelWithCallBack
+      ? null
+      : twinUnless(ownBehaviour(module, DataParallel, DataParallelWithCallBack), () =>
+          twinOf(module, DataParallelWithCallBack.prototype, { hasReplicationCallback: true }),
+        );
   }
   for (const [plain, synchronized] of layerClasses) {
-    if (module instanceof plain && !(module instanceof synchronized) && isPlain(module, plain)) {
-      return twinOf(module, synchronized.prototype, { ...settings });
+    if (module instanceof plain) {
+      return module instanceof synchronized
+        ? null
+        : twinUnless(ownBehaviour(module, plain, synchronized), () =>
+            twinOf(module, synchronized.prototype, { ...settings }),
+          );
     }
   }
-  return module;
+  return null;
 }
 
-/** The plain twin of a synchronized layer or of a wrapper with callbacks; anything else is its own twin. */
-export function plainTwin(module: Module): Module {
-  if (module instanceof DataParallelWithCallBack && isPlain(module, DataParallelWithCallBack)) {
-    const { prototype, hasReplicationCallback } = originOf(module) ?? plainWrapper;
-    return twinOf(module, prototype, { hasReplicationCallback });
+/** The plain twin of a synchronized layer or of a wrapper with callbacks. */
+export function plainTwin(module: Module): Twin {
+  if (module instanceof DataParallelWithCallBack) {
+    return twinUnless(ownBehaviour(module, DataParallelWithCallBack, DataParallel), () => {
+      const { prototype, hasReplicationCallback } = originOf(module) ?? plainWrapper;
+      return twinOf(module, prototype, { hasReplicationCallback });
+    });
   }
   for (const [plain, synchronized] of layerClasses) {
-    if (module instanceof synchronized && isPlain(module, synchronized)) {
-      const twin = twinOf(module, originOf(module)?.prototype ?? plain.prototype, {});
-      for (const setting of ['syncTimeout', 'onTimeout', 'epsMode'] satisfies (keyof Synchronization)[]) {
-        Reflect.deleteProperty(twin, setting);
-      }
-      return twin;
+    if (module instanceof synchronized) {
+      return twinUnless(ownBehaviour(module, synchronized, plain), () => {
+        const twin = twinOf(module, originOf(module)?.prototype ?? plain.prototype, {});
+        for (const setting of ['syncTimeout', 'onTimeout', 'epsMode'] satisfies (keyof Synchronization)[]) {
+          Reflect.deleteProperty(twin, setting);
+        }
+        return twin;
+      });
     }
   }
-  return module;
+  return null;
 }
 
-/** Whether no class between the module's own and `base` defines anything but a constructor. */
-function isPlain(module: Module, base: { readonly prototype: object }): boolean {
-  let prototype: object | null = Object.getPrototypeOf(module) as object | null;
+function twinUnless(reason: string | null, make: () => Module): Twin {
+  return reason === null ? { twin: make() } : { reason };
+}
+
+/** A class with its name for errors. */
+interface NamedClass {
+  readonly prototype: object;
+  readonly typeName: string;
+}
+
+/**
+ * What a module does otherwise than its base class, as the reason why it has no twin: a class of the user's that defines anything
+ * but a constructor, or a property of its own in the place of a method.
+ */
+function ownBehaviour(module: Module, base: NamedClass, target: NamedClass): string | null {
+  for (const key of Reflect.ownKeys(module)) {
+    if (key in base.prototype && isComputed(Object.getOwnPropertyDescriptor(module, key))) {
+      return (
+        `it has a property ${String(key)} of its own, which would go on calling the ${base.typeName}; ` +
+        `make it a ${target.typeName} first, and set the property then`
+      );
+    }
+  }
+  let prototype = Object.getPrototypeOf(module) as object | null;
   while (prototype !== null && prototype !== base.prototype) {
-    if (Reflect.ownKeys(prototype).some((key) => key !== 'constructor')) {
-      return false;
+    const own = Reflect.ownKeys(prototype).find((key) => key !== 'constructor');
+    if (own !== undefined) {
+      return `its class defines ${String(own)} itself; let the class extend ${target.typeName}`;
     }
     prototype = Object.getPrototypeOf(prototype) as object | null;
   }
-  return true;
+  return null;
+}
+
+/** Whether a property is a function, or is read by one. */
+function isComputed(property: PropertyDescriptor | undefined): boolean {
+  return property !== undefined && ('get' in property || typeof property.value === 'function');
 }
 
 /** An object of another class with the same properties, buffer table included. */

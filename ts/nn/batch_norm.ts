@@ -3,15 +3,16 @@
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
-import type { Numerics } from '../device/device.ts';
+import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { whenConfirmed } from '../tensor/storage_ops.ts';
+import { confirmation } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
+  channelsRemedy,
   checkArguments,
   checkBatchSize,
   checkEps,
@@ -47,6 +48,9 @@ export interface BatchNormOptions {
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
+
+/** Statistics are one buffer of so many rows of f32, and buffers are addressed by 32 bits. */
+const MAX_FEATURES = Math.floor((2 ** 32 - 1) / (4 * STATISTICS_ROWS));
 
 /** In PyTorch's order. */
 const batchNormOptions: KnownOptions<BatchNormOptions> = {
@@ -86,7 +90,7 @@ export abstract class BatchNorm extends Module {
   declare numBatchesTracked: number | null;
 
   /**
-   * @param numFeatures - C, at least 1.
+   * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
   constructor(numFeatures: number, options: BatchNormOptions = {}) {
@@ -154,6 +158,11 @@ export abstract class BatchNorm extends Module {
     );
   }
 
+  /** Not unless somebody has put another `forward` in place of the layer's own. @internal */
+  override mayKeepTensors(): boolean {
+    return this.forward !== BatchNorm.prototype.forward;
+  }
+
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
   override toleratesMissing(name: string): boolean {
     return name === 'num_batches_tracked';
@@ -184,6 +193,13 @@ export abstract class BatchNorm extends Module {
     return this.training || (this.runningMean === null && this.runningVar === null);
   }
 
+  /** How a batch without a variance can be normalized, as `checkBatchSize` says it. @internal */
+  get otherThanBatchStatistics(): string {
+    return this.runningMean === null && this.runningVar === null
+      ? ': the layer keeps no running statistics (trackRunningStats: false), so that it needs those of the batch in eval() too'
+      : ', or eval() to normalize with the running statistics';
+  }
+
   /**
    * Weight of the next batch in the running statistics, `null` when they stay. The batch is counted before its weight is
    * computed, so the first of a cumulative average has weight 1.
@@ -206,10 +222,11 @@ export abstract class BatchNorm extends Module {
       ['weight', this.weight],
       ['bias', this.bias],
     ];
-    checkArguments(x, vectors, this);
+    checkArguments(x, vectors, this, this);
     if (x.shape[1] !== this.numFeatures) {
       throw new RangeError(
-        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}`,
+        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}, whose dimension 1 ` +
+          `holds the channels; ${channelsRemedy(x.shape, this.numFeatures)}`,
       );
     }
   }
@@ -224,27 +241,43 @@ export abstract class BatchNorm extends Module {
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
-      checkBatchSize(x.shape);
+      checkBatchSize(x.shape, this.otherThanBatchStatistics);
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
-    const commit = (): Tensor => {
+    const confirming = confirmation([y.storage, next?.mean, next?.variance]);
+    if (confirming === null) {
       if (factor !== null) {
         this.commitBatch(next);
       }
       return y;
-    };
-    const discard = (): void => {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-    };
-    const result = whenConfirmed([y.storage, next?.mean, next?.variance], commit, discard);
-    if (result instanceof Promise && factor !== null) {
+    }
+    const result = this.whenConfirmed(confirming, y, factor === null ? undefined : next);
+    if (factor !== null) {
       const done = (): void => void unconfirmed.delete(this);
       unconfirmed.set(this, result.then(done, done));
     }
     return result;
+  }
+
+  /** @param next - `undefined` where the batch is not counted. */
+  private async whenConfirmed(
+    confirming: Promise<void>,
+    y: Tensor,
+    next: RunningStatistics<Storage> | null | undefined,
+  ): Promise<Tensor> {
+    try {
+      await confirming;
+    } catch (error) {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+      throw error;
+    }
+    if (next !== undefined) {
+      this.commitBatch(next);
+    }
+    return y;
   }
 
   /**
@@ -320,6 +353,12 @@ function checkNumFeatures(numFeatures: unknown): void {
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
+  }
+  if (numFeatures > MAX_FEATURES) {
+    throw new RangeError(
+      `numFeatures: expected at most ${MAX_FEATURES} channels, whose statistics fill the 4 GiB that a device can address, got ` +
+        `${numFeatures}; numFeatures is C of an input (N, C, …), not its number of values`,
+    );
   }
 }
 

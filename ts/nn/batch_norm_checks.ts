@@ -4,7 +4,9 @@ import { describeValue } from '../describe_value.ts';
 import type { Device, DeviceKind, Numerics } from '../device/device.ts';
 import { DeviceMismatchError } from '../errors.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { deviceRemedy } from './device_remedy.ts';
+import type { Module } from './module.ts';
 
 /** Tensors of C values under PyTorch's names; `null` where there is none. */
 export type ChannelVectors = readonly (readonly [name: string, vector: Tensor | null])[];
@@ -22,7 +24,7 @@ const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker'
 
 /** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
-  if (!(value instanceof Tensor)) {
+  if (!isTensor(value)) {
     throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${describeValue(value)}`);
   }
   const { device } = value.storage;
@@ -34,11 +36,17 @@ export function checkTensor(value: unknown, name: string): Device {
 
 /**
  * Everything about a call that does not depend on other replicas.
+ * @param layer - that was called; `null` for a function.
  * @throws RangeError, TypeError, DeviceMismatchError, DisposedError
  */
-export function checkArguments(x: Tensor, vectors: ChannelVectors, settings: Settings): void {
+export function checkArguments(
+  x: Tensor,
+  vectors: ChannelVectors,
+  settings: Settings,
+  layer: Module | null = null,
+): void {
   checkChannels(x.shape, vectors);
-  checkDevices(x, vectors);
+  checkDevices(x, vectors, layer);
   checkEps(settings.eps, settings.usesBatchStatistics);
   checkMomentum(settings.momentum);
   checkNumerics(settings.numerics, x.storage.device);
@@ -58,33 +66,42 @@ export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
       const [length] = vector.shape;
       const given = vector.shape.length === 1 ? `${length ?? 0}` : `shape ${formatShape(vector.shape)}`;
       throw new RangeError(
-        `${name} should contain ${channels ?? 0} elements not ${given}: the input has shape ${formatShape(shape)}, ` +
-          `so numFeatures must be ${channels ?? 0}`,
+        `${name} should contain ${channels ?? 0} elements not ${given}: the input has shape ${formatShape(shape)}, whose ` +
+          `dimension 1 holds the channels; ${channelsRemedy(shape, length)}`,
       );
     }
   }
 }
 
+/** What to do about an input of another number of channels than `wanted`. */
+export function channelsRemedy(shape: Shape, wanted: number | undefined): string {
+  return shape.length > 2 && shape.at(-1) === wanted
+    ? `here the last dimension has ${wanted}: rearrange data of the order (N, …, C) and give the shape as (N, C, …), which ` +
+        `memoryFormat 'channels_last' does not change, it is about the order in memory`
+    : `give an input of the shape (N, C, …) with ${wanted ?? 0} channels, or make the layer for ${shape[1] ?? 0} (numFeatures)`;
+}
+
 /** @throws DeviceMismatchError unless the vectors are where the input is. */
-export function checkDevices(x: Tensor, vectors: ChannelVectors): void {
+export function checkDevices(x: Tensor, vectors: ChannelVectors, layer: Module | null): void {
   const { device } = x.storage;
   for (const [, vector] of vectors) {
     if (vector !== null && vector.storage.device !== device) {
-      throw new DeviceMismatchError('batch_norm', [device.name, vector.device]);
+      throw new DeviceMismatchError('batch_norm', [device.name, vector.device], deviceRemedy(layer));
     }
   }
 }
 
 /**
  * @param shape - of the whole batch, over all replicas.
+ * @param otherwise - how to normalize without the variance of the batch, beginning with a comma; empty where there is no way.
  * @throws RangeError when there is one value per channel, whose variance is not defined.
  */
-export function checkBatchSize(shape: Shape): void {
+export function checkBatchSize(shape: Shape, otherwise: string): void {
   const perChannel = shape.reduce((product, size, dim) => (dim === 1 ? product : product * size), 1);
   if (perChannel === 1) {
     throw new RangeError(
       `Expected more than 1 value per channel when training, got input size ${formatShape(shape)}; ` +
-        `use a larger batch, or eval() to normalize with the running statistics`,
+        `use a larger batch${otherwise}`,
     );
   }
 }

@@ -9,6 +9,7 @@ import { Storage } from '../tensor/storage.ts';
 import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
+import { deviceRemedy } from './device_remedy.ts';
 import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
 
 /**
@@ -22,7 +23,7 @@ export async function onDevice<T>(
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
   const device = deviceOf(operation, tensors);
-  return confirmed(await awaited([device], () => work(device)));
+  return awaited([device], () => confirmed(work(device)));
 }
 
 /** The same for work that checks partials, in the calling thread: see {@link checkWhole}. */
@@ -32,7 +33,7 @@ export async function onDeviceWithPartials<T>(
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
   const device = deviceOf(operation, tensors);
-  return confirmed(await awaited([device, kernelsFor(device)], () => work(device)));
+  return awaited([device, kernelsFor(device)], () => confirmed(work(device)));
 }
 
 function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Device {
@@ -44,13 +45,14 @@ function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Devic
   }
   const stranger = others.find((other) => other !== device);
   if (stranger !== undefined) {
-    throw new DeviceMismatchError(operation, [device.name, stranger.name]);
+    throw new DeviceMismatchError(operation, [device.name, stranger.name], deviceRemedy(null));
   }
   return device;
 }
 
-/** The result, once devices that may find out late have said that nothing is wrong with it. */
-async function confirmed<T>(result: T): Promise<T> {
+/** The result of a step, once its tensors are sure where memory of others takes part. */
+async function confirmed<T>(step: T | Promise<T>): Promise<T> {
+  const result = await step;
   const made = madeIn(result);
   return whenConfirmed(
     made.map((item) => item.storage),

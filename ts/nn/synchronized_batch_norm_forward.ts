@@ -85,7 +85,8 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   const isRecorded = isGradEnabled();
   const wantsGradient = isRecorded && [x, weight, bias].some((input) => input?.requiresGrad === true);
   const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
-  const announcement = { shape: x.shape, numerics, eps, epsMode, wantsGradient };
+  const otherwise = layer.otherThanBatchStatistics;
+  const announcement = { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
   const planned = await session.meet(place.index, announcement, planBatch);
   if (planned.kind === 'timed_out') {
     return fallBack(layer, x, place, planned.error);

@@ -12,6 +12,8 @@ export interface Announcement {
   readonly numerics: Numerics;
   readonly eps: number;
   readonly epsMode: EpsMode;
+  /** How a batch without a variance can be normalized, see `checkBatchSize`. */
+  readonly otherwise: string;
   /** Whether the replica records the call for a gradient of x, weight or bias. */
   readonly wantsGradient: boolean;
 }
@@ -49,7 +51,9 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
   const count = shapes.reduce((sum, shape) => sum + countOf(shape), 0);
   if (count === 1) {
     // One replica has the one value; its shape is that of the whole batch.
-    shapes.filter((shape) => countOf(shape) === 1).forEach(checkBatchSize);
+    announcements
+      .filter(({ shape }) => countOf(shape) === 1)
+      .forEach(({ shape, otherwise }) => checkBatchSize(shape, otherwise));
   }
   return { count, firstSamples, isRagged, isRecorded: announcements.some(({ wantsGradient }) => wantsGradient) };
 }

@@ -8,6 +8,7 @@ import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule } from '../nn/module_tree.ts';
+import { replicaPlace } from '../nn/replica.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
 import { upcomingSerial } from '../tensor/serial.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -26,7 +27,10 @@ export interface DataParallelOptions {
   readonly deviceIds?: readonly string[];
   /** Where the outputs are gathered; default the first of `deviceIds`. */
   readonly outputDevice?: string;
-  /** The dimension that inputs are scattered and outputs gathered along; default 0. */
+  /**
+   * The dimension that inputs are scattered and outputs gathered along; default 0. Along another one synchronized layers compute the
+   * same statistics, but add the values in another order than one device does: results may differ from its in the last bits.
+   */
   readonly dim?: number;
 }
 
@@ -86,10 +90,17 @@ export class DataParallel<M extends Module = Module> extends Module {
   /**
    * Runs the module.
    * @param inputs - of the module; tensors may be on any device.
-   * @throws RangeError when the module is on another device than the first; ReplicaError when a replica fails. The state
+   * @throws RangeError when the module is on another device than the first; Error inside another wrapper; ReplicaError when a replica fails. The state
    * is then what it was before.
    */
   async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
+    const place = replicaPlace(this);
+    if (place !== null) {
+      throw new Error(
+        `${place.path}: expected no ${typeNameOf(this)} inside the module of another wrapper, whose replicas would each run on ` +
+          `all devices; keep the outer wrapper alone, which distributes the whole module`,
+      );
+    }
     const end = beginForward(this.module);
     try {
       // One device gives what the module gives; several give the same structure with gathered tensors.

@@ -2,8 +2,15 @@
 
 import type { Device } from '../device/device.ts';
 import type { Module } from '../nn/module.ts';
-import { adoptState, shallowCopy } from '../nn/module_copy.ts';
-import { buffersKey, childrenOf, joinPath, parametersOf, refuseModulesInContainers } from '../nn/module_tree.ts';
+import { adoptState, type Beginning, type BeginningTensor, shallowCopy } from '../nn/module_copy.ts';
+import {
+  type Buffer,
+  buffersKey,
+  childrenOf,
+  joinPath,
+  parametersOf,
+  refuseModulesInContainers,
+} from '../nn/module_tree.ts';
 import { placeReplica } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -23,13 +30,20 @@ export class Replicas {
   private readonly copies: ReadonlyMap<Module, readonly Module[]>;
   private readonly tensors: readonly Tensor[];
   private readonly pass: Pass;
+  private readonly beginning: Beginning;
 
   /** @internal */
-  constructor(root: Module, copies: ReadonlyMap<Module, readonly Module[]>, tensors: readonly Tensor[], pass: Pass) {
+  constructor(
+    root: Module,
+    copies: ReadonlyMap<Module, readonly Module[]>,
+    tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
+    pass: Pass,
+  ) {
     this.roots = copies.get(root) ?? [];
     this.copies = copies;
-    this.tensors = tensors;
+    this.tensors = [...tensors.values()].flat();
     this.pass = pass;
+    this.beginning = beginningOf([...copies.keys()], (own) => tensors.get(own)?.[0]);
   }
 
   /**
@@ -52,7 +66,7 @@ export class Replicas {
 
   /** Gives the originals the buffers and counters of replica 0. Cannot fail. */
   commit(): void {
-    this.copies.forEach((copies, original) => adoptState(original, copies));
+    this.copies.forEach((copies, original) => adoptState(original, copies, this.beginning));
   }
 
   /**
@@ -106,7 +120,22 @@ export async function replicate(
       (own) => tensors.get(own),
     ),
   );
-  return new Replicas(module, copies, [...tensors.values()].flat(), pass);
+  return new Replicas(module, copies, tensors, pass);
+}
+
+function beginningOf(originals: readonly Module[], copyOf: (own: Tensor) => Tensor | undefined): Beginning {
+  const buffers = new Map<Module, ReadonlyMap<string, Buffer>>();
+  const tensors = new Map<Tensor, BeginningTensor>();
+  for (const original of originals) {
+    buffers.set(original, new Map(original[buffersKey]));
+    for (const own of original[buffersKey].values()) {
+      if (own instanceof Tensor) {
+        const copy = copyOf(own);
+        tensors.set(own, { copy, storage: (copy ?? own).storage, isShared: tensors.has(own) });
+      }
+    }
+  }
+  return { buffersOf: (module) => buffers.get(module) ?? new Map(), tensor: (own) => tensors.get(own) };
 }
 
 /** Makes the copies of a module refer to the children, parameters and buffers of their own replicas. */

@@ -123,10 +123,16 @@ class BackwardPass {
 
   /** Makes sure that the gradients, and what they are added to, are there: a GPU says later that lent memory had gone. */
   async #confirm(): Promise<void> {
-    const grads = Array.from(this.#leaves.keys(), (leaf) => leaf.gradToAddTo?.storage);
-    const lent = grads.filter((storage) => storage?.isExposed === true);
-    await Promise.all(lent.map(async (storage) => storage && (await copyTo(storage, storage.device)).release()));
-    await confirmation(Array.from(this.#leaves.values(), ({ storage }) => storage));
+    for (const [leaf, { storage }] of this.#leaves) {
+      const grad = leaf.gradToAddTo;
+      if (grad?.storage.isExposed === true) {
+        (await copyTo(grad.storage, storage.device)).release();
+      }
+      const confirming = confirmation([storage]);
+      if (confirming !== null) {
+        await confirming;
+      }
+    }
   }
 
   end(): void {

@@ -21,9 +21,15 @@ export async function holding<T>(storages: readonly Storage[], work: () => T | P
  * Resolves once it is sure that what wrote the storages has not failed; `null` if it is sure now. A GPU says later that it has
  * refused a command whose memory its owner had destroyed, so whoever changes a state by what was computed asks first.
  */
-export function confirmation(storages: readonly (Storage | null | undefined)[]): Promise<void> | null {
-  const doubts = storages.flatMap((storage) => storage?.device.confirm?.([storage.buffer]) ?? []);
-  return doubts.length === 0 ? null : Promise.all(doubts).then(() => undefined);
+export function confirmation(storages: Iterable<Storage | null | undefined>): Promise<void> | null {
+  let doubts: Promise<void>[] | null = null;
+  for (const storage of storages) {
+    const doubt = storage?.device.confirm?.(storage.buffer) ?? null;
+    if (doubt !== null) {
+      (doubts ??= []).push(doubt);
+    }
+  }
+  return doubts && Promise.all(doubts).then(() => undefined);
 }
 
 /**

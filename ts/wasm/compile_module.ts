@@ -1,8 +1,26 @@
 /** WebAssembly modules as they travel inside JavaScript: deflated, in base64. See `scripts/build_wasm.mjs`. */
 
-/** @param text - the deflated module in base64. */
+import { NoWebAssemblyError } from '../errors.ts';
+
+/**
+ * @param text - the deflated module in base64.
+ * @throws NoWebAssemblyError where the platform, or the page's content security policy, allows none.
+ */
 export async function compileModule(text: string): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await inflate(decodeBase64(text)));
+  if (!('WebAssembly' in globalThis)) {
+    throw new NoWebAssemblyError();
+  }
+  const bytes = await inflate(decodeBase64(text));
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw isRefusedByPolicy(cause) ? new NoWebAssemblyError({ cause }) : cause;
+  }
+}
+
+/** Texts of V8, SpiderMonkey and JavaScriptCore for what a content security policy forbids. */
+function isRefusedByPolicy(cause: unknown): boolean {
+  return cause instanceof Error && /content security policy|\bCSP\b|unsafe-eval/i.test(cause.message);
 }
 
 /** `atob` exists on every platform, unlike `Buffer` and `Uint8Array.fromBase64`. */
