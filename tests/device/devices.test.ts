@@ -44,7 +44,7 @@ describe('device names', () => {
 
   it('must be strings', () => {
     expect(() => devices.get(0 as unknown as string)).toThrow(
-      new TypeError("expected a device name such as 'cpu:0', got 0"),
+      new TypeError("expected a device name such as 'cpu:0', got a number"),
     );
   });
 });

@@ -4,8 +4,8 @@
  * A promise that need not wait is awaited within the tick, so that a program which only awaits such promises keeps timers, input and
  * finalizers from running. Two rules against that:
  *
- * - An operation that has worked answers in a later turn of the event loop when there has been none for {@link MOST_MILLISECONDS}. It
- *   works at once in any case, so that what is done in which order does not depend on the time.
+ * - An operation that has worked in the calling thread answers in a later turn of the event loop when there has been none for
+ *   {@link MOST_MILLISECONDS}. It works at once in any case, so that what is done in which order does not depend on the time.
  * - An operation for which there is no memory waits for finalizers, which give back what the garbage collector has found, and tries
  *   once more.
  */
@@ -37,7 +37,7 @@ export async function awaited<T>(devices: readonly Device[], work: () => T | Pro
   try {
     return await withRoom(work);
   } finally {
-    if (isTurnDue()) {
+    if (isTurnDue(devices)) {
       await turn();
     }
   }
@@ -52,7 +52,12 @@ export function withRoom<T>(work: () => T | Promise<T>): T | Promise<T> {
     // Node runs finalizers in the turn after the one that comes next.
     await turn();
     await turn();
-    return work();
+    try {
+      return await work();
+    } catch {
+      // What failed first is told: the second attempt may lack what the first has taken.
+      throw error;
+    }
   };
   try {
     const result = work();
@@ -62,9 +67,12 @@ export function withRoom<T>(work: () => T | Promise<T>): T | Promise<T> {
   }
 }
 
-/** Whether the event loop should have a turn before the next operation. Also when a test has set the clock back. */
-export function isTurnDue(): boolean {
-  return Math.abs(performance.now() - latestTurn) > MOST_MILLISECONDS;
+/**
+ * Whether the event loop should have a turn after an operation on these devices: only those of the calling thread keep it from one.
+ * A clock that was set back, as tests do, makes one due.
+ */
+export function isTurnDue(devices: readonly Device[]): boolean {
+  return devices.some(({ kind }) => kind === 'cpu') && Math.abs(performance.now() - latestTurn) > MOST_MILLISECONDS;
 }
 
 /** Resolves in a later turn of the event loop, one for all who wait. */

@@ -38,7 +38,7 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
     pass.deliver(start, dy);
     for (const node of nodes) {
       await pass.run(node);
-      if (isTurnDue()) {
+      if (isTurnDue([device])) {
         await turn();
       }
     }
