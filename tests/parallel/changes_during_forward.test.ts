@@ -44,7 +44,7 @@ describe('while a pass is under way', () => {
     ['to()', (module) => module.to('cpu:2')],
     ['loadStateDict()', (module) => module.loadStateDict(module.stateDict())],
     ['convertModel()', (module) => convertModel(module)],
-    ['convertModel()', (module) => convertModel.revert(module)],
+    ['convertModel.revert()', (module) => convertModel.revert(module)],
     [
       'resetRunningStats()',
       (module) => [...module.modules()].forEach((m) => m instanceof BatchNorm1d && m.resetRunningStats()),
