@@ -4,6 +4,8 @@
  */
 export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/device/core_count.test.ts': 'asks Node for the number of cores',
+  'tests/device/traps.test.ts':
+    'replaces the text of the program that workers run; what it tests is the same everywhere',
   'tests/device/worker_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/device/worker_process.test.ts': 'starts processes',
   'tests/device/worker_shared.test.ts': 'looks at what Node posts, where threads share memory',

@@ -36,22 +36,29 @@ export class PartialError extends Error {
   override readonly name = 'PartialError';
 }
 
-/** A device has ended: its worker died, its GPU was lost, or it was closed. What it held is gone; `devices.recreate()` makes a fresh one. */
+/**
+ * A device has ended: a kernel trapped, its worker died, its GPU was lost, or it was closed. What it held is gone;
+ * `devices.recreate()` makes a fresh one.
+ */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
   readonly device: string;
   /** What was asked of the device when it ended. */
   readonly operation: string;
+  /** What the operation was working on, as text; empty where that is not known. */
+  readonly shapes: string;
 
-  constructor(device: string, operation: string, options: { readonly cause: unknown }) {
-    const { cause } = options;
+  constructor(device: string, operation: string, options: { readonly cause: unknown; readonly shapes?: string }) {
+    const { cause, shapes = '' } = options;
     super(
-      `device ${device} was lost during ${operation}: ${cause instanceof Error ? cause.message : String(cause)}; ` +
+      `device ${device} was lost during ${operation}${shapes === '' ? '' : ` of ${shapes}`}: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}; ` +
         `its tensors are gone, devices.recreate('${device}') makes a fresh device of that name`,
-      options,
+      { cause },
     );
     this.device = device;
     this.operation = operation;
+    this.shapes = shapes;
   }
 }
 
@@ -185,24 +192,27 @@ export class DisposedError extends Error {
   override readonly name = 'DisposedError';
   readonly shape: readonly number[];
 
-  constructor(shape: readonly number[]) {
+  /** @param message - where more is known than that it was freed. */
+  constructor(shape: readonly number[], message?: string) {
     super(
-      `the tensor of shape [${shape.join(', ')}] was disposed: it was freed by dispose(), by the end of its scope() or by donate(); ` +
-        `keep() it, return it from the scope, or detach() it before`,
+      message ??
+        `the tensor of shape [${shape.join(', ')}] was disposed: it was freed by dispose(), by the end of its scope() or by donate(); ` +
+          `keep() it, return it from the scope, or detach() it before`,
     );
     this.shape = shape;
   }
 }
 
-/** The graph between this tensor and its inputs is gone. */
+/** The graph between this tensor and its inputs is gone, or another backward pass runs through it. */
 export class GraphFreedError extends Error {
   override readonly name = 'GraphFreedError';
   readonly operation: string;
 
-  constructor(operation: string) {
+  /** @param isRunning - whether the other pass has not ended yet. */
+  constructor(operation: string, isRunning = false) {
+    const other = isRunning ? 'belongs to another backward() that is running' : 'has already freed what it saved';
     super(
-      `Trying to backward through the graph a second time: ${operation} has already freed what it saved; ` +
-        `run forward again before each backward()`,
+      `Trying to backward through the graph a second time: ${operation} ${other}; run forward again before each backward()`,
     );
     this.operation = operation;
   }

@@ -28,6 +28,8 @@ export * from './errors.ts';
 export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
 export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
+export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
+export { ModuleList } from './nn/module_list.ts';
 export { Sequential } from './nn/sequential.ts';
 export type { LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';
 export {

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withTrap } from '../support/traps.ts';
 
 const root = process.cwd();
 let folder = '';
@@ -30,9 +31,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a program that has `syncbn`; what it prints, once it ends by itself. */
 function run(program: string): Promise<{ readonly output: string; readonly code: number | null }> {
-  const text = `import { init, tensor, devices } from ${JSON.stringify(join(folder, 'syncbn.mjs'))};\n${program}`;
+  const imports = 'init, tensor, devices, BatchNorm1d';
+  const text = `import { ${imports} } from ${JSON.stringify(join(folder, 'syncbn.mjs'))};\n${program}`;
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', text], {
+    const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '--eval', text], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -53,6 +55,26 @@ describe('a process', () => {
       "tensor([1, 2], [2], { device: 'worker:0' }).to('worker:1').then(async (x) => console.log([...(await x.data())]));",
     );
     expect(ended).toEqual({ output: '[ 1, 2 ]\n', code: 0 });
+  });
+
+  it('lives after a kernel has trapped and everything it left behind was collected', async () => {
+    const ended = await run(
+      withTrap(
+        { kernel: 'batchNorm', call: 1 },
+        `const forget = async () => {
+          const [layer, x] = [new BatchNorm1d(3), tensor([1, 2, 3, 4, 5, 6], [2, 3])];
+          await layer.forward(x).catch(({ name }) => console.log(name));
+          devices.recreate('cpu:0');
+        };
+        await forget();
+        for (let turn = 0; turn < 10; turn++) {
+          gc();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        console.log('alive');`,
+      ),
+    );
+    expect(ended).toEqual({ output: 'DeviceLostError\nalive\n', code: 0 });
   });
 
   it('uses no processor while its workers are idle', async () => {

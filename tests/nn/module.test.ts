@@ -136,6 +136,7 @@ describe('a module', () => {
       () => net.stateDict(),
       () => net.toString(),
       () => net.zeroGrad(),
+      () => net.apply(() => undefined),
     ];
     for (const use of uses) {
       expect(use).toThrow(CyclicModuleError);

@@ -14,7 +14,18 @@ const mostBytesOfGpus = 130_000;
  * A context has the language and WebAssembly; whatever else of a page the library may use is named here. Node's `process`, `Buffer`
  * and `require` are not.
  */
-const webGlobals = { atob, clearTimeout, console, performance, setTimeout, TextDecoder, TextEncoder };
+const webGlobals = {
+  atob,
+  Blob,
+  clearTimeout,
+  console,
+  DecompressionStream,
+  performance,
+  Response,
+  setTimeout,
+  TextDecoder,
+  TextEncoder,
+};
 
 describe('a bundle of a user’s program, minified, with the WebAssembly inlined', () => {
   let bundle: string;

@@ -86,6 +86,19 @@ describe('memory', () => {
     await other.ready();
     expect(() => device.fill(place(values(8, 1), other), 0)).toThrow('cpu:7 and cpu:8');
   });
+
+  it.each(['weight', 'bias'] as const)(
+    'a %s that was released is refused, not taken for one that is absent',
+    (name) => {
+      const [x, y, statistics] = [place(values(elements, 1)), device.allocate(elements), device.allocate(12)];
+      const released = device.allocate(3);
+      device.release(released);
+      const absent = { weight: null, bias: null, running: null };
+      expect(() =>
+        device.batchNorm({ x, y, layout, numerics: 'stable', eps: 1e-5, statistics, ...absent, [name]: released }),
+      ).toThrow('device cpu:7: expected a buffer in use, got one that was released');
+    },
+  );
 });
 
 describe('copyRows', () => {

@@ -3,8 +3,14 @@
  * several of these devices take turns on one core.
  */
 
-import { DeviceMismatchError, NotInitializedError } from '../errors.ts';
-import { instantiateCpuKernels, translateKernelError, type CpuInstance, type CpuKernels } from '../wasm/cpu_kernels.ts';
+import { DeviceLostError, DeviceMismatchError, NotInitializedError } from '../errors.ts';
+import {
+  type CpuInstance,
+  type CpuKernels,
+  instantiateCpuKernels,
+  isTrap,
+  translateKernelError,
+} from '../wasm/cpu_kernels.ts';
 import type {
   BackwardInputArguments,
   BatchLayout,
@@ -24,9 +30,20 @@ import { endToEnd } from './end_to_end.ts';
 
 /** Buffers of the kernels have numbers from 1. */
 const ABSENT = 0;
+/** What a buffer has instead of a number once it was released. */
+const RELEASED = -1;
+
+/** Of the 4 GiB that a WebAssembly memory can have, 128 MiB stay for partials: a kernel that found no room for its own would trap. */
+const MOST_BYTES = 2 ** 32 - 2 ** 27;
 
 /** The numbers of `crates/core/src/kind.rs`. */
 const partialKinds = { moments: 1, total: 2, deviations: 3, sums: 4 };
+type PartialKind = keyof typeof partialKinds;
+/** The operation that makes them. */
+const reductions = { moments: 'moments', total: 'total', deviations: 'deviations', sums: 'backwardReduce' };
+
+/** What a kernel works on: a batch, or so many values; `null`: bytes. */
+type Work = BatchLayout | number | null;
 
 /** All channels, as the kernels have it. */
 const ALL: ChannelRange = [0, 0];
@@ -46,7 +63,7 @@ interface ReduceArguments extends ShardArguments {
 class CpuBuffer implements DeviceBuffer {
   readonly device: CpuDevice;
   readonly length: number;
-  /** {@link ABSENT} after release. */
+  /** {@link RELEASED} after release. */
   handle: number;
   readonly byteOffset: number;
 
@@ -58,12 +75,22 @@ class CpuBuffer implements DeviceBuffer {
   }
 }
 
-/** `cpu:0`, `cpu:1`, … */
+/**
+ * `cpu:0`, `cpu:1`, …
+ *
+ * A kernel that traps takes the device with it: the call that trapped throws a {@link DeviceLostError}, everything asked later
+ * throws the same one, and the memory is given back at once.
+ */
 export class CpuDevice implements Device {
   readonly kind = 'cpu';
+  /** Bytes that the buffers of any device with these kernels may have together. */
+  readonly mostBytes = MOST_BYTES;
   readonly name: string;
   readonly #compile: () => Promise<WebAssembly.Module>;
+  /** Once compiled. */
+  #module: WebAssembly.Module | null = null;
   #instance: CpuInstance | null = null;
+  #lost: DeviceLostError | null = null;
   #memoryLimit = Infinity;
 
   /** @param compile - gives the compiled kernels. */
@@ -72,16 +99,41 @@ export class CpuDevice implements Device {
     this.#compile = compile;
   }
 
+  /** Also of a lost device, where every command says so. */
   get isReady(): boolean {
-    return this.#instance !== null;
+    return this.#instance !== null || this.#lost !== null;
   }
 
   async ready(): Promise<void> {
     const module = await this.#compile();
-    if (this.#instance === null) {
-      this.#instance = instantiateCpuKernels(module);
-      this.#instance.kernels.memoryLimit = this.#memoryLimit;
+    if (this.#lost !== null) {
+      throw this.#lost;
     }
+    if (this.#instance === null) {
+      this.#instantiate(module);
+    }
+  }
+
+  /** Why the device can be given nothing more. */
+  get lost(): DeviceLostError | null {
+    return this.#lost;
+  }
+
+  /** Ends the device and gives its memory back, for this reason if it is the first. */
+  lose(operation: string, options: ConstructorParameters<typeof DeviceLostError>[2]): DeviceLostError {
+    this.#lost ??= new DeviceLostError(this.name, operation, options);
+    this.#instance = null;
+    return this.#lost;
+  }
+
+  /** A fresh device for the name of this one, which it ends; ready if this one is, so that what need not wait still need not. */
+  succeed(): CpuDevice {
+    const successor = new CpuDevice(this.name, this.#compile);
+    if (this.#module !== null) {
+      successor.#instantiate(this.#module);
+    }
+    this.lose('close', { cause: new Error('it was closed') });
+    return successor;
   }
 
   get memoryLimit(): number {
@@ -91,7 +143,7 @@ export class CpuDevice implements Device {
   set memoryLimit(bytes: number) {
     this.#memoryLimit = bytes;
     if (this.#instance !== null) {
-      this.#instance.kernels.memoryLimit = bytes;
+      this.#limitMemory(this.#instance);
     }
   }
 
@@ -109,20 +161,30 @@ export class CpuDevice implements Device {
 
   /** Bytes that a buffer of `length` values counts for, on any device with these kernels; nothing when none can be that large. */
   bufferBytes(length: number): number | undefined {
-    return this.#call((kernels) => kernels.bufferBytes(length));
+    return this.#call('bufferBytes', length, (kernels) => kernels.bufferBytes(length));
   }
 
   allocate(length: number): DeviceBuffer {
-    return this.#call((kernels) => {
+    return this.#call('allocate', length, (kernels) => {
       const handle = kernels.allocate(length);
       return new CpuBuffer(this, length, handle, kernels.address(handle));
     });
   }
 
+  /** Never fails for a trap: whoever gives memory back may be dealing with another error. The next command tells. */
   release(buffer: DeviceBuffer): void {
-    const own = this.#own(buffer);
-    this.#call((kernels) => kernels.release(own.handle));
-    own.handle = ABSENT;
+    const own = this.#inUse(buffer);
+    const { handle } = own;
+    own.handle = RELEASED;
+    if (this.#lost === null) {
+      try {
+        this.#call('release', own.length, (kernels) => kernels.release(handle));
+      } catch (error) {
+        if (error !== this.#lost) {
+          throw error;
+        }
+      }
+    }
   }
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
@@ -166,20 +228,22 @@ export class CpuDevice implements Device {
   }
 
   fill(target: DeviceBuffer, value: number): void {
-    this.#call((kernels) => kernels.fill(this.#handle(target), value));
+    this.#call('fill', target.length, (kernels) => kernels.fill(this.#handle(target), value));
   }
 
   add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void {
-    this.#call((kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#handle(target)));
+    this.#call('add', target.length, (kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#handle(target)));
   }
 
   permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void {
-    this.#call((kernels) => kernels.permute(this.#handle(source), this.#handle(target), ...shape(layout)));
+    this.#call('permute', layout, (kernels) =>
+      kernels.permute(this.#handle(source), this.#handle(target), ...shape(layout)),
+    );
   }
 
   batchNorm(args: BatchNormArguments): void {
     const { running } = args;
-    this.#call((kernels) =>
+    this.#call('batchNorm', args.layout, (kernels) =>
       kernels.batchNorm(
         this.#handle(args.x),
         this.#handle(args.y),
@@ -199,7 +263,7 @@ export class CpuDevice implements Device {
   }
 
   batchNormBackward(args: BatchNormBackwardArguments): void {
-    this.#call((kernels) =>
+    this.#call('batchNormBackward', args.layout, (kernels) =>
       kernels.batchNormBackward(
         this.#handle(args.x),
         this.#handle(args.dy),
@@ -215,36 +279,44 @@ export class CpuDevice implements Device {
   }
 
   moments(args: ShardArguments): Promise<Uint8Array> {
-    return this.#reduce(partialKinds.moments, args);
+    return this.#reduce('moments', args);
   }
 
   total(args: ShardArguments): Promise<Uint8Array> {
-    return this.#reduce(partialKinds.total, args);
+    return this.#reduce('total', args);
   }
 
   deviations(args: ShardArguments & { readonly total: Uint8Array }): Promise<Uint8Array> {
-    return this.#reduce(partialKinds.deviations, args);
+    return this.#reduce('deviations', args);
   }
 
   backwardReduce(
     args: ShardArguments & { readonly dy: DeviceBuffer; readonly statistics: DeviceBuffer },
   ): Promise<Uint8Array> {
-    return this.#reduce(partialKinds.sums, args);
+    return this.#reduce('sums', args);
+  }
+
+  /**
+   * Whether bytes are partials of one batch, end to end.
+   * @throws PartialError
+   */
+  checkPartials(bytes: Uint8Array): Uint8Array {
+    return this.#call('merge', null, (kernels) => kernels.merge(bytes));
   }
 
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
-    return this.#result((kernels) => kernels.merge(endToEnd(partials)));
+    return this.#result('merge', null, (kernels) => kernels.merge(endToEnd(partials)));
   }
 
   finalize(args: PartOf<'finalize'>): void {
     const clamp = args.epsMode === 'clamp';
-    this.#call((kernels) =>
+    this.#call('finalize', args.statistics.length, (kernels) =>
       kernels.finalize(args.merged, ...(args.part ?? ALL), args.eps, clamp, this.#handle(args.statistics)),
     );
   }
 
   updateRunning({ merged, running, part }: PartOf<'updateRunning'>): void {
-    this.#call((kernels) =>
+    this.#call('updateRunning', running.mean.length, (kernels) =>
       kernels.updateRunning(
         merged,
         ...(part ?? ALL),
@@ -258,7 +330,7 @@ export class CpuDevice implements Device {
   }
 
   evaluationStatistics(args: Parameters<Device['evaluationStatistics']>[0]): void {
-    this.#call((kernels) =>
+    this.#call('evaluationStatistics', args.statistics.length, (kernels) =>
       kernels.evaluationStatistics(
         this.#handle(args.runningMean),
         this.#handle(args.runningVar),
@@ -270,7 +342,7 @@ export class CpuDevice implements Device {
   }
 
   normalize(args: NormalizeArguments): void {
-    this.#call((kernels) =>
+    this.#call('normalize', args.layout, (kernels) =>
       kernels.normalize(
         this.#handle(args.x),
         this.#handle(args.y),
@@ -285,7 +357,7 @@ export class CpuDevice implements Device {
   }
 
   backwardParameters(args: PartOf<'backwardParameters'>): void {
-    this.#call((kernels) =>
+    this.#call('backwardParameters', args.statistics.length, (kernels) =>
       kernels.backwardParameters(
         args.sums,
         ...(args.part ?? ALL),
@@ -297,7 +369,7 @@ export class CpuDevice implements Device {
   }
 
   backwardInput(args: BackwardInputArguments): void {
-    this.#call((kernels) =>
+    this.#call('backwardInput', args.layout, (kernels) =>
       kernels.backwardInput(
         this.#handle(args.x),
         this.#handle(args.dy),
@@ -312,27 +384,52 @@ export class CpuDevice implements Device {
     );
   }
 
-  #call<T>(command: (kernels: CpuKernels) => T): T {
-    if (this.#instance === null) {
-      throw new NotInitializedError();
-    }
+  /**
+   * Calls a kernel.
+   * @param work - what it works on, for the error of a device that is lost.
+   */
+  #call<T>(operation: string, work: Work, command: (kernels: CpuKernels) => T): T {
+    const instance = this.#opened;
     try {
-      return command(this.#instance.kernels);
+      return command(instance.kernels);
     } catch (error) {
+      if (isTrap(error, instance)) {
+        const { message } = error as Error;
+        const cause = new Error(`a kernel has trapped (${message}), please report this`, { cause: error });
+        throw this.lose(operation, { cause, shapes: describeWork(work) });
+      }
       throw translateKernelError(error, this.name);
     }
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
-  async #result(command: (kernels: CpuKernels) => Uint8Array): Promise<Uint8Array> {
-    return this.#call(command);
+  async #result(operation: string, work: Work, command: (kernels: CpuKernels) => Uint8Array): Promise<Uint8Array> {
+    return this.#call(operation, work, command);
   }
 
-  #reduce(kind: number, args: ReduceArguments): Promise<Uint8Array> {
+  /** @throws DeviceLostError; NotInitializedError before the device is ready. */
+  get #opened(): CpuInstance {
+    if (this.#instance === null) {
+      throw this.#lost ?? new NotInitializedError();
+    }
+    return this.#instance;
+  }
+
+  #instantiate(module: WebAssembly.Module): void {
+    this.#module = module;
+    this.#instance = instantiateCpuKernels(module);
+    this.#limitMemory(this.#instance);
+  }
+
+  #limitMemory({ kernels }: CpuInstance): void {
+    kernels.memoryLimit = Math.min(this.#memoryLimit, this.mostBytes);
+  }
+
+  #reduce(kind: PartialKind, args: ReduceArguments): Promise<Uint8Array> {
     const { x, layout, firstSample, total = new Uint8Array(0), dy, statistics } = args;
-    return this.#result((kernels) =>
+    return this.#result(reductions[kind], layout, (kernels) =>
       kernels.reduce(
-        kind,
+        partialKinds[kind],
         this.#handle(x),
         ...shape(layout),
         ...(layout.part ?? ALL),
@@ -351,18 +448,36 @@ export class CpuDevice implements Device {
     return buffer;
   }
 
+  /** @throws RangeError for a buffer that was released: the kernels would take its place for an argument that is absent. */
+  #inUse(buffer: DeviceBuffer): CpuBuffer {
+    const own = this.#own(buffer);
+    if (own.handle === RELEASED) {
+      throw new RangeError(`device ${this.name}: expected a buffer in use, got one that was released`);
+    }
+    return own;
+  }
+
   #handle(buffer: DeviceBuffer | null | undefined): number {
-    return buffer === null || buffer === undefined ? ABSENT : this.#own(buffer).handle;
+    return buffer === null || buffer === undefined ? ABSENT : this.#inUse(buffer).handle;
   }
 
   /** The values of a buffer. Growing the memory detaches views, so none is kept. */
   #view(buffer: DeviceBuffer): Float32Array {
-    const own = this.#own(buffer);
-    if (this.#instance === null || own.handle === ABSENT) {
-      throw new RangeError(`device ${this.name}: expected a buffer in use, got one that was released`);
-    }
-    return new Float32Array(this.#instance.memory.buffer, own.byteOffset, own.length);
+    const { memory } = this.#opened;
+    const { byteOffset, length } = this.#inUse(buffer);
+    return new Float32Array(memory.buffer, byteOffset, length);
   }
+}
+
+function describeWork(work: Work): string {
+  if (work === null) {
+    return 'partials';
+  }
+  if (typeof work === 'number') {
+    return `${work} values`;
+  }
+  const { samples, channels, length, format } = work;
+  return `a batch of shape (N, C, L) = (${samples}, ${channels}, ${length}), ${format}`;
 }
 
 /** Arguments of every kernel that walks over a batch. */

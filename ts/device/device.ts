@@ -214,6 +214,8 @@ export interface Device {
   readonly isReady: boolean;
   /** Resolves when commands can be given; idempotent. */
   ready(): Promise<void>;
+  /** Why nothing more can be asked of the device, as {@link DeviceLostError}; `null` while it lives. */
+  readonly lost: Error | null;
 
   /** Largest sum of bytes in use that the device grants; set it lower to fail earlier. */
   memoryLimit: number;
@@ -238,6 +240,11 @@ export interface Device {
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void>;
   /** The same to a CPU device of the calling thread, where this device has a better way than `readRows`; else `null`. */
   copyOut?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
+  /**
+   * Resolves once it is sure that what wrote these buffers has not failed; before this nothing must be kept of what comes of them.
+   * `null`, or absent: it is sure already, as it always is where no memory of others takes part.
+   */
+  confirm?(buffers: readonly DeviceBuffer[]): Promise<void> | null;
   /** `target[i] = value`. */
   fill(target: DeviceBuffer, value: number): void;
   /** `target[i] = a[i] + b[i]`; `target` may be `a` or `b`. */
@@ -312,6 +319,9 @@ export interface WebGpuDevice extends Device {
    * @throws RangeError unless its size and usages suit the kernels; DeviceMismatchError for a buffer of another device.
    */
   adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer>;
-  /** Compiles what the steps of such batches run, of any number of samples; else the first step does. */
-  warmUp(layout: Omit<BatchLayout, 'samples'>): void;
+  /**
+   * Compiles what the steps of such batches run, of any number of samples; else the first step does. Either way the event loop has a
+   * turn after each pipeline. Resolves when all are compiled.
+   */
+  warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void>;
 }

@@ -13,7 +13,9 @@ import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, DeviceKind, Memo
 import type { atEndOfTick } from './end_of_tick.ts';
 
 /** What every device does once it is there. */
-export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | 'ready' | 'copyRows'> {
+export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | 'ready' | 'lost' | 'copyRows'> {
+  /** See {@link Device.lost}; absent where only a command finds out. */
+  readonly lost?: DeviceLostError | null;
   /** Within the device. */
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void;
   /** {@link Device.copyRows} from another device, where there is a better way than by an array; else `null`. */
@@ -24,8 +26,8 @@ export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | '
 
 /** What is loaded with the library and used by what is loaded later. */
 export interface Essentials {
-  /** The device of the calling thread. It does what needs no memory of another one. */
-  readonly host: CpuDevice;
+  /** The kernels of the calling thread, for what needs no memory of a device; after a trap, others. */
+  readonly host: () => CpuDevice;
   readonly compileCpuModule: () => Promise<WebAssembly.Module>;
   /** Compiles a module from its compressed bytes in base64. */
   readonly compileModule: (text: string) => Promise<WebAssembly.Module>;
@@ -73,6 +75,10 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
 
   get isReady(): boolean {
     return this.#opened !== null;
+  }
+
+  get lost(): DeviceLostError | null {
+    return this.#opened?.lost ?? this.#closed;
   }
 
   ready(): Promise<void> {
@@ -146,6 +152,10 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
 
   copyOut(...args: Parameters<NonNullable<Device['copyOut']>>): Promise<void> | null {
     return this.opened.copyOut?.(...args) ?? null;
+  }
+
+  confirm(buffers: readonly DeviceBuffer[]): Promise<void> | null {
+    return this.opened.confirm?.(buffers) ?? null;
   }
 
   fill(...args: Parameters<Device['fill']>): void {

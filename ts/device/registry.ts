@@ -46,11 +46,12 @@ export interface DeviceOptions {
   readonly workerUrl: string | null;
 }
 
-const callingThread = new CpuDevice('cpu:0', compileCpuModule);
-const made = new Map<string, Device>([[callingThread.name, callingThread]]);
+const made = new Map<string, Device>([['cpu:0', new CpuDevice('cpu:0', compileCpuModule)]]);
+/** What {@link host} gives; nothing of a program is on it. */
+let callingThread = new CpuDevice('the calling thread', compileCpuModule);
 const settings: WorkerSettings = { workerUrl: null };
 const essentials: Essentials = {
-  host: callingThread,
+  host,
   compileCpuModule,
   compileModule,
   endToEnd,
@@ -68,6 +69,17 @@ const essentials: Essentials = {
     WorkerStartError,
   },
 };
+
+/**
+ * The kernels of the calling thread, for what needs no memory of a device: checking partials, and merging those of devices of
+ * different kinds. It has an instance of its own, which no trap of `cpu:0` concerns, and after a trap of its own another one.
+ */
+export function host(): CpuDevice {
+  if (callingThread.lost !== null) {
+    callingThread = callingThread.succeed();
+  }
+  return callingThread;
+}
 
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
@@ -112,8 +124,8 @@ export function webGpuDevice(device: Device): WebGpuDevice {
  * have a way of their own, by which several have the bits of one; others meet in the calling thread, in f64.
  */
 export async function mergePartials(from: readonly Device[], partials: readonly Uint8Array[]): Promise<Uint8Array> {
-  const [first = callingThread] = from;
-  const device = from.every(({ kind }) => kind === first.kind) ? first : callingThread;
+  const [first = host()] = from;
+  const device = from.every(({ kind }) => kind === first.kind) ? first : host();
   await device.ready();
   return device.merge(partials);
 }
@@ -194,9 +206,15 @@ export const devices = {
   },
   /**
    * A fresh device under the name of one that was lost, or still lives: that one is closed. Its tensors stay dead.
-   * @throws as {@link devices.close}; RangeError for an adopted device, which its owner must replace.
+   * @throws UnknownDeviceError; RangeError for an adopted device, which its owner must replace.
    */
   recreate(name: string): Device {
+    const device = deviceByName(name);
+    if (device instanceof CpuDevice) {
+      const fresh = device.succeed();
+      made.set(fresh.name, fresh);
+      return fresh;
+    }
     const old = lazyByName(name);
     const origin = old instanceof WebGpuFace ? old.origin : { options: {} };
     if ('adopted' in origin) {

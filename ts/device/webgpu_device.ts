@@ -5,7 +5,7 @@
  * whatever is read next, or asked for next. Loaded when the first WebGPU device is made ready.
  */
 
-import type { GpuKernels } from '../wasm/gpu_kernels.ts';
+import type { GpuBindings, GpuKernels } from '../wasm/gpu_kernels.ts';
 import type {
   BackwardInputArguments,
   BatchLayout,
@@ -20,6 +20,8 @@ import type {
   ShardArguments,
 } from './device.ts';
 import type { Essentials } from './lazy_device.ts';
+import { Compiling } from './webgpu_compiling.ts';
+import { type DoubtfulBuffer, Doubts } from './webgpu_doubts.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
 import { Holding } from './webgpu_holding.ts';
@@ -33,16 +35,20 @@ const ABSENT = 0;
 
 const BYTES_PER_VALUE = 4;
 
-class WebGpuBuffer implements DeviceBuffer {
+class WebGpuBuffer implements DeviceBuffer, DoubtfulBuffer {
   readonly device: Device;
   readonly length: number;
   /** {@link ABSENT} after release. */
   handle: number;
+  isShared: boolean;
+  doubt: Promise<void> | null = null;
+  failure: Error | null = null;
 
-  constructor(device: Device, length: number, handle: number) {
+  constructor(device: Device, length: number, handle: number, isShared: boolean) {
     this.device = device;
     this.length = length;
     this.handle = handle;
+    this.isShared = isShared;
   }
 }
 
@@ -57,9 +63,33 @@ export async function openWebGpuDevice(
   origin: WebGpuOrigin,
 ): Promise<OpenWebGpu> {
   const failures = new WebGpuFailures(face.name, essentials.errors);
-  const kernels = await openKernels(face.name, essentials, origin, failures);
-  const holding = new Holding(kernels, !('adopted' in origin), essentials);
-  return new OpenDevice(face, essentials, kernels, failures, holding);
+  const { kernels, bindings } = await openKernels(face.name, essentials, origin, failures);
+  const isOwn = !('adopted' in origin);
+  const { gpuDevice } = kernels;
+  void gpuDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
+  if (isOwn) {
+    tellOfDestruction(gpuDevice, failures);
+  }
+  const parts = { kernels, bindings, failures, holding: new Holding(kernels, isOwn, essentials) };
+  return new OpenDevice(face, essentials, parts);
+}
+
+/** The platform tells of a loss later. What is given meanwhile would be done by nobody, and nobody would say so. */
+function tellOfDestruction(gpuDevice: GPUDevice, failures: WebGpuFailures): void {
+  const destroy = gpuDevice.destroy.bind(gpuDevice);
+  const value = (): undefined => {
+    failures.lose('a pause', new Error('its GPUDevice was destroyed'));
+    destroy();
+    return undefined;
+  };
+  Object.defineProperty(gpuDevice, 'destroy', { value, configurable: true, writable: true });
+}
+
+interface Parts {
+  readonly kernels: GpuKernels;
+  readonly bindings: GpuBindings;
+  readonly failures: WebGpuFailures;
+  readonly holding: Holding;
 }
 
 class OpenDevice implements OpenWebGpu {
@@ -67,26 +97,31 @@ class OpenDevice implements OpenWebGpu {
   readonly #face: Device;
   readonly #essentials: Essentials;
   readonly #kernels: GpuKernels;
+  readonly #bindings: GpuBindings;
   readonly #failures: WebGpuFailures;
   readonly #holding: Holding;
+  readonly #doubts: Doubts;
+  readonly #compiling: Compiling;
   /** `null` where answers come by themselves. */
   readonly #nudging: Nudging | null;
 
-  constructor(face: Device, essentials: Essentials, kernels: GpuKernels, failures: WebGpuFailures, holding: Holding) {
+  constructor(face: Device, essentials: Essentials, { kernels, bindings, failures, holding }: Parts) {
     this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
     this.#essentials = essentials;
     this.#kernels = kernels;
+    this.#bindings = bindings;
     this.#failures = failures;
     this.#holding = holding;
+    this.#doubts = new Doubts(kernels, failures);
+    this.#compiling = new Compiling(kernels, essentials);
     this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
     failures.bytesInUse = () => kernels.bytesInUse;
-    void this.#platformDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
   }
 
   /** What has been given before is submitted. */
   get gpuDevice(): GPUDevice {
-    this.#holding.submit();
+    this.#kernels.submit();
     return this.#platformDevice;
   }
 
@@ -119,25 +154,30 @@ class OpenDevice implements OpenWebGpu {
     return { adapter, isSoftware, traffic: null, work };
   }
 
-  warmUp({ channels, length, format }: Omit<BatchLayout, 'samples'>): void {
+  warmUp({ channels, length, format }: Omit<BatchLayout, 'samples'>): Promise<void> {
     this.#call('warmUp', (kernels) => kernels.warmUp(channels, length, format === 'channels_last'));
+    return this.#compiling.done();
   }
 
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer {
-    return this.#call('gpuBuffer', (kernels) => kernels.gpuBuffer(this.#handle(buffer)));
+    const own = this.#own(buffer);
+    const handedOut = this.#call('gpuBuffer', (kernels) => kernels.gpuBuffer(own.handle));
+    own.isShared = true;
+    return handedOut;
   }
 
   async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
     const { errors } = this.#essentials;
     await checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#platformDevice, this.#face.name, errors);
-    return this.#call(
-      'adoptBuffer',
-      (kernels) => new WebGpuBuffer(this.#face, length, kernels.adoptBuffer(buffer, buffer.size, buffer.usage, length)),
-    );
+    const adopter = await this.#bindings.bufferAdopter();
+    return this.#call('adoptBuffer', (kernels) => {
+      const handle = kernels.adoptBuffer(adopter, buffer, buffer.size, buffer.usage, length);
+      return new WebGpuBuffer(this.#face, length, handle, true);
+    });
   }
 
   allocate(length: number): DeviceBuffer {
-    return this.#call('allocate', (kernels) => new WebGpuBuffer(this.#face, length, kernels.allocate(length)));
+    return this.#call('allocate', (kernels) => new WebGpuBuffer(this.#face, length, kernels.allocate(length), false));
   }
 
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
@@ -149,9 +189,19 @@ class OpenDevice implements OpenWebGpu {
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
     this.#call('write', (kernels) => {
-      const target = kernels.writableBuffer(this.#handle(buffer));
-      this.#platformDevice.queue.writeBuffer(target, 0, data.buffer, data.byteOffset, data.byteLength);
+      const handle = this.#output(buffer);
+      if (kernels.isWaiting) {
+        kernels.write(handle, data);
+        return;
+      }
+      // Platforms differ in whether they take memory that threads share.
+      const { buffer: memory, byteOffset, byteLength } = data.buffer instanceof ArrayBuffer ? data : data.slice();
+      this.#platformDevice.queue.writeBuffer(kernels.writableBuffer(handle), 0, memory, byteOffset, byteLength);
     });
+  }
+
+  confirm(buffers: readonly DeviceBuffer[]): Promise<void> | null {
+    return this.#doubts.confirm(buffers.map((buffer) => this.#own(buffer)));
   }
 
   read(buffer: DeviceBuffer): Promise<Float32Array<ArrayBuffer>> {
@@ -185,7 +235,7 @@ class OpenDevice implements OpenWebGpu {
         this.#handle(source.buffer),
         source.offset,
         source.stride,
-        this.#handle(target.buffer),
+        this.#output(target.buffer),
         target.offset,
         target.stride,
         rowLength,
@@ -195,15 +245,15 @@ class OpenDevice implements OpenWebGpu {
   }
 
   fill(target: DeviceBuffer, value: number): void {
-    this.#call('fill', (kernels) => kernels.fill(this.#handle(target), value));
+    this.#call('fill', (kernels) => kernels.fill(this.#output(target), value));
   }
 
   add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void {
-    this.#call('add', (kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#handle(target)));
+    this.#call('add', (kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#output(target)));
   }
 
   permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void {
-    this.#call('permute', (kernels) => kernels.permute(this.#handle(source), this.#handle(target), ...shape(layout)));
+    this.#call('permute', (kernels) => kernels.permute(this.#handle(source), this.#output(target), ...shape(layout)));
   }
 
   batchNorm(args: BatchNormArguments): void {
@@ -211,16 +261,16 @@ class OpenDevice implements OpenWebGpu {
     this.#call('batchNorm', (kernels) =>
       kernels.batchNorm(
         this.#handle(args.x),
-        this.#handle(args.y),
+        this.#output(args.y),
         ...shape(args.layout),
         args.eps,
         this.#handle(args.weight),
         this.#handle(args.bias),
-        this.#handle(args.statistics),
+        this.#output(args.statistics),
         this.#handle(running?.mean),
         this.#handle(running?.variance),
-        this.#handle(running?.nextMean),
-        this.#handle(running?.nextVariance),
+        this.#output(running?.nextMean),
+        this.#output(running?.nextVariance),
         running?.momentum ?? 0,
       ),
     );
@@ -231,12 +281,12 @@ class OpenDevice implements OpenWebGpu {
       kernels.batchNormBackward(
         this.#handle(args.x),
         this.#handle(args.dy),
-        this.#handle(args.dx),
+        this.#output(args.dx),
         ...shape(args.layout),
         this.#handle(args.statistics),
         this.#handle(args.weight),
-        this.#handle(args.dweight),
-        this.#handle(args.dbias),
+        this.#output(args.dweight),
+        this.#output(args.dbias),
         args.batchStatistics,
       ),
     );
@@ -269,11 +319,15 @@ class OpenDevice implements OpenWebGpu {
 
   /** Partials end to end: each device merges them by the kernel that merges its own, so that all have the bits of one. */
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
-    return Promise.resolve(this.#essentials.endToEnd(partials));
+    const merged = this.#essentials.endToEnd(partials);
+    return this.#ask('merge', () => {
+      this.#bindings.checkPartials(merged);
+      return Promise.resolve(merged);
+    });
   }
 
   finalize({ merged, eps, epsMode, statistics }: Parameters<Device['finalize']>[0]): void {
-    this.#call('finalize', (kernels) => kernels.finalize(merged, eps, epsMode === 'clamp', this.#handle(statistics)));
+    this.#call('finalize', (kernels) => kernels.finalize(merged, eps, epsMode === 'clamp', this.#output(statistics)));
   }
 
   updateRunning({ merged, running }: Parameters<Device['updateRunning']>[0]): void {
@@ -282,8 +336,8 @@ class OpenDevice implements OpenWebGpu {
         merged,
         this.#handle(running.mean),
         this.#handle(running.variance),
-        this.#handle(running.nextMean),
-        this.#handle(running.nextVariance),
+        this.#output(running.nextMean),
+        this.#output(running.nextVariance),
         running.momentum,
       ),
     );
@@ -295,7 +349,7 @@ class OpenDevice implements OpenWebGpu {
         this.#handle(args.runningMean),
         this.#handle(args.runningVar),
         args.eps,
-        this.#handle(args.statistics),
+        this.#output(args.statistics),
       ),
     );
   }
@@ -304,7 +358,7 @@ class OpenDevice implements OpenWebGpu {
     this.#call('normalize', (kernels) =>
       kernels.normalize(
         this.#handle(args.x),
-        this.#handle(args.y),
+        this.#output(args.y),
         ...shape(args.layout),
         this.#handle(args.statistics),
         this.#handle(args.weight),
@@ -318,8 +372,8 @@ class OpenDevice implements OpenWebGpu {
       kernels.backwardParameters(
         args.sums,
         this.#handle(args.statistics),
-        this.#handle(args.dweight),
-        this.#handle(args.dbias),
+        this.#output(args.dweight),
+        this.#output(args.dbias),
       ),
     );
   }
@@ -329,7 +383,7 @@ class OpenDevice implements OpenWebGpu {
       kernels.backwardInput(
         this.#handle(args.x),
         this.#handle(args.dy),
-        this.#handle(args.dx),
+        this.#output(args.dx),
         ...shape(args.layout),
         this.#handle(args.statistics),
         this.#handle(args.weight),
@@ -343,9 +397,15 @@ class OpenDevice implements OpenWebGpu {
     this.#failures.check();
     this.#holding.begin();
     try {
-      return command(this.#kernels);
+      const result = command(this.#kernels);
+      if (this.#kernels.isWaiting) {
+        this.#compiling.begin();
+      }
+      return result;
     } catch (error) {
       throw this.#failures.translate(error, operation);
+    } finally {
+      this.#doubts.end();
     }
   }
 
@@ -353,8 +413,19 @@ class OpenDevice implements OpenWebGpu {
   async #ask<T>(operation: string, command: (kernels: GpuKernels) => Promise<T>): Promise<T> {
     this.#failures.check();
     try {
-      const answer = command(this.#kernels);
-      return await (this.#nudging?.hasten(answer) ?? answer);
+      let doubt: Promise<void> | null = null;
+      let answer: Promise<T>;
+      try {
+        answer = command(this.#kernels);
+      } finally {
+        doubt = this.#doubts.end();
+      }
+      if (this.#kernels.isWaiting) {
+        this.#compiling.begin();
+      }
+      const result = await (this.#nudging?.hasten(answer) ?? answer);
+      await doubt;
+      return result;
     } catch (error) {
       throw this.#failures.translate(error, operation);
     }
@@ -370,8 +441,24 @@ class OpenDevice implements OpenWebGpu {
     }
   }
 
+  /** What a command reads. */
   #handle(buffer: DeviceBuffer | null | undefined): number {
-    return buffer === null || buffer === undefined ? ABSENT : this.#own(buffer).handle;
+    if (buffer === null || buffer === undefined) {
+      return ABSENT;
+    }
+    const own = this.#own(buffer);
+    this.#doubts.read(own);
+    return own.handle;
+  }
+
+  /** What a command writes. */
+  #output(buffer: DeviceBuffer | null | undefined): number {
+    if (buffer === null || buffer === undefined) {
+      return ABSENT;
+    }
+    const own = this.#own(buffer);
+    this.#doubts.write(own);
+    return own.handle;
   }
 
   #own(buffer: DeviceBuffer): WebGpuBuffer {

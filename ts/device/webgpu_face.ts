@@ -23,7 +23,7 @@ export interface OpenWebGpu extends OpenDevice {
   readonly gpuDevice: GPUDevice;
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer;
   adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer>;
-  warmUp(layout: Omit<BatchLayout, 'samples'>): void;
+  warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void>;
 }
 
 /** `webgpu:0`, `webgpu:1`, … */
@@ -52,7 +52,7 @@ export class WebGpuFace extends LazyDevice<OpenWebGpu> implements WebGpuDevice {
     return this.opened.adoptBuffer(buffer, length);
   }
 
-  warmUp(layout: Omit<BatchLayout, 'samples'>): void {
-    this.opened.warmUp(layout);
+  async warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void> {
+    await this.opened.warmUp(layout);
   }
 }

@@ -27,15 +27,14 @@ export class Holding {
     }
     this.#isHolding = true;
     this.#kernels.hold();
-    queueMicrotask(() => this.submit());
+    queueMicrotask(() => this.#submitFirst());
     this.#atEndOfTick(() => {
       this.#isHolding = false;
       this.#kernels.flush();
     });
   }
 
-  /** Submits what has been given, now. */
-  submit(): void {
+  #submitFirst(): void {
     this.#kernels.flush();
     if (this.#isHolding) {
       this.#kernels.hold();

@@ -1,6 +1,6 @@
 /** How a WebGPU device comes to be: the platform is looked up, the kernels are loaded, an adapter is asked. */
 
-import { type GpuKernels, loadGpuKernels } from '../wasm/gpu_kernels.ts';
+import { type GpuBindings, type GpuKernels, loadGpuKernels } from '../wasm/gpu_kernels.ts';
 import type { Essentials } from './lazy_device.ts';
 import type { WebGpuOptions, WebGpuOrigin } from './webgpu_face.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
@@ -12,7 +12,7 @@ export async function openKernels(
   { compileModule, errors }: Essentials,
   origin: WebGpuOrigin,
   failures: WebGpuFailures,
-): Promise<GpuKernels> {
+): Promise<{ readonly kernels: GpuKernels; readonly bindings: GpuBindings }> {
   if ('options' in origin) {
     checkOptions(origin.options);
   }
@@ -24,12 +24,12 @@ export async function openKernels(
   ]);
   try {
     if ('adopted' in origin) {
-      return await bindings.adopt(origin.adopted);
+      return { kernels: await bindings.adopt(origin.adopted), bindings };
     }
     const { label = name, powerPreference = '', forceFallbackAdapter = false } = origin.options;
     const kernels = await bindings.request(label, powerPreference, forceFallbackAdapter, 0);
     checkLimits(name, kernels, origin.options, errors);
-    return kernels;
+    return { kernels, bindings };
   } catch (error) {
     throw failures.translate(error, 'ready');
   }

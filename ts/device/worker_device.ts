@@ -7,6 +7,7 @@
  * Loaded when the first worker device is made ready, with all that only workers need.
  */
 
+import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, MemoryUsage, Rows } from './device.ts';
 import type { Essentials, OpenDevice } from './lazy_device.ts';
@@ -50,7 +51,7 @@ export async function openWorkerDevice(
   { workerUrl }: WorkerSettings,
 ): Promise<OpenDevice> {
   const { host, compileCpuModule, atEndOfTick, errors } = essentials;
-  const [module] = await Promise.all([compileCpuModule(), host.ready()]);
+  const [module] = await Promise.all([compileCpuModule(), host().ready()]);
   const { name } = face;
   const memberships = new Memberships();
   const owner: QueueOwner = {
@@ -88,7 +89,7 @@ class Memberships {
 class WorkerDevice implements OpenDevice, Member {
   memoryLimit = Infinity;
   readonly #face: Device;
-  readonly #host: CpuDevice;
+  readonly #host: () => CpuDevice;
   readonly #errors: Essentials['errors'];
   readonly #queue: WorkerQueue;
   readonly #memberships: Memberships;
@@ -109,7 +110,7 @@ class WorkerDevice implements OpenDevice, Member {
   }
 
   close(): Promise<void> {
-    return this.#queue.lose('close', new Error('it was closed'));
+    return this.#queue.lose('close', { cause: new Error('it was closed') });
   }
 
   details(): DeviceDetails {
@@ -123,9 +124,10 @@ class WorkerDevice implements OpenDevice, Member {
   }
 
   allocate(length: number): DeviceBuffer {
-    const bytes = this.#host.bufferBytes(length) ?? Infinity;
+    const { mostBytes } = this.#host();
+    const bytes = this.#host().bufferBytes(length) ?? Infinity;
     const total = this.#bytesInUse + bytes;
-    if (total > this.memoryLimit || total === Infinity) {
+    if (total > Math.min(this.memoryLimit, mostBytes)) {
       throw new this.#errors.OutOfMemoryError(this.#face.name, length * BYTES_PER_VALUE, this.#bytesInUse);
     }
     const buffer = new WorkerBuffer(this.#face, length, this.#names + 1, bytes);
@@ -235,7 +237,7 @@ class WorkerDevice implements OpenDevice, Member {
 
   /** Partials are small and lie in the calling thread: merged there, they need not travel. */
   merge(...args: Parameters<Device['merge']>): Promise<Uint8Array> {
-    return this.#host.merge(...args);
+    return this.#host().merge(...args);
   }
 
   finalize(...args: Parameters<Device['finalize']>): void {
@@ -262,7 +264,7 @@ class WorkerDevice implements OpenDevice, Member {
     this.#send('backwardInput', args);
   }
 
-  get lost(): Error | null {
+  get lost(): DeviceLostError | null {
     return this.#queue.lost;
   }
 

@@ -43,7 +43,7 @@ async function run(...commands: readonly Command[]): Promise<readonly Answer[]> 
 }
 
 const [a, b] = [new Named(1), new Named(2)];
-const rowsOf = (buffer: Named): object => ({ buffer, offset: 0, stride: 2 });
+const rowsOf = (buffer: Named | undefined): object => ({ buffer, offset: 0, stride: 2 });
 const read = (buffer: Named): Command => ['readRows', rowsOf(buffer), 2, 1];
 const allocate = (buffer: Named): Command => ['allocate', buffer.number, 2];
 /** Fails, for these are no sums. */
@@ -106,21 +106,49 @@ describe('a command that fails', () => {
     expect(answers).toMatchObject([{ value: Float32Array.of(2, 2) }]);
   });
 
-  it('for want of memory ends everything, for the calling side has counted on it', async () => {
+  it('for want of memory is told as such, and spoils nothing else', async () => {
     device.memoryLimit = 64;
-    expect(await runFor([allocate(a), allocate(b), read(a)])).toMatchObject({
-      answers: [],
-      lost: { operation: 'allocate', failure: { name: 'OutOfMemoryError', bytesWanted: 8, bytesInUse: 64 } },
-    });
+    const answers = await run(allocate(a), ['fill', a, 1], allocate(b), ['add', a, b, b], read(a), read(b));
+    expect(answers).toMatchObject([
+      { ticket: 5, value: Float32Array.of(1, 1) },
+      { ticket: 6, operation: 'allocate', failure: { name: 'OutOfMemoryError', bytesWanted: 8, bytesInUse: 64 } },
+    ]);
+    device.memoryLimit = Infinity;
+    expect(await run(['release', b.number], allocate(b), ['fill', b, 2], read(b))).toMatchObject([
+      { value: Float32Array.of(2, 2) },
+    ]);
   });
 
-  it('for good ends everything: what comes after a trap does not run', async () => {
-    device.fill = () => {
-      throw new WebAssembly.RuntimeError('unreachable');
-    };
-    expect(await runFor([allocate(a), ['fill', a, 1], read(a)])).toMatchObject({
+  it('for want of memory leaves the running statistics as they were', async () => {
+    const names = [3, 4, 5, 6, 7, 8].map((number) => new Named(number));
+    const [mean, variance, nextMean, nextVariance, statistics, y] = names;
+    await run(...names.slice(0, -1).map((name): Command => ['allocate', name.number, 4]));
+    await run(['fill', mean, 3], ['fill', variance, 5], ['fill', nextMean, 0], ['fill', nextVariance, 0]);
+    device.memoryLimit = 1;
+    const layout = { samples: 1, channels: 4, length: 2, format: 'contiguous' };
+    const args = { x: mean, y, layout, numerics: 'stable', eps: 1, weight: null, bias: null, statistics };
+    const answers = await run(
+      ['allocate', 8, 8],
+      ['batchNorm', { ...args, running: { mean, variance, nextMean, nextVariance, momentum: 0.1 } }],
+      ...[nextMean, nextVariance, statistics].map((name): Command => [
+        'readRows',
+        { ...rowsOf(name), stride: 4 },
+        4,
+        1,
+      ]),
+    );
+    expect(answers).toMatchObject([
+      { value: Float32Array.of(3, 3, 3, 3) },
+      { value: Float32Array.of(5, 5, 5, 5) },
+      { operation: 'allocate', failure: { name: 'OutOfMemoryError' } },
+    ]);
+  });
+
+  it('by a trap ends everything: what comes after it does not run', async () => {
+    device.lose('fill', { cause: new Error('a kernel has trapped'), shapes: '2 values' });
+    expect(await runFor([['fill', a, 1], read(a)])).toMatchObject({
       answers: [],
-      lost: { operation: 'fill', failure: { message: 'unreachable' } },
+      lost: { operation: 'fill', shapes: '2 values', failure: { message: 'a kernel has trapped' } },
     });
   });
 });

@@ -2,10 +2,13 @@
  * The worker's side of a device: runs the commands that arrive on a `CpuDevice`.
  *
  * A command that fails poisons what it would have written, and so does every command that reads something poisoned. Whoever
- * awaits a result that depends on the failure is told of it; everybody else goes on. A failure in a command of a group is told at
- * once, since the other members wait for this one.
+ * awaits a result that depends on the failure is told of it; everybody else goes on. Memory that the platform does not give is such a
+ * failure too. A failure in a command of a group is told at once, since the other members wait for this one.
+ *
+ * A kernel that traps ends the device, and nothing that comes after it is run.
  */
 
+import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { DeviceBuffer, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
 import { decodeCommand } from './worker_codec.ts';
@@ -24,7 +27,7 @@ import {
 
 /** Where each command names the buffers that it writes, as paths into its arguments. */
 const written: Readonly<Record<Operation, readonly string[]>> = {
-  allocate: [],
+  allocate: ['0'],
   release: [],
   readRows: [],
   readInto: [],
@@ -88,17 +91,14 @@ export class CommandExecutor {
           answers.push({ ticket, value: (value ?? new Uint8Array(0)) as Part });
         }
       } catch (error) {
-        const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
-        // The calling side keeps account of the memory, so what is missing is memory that the platform does not give.
-        if (error instanceof WebAssembly.RuntimeError || operation === 'allocate') {
-          return { ...this.usage(), answers, lost: { operation, failure: failureOf(error) } };
+        const answer = this.#device.lost === null ? this.#fail(line, parts, error) : null;
+        if (answer !== null) {
+          answers.push(answer);
         }
-        const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
-        this.#poison(operation, args, poison);
-        this.#leave(args, poison, error);
-        if (ticket !== NO_TICKET) {
-          answers.push({ ticket, operation: poison.operation, failure: poison.failure });
-        }
+      }
+      // A trap in `release` is not thrown.
+      if (this.#device.lost !== null) {
+        return { ...this.usage(), answers, lost: lossOf(line, this.#device.lost) };
       }
     }
     return { ...this.usage(), answers };
@@ -108,6 +108,18 @@ export class CommandExecutor {
   usage(): Reply {
     const { bytesPooled, bytesReserved } = this.#device.memoryUsage();
     return { answers: [], bytesPooled, bytesReserved };
+  }
+
+  /** Poisons what a command would have written; the answer for who awaits it. */
+  #fail(line: string, parts: CommandMessage['parts'], error: unknown): Answer | null {
+    const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
+    const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
+    this.#poison(operation, args, poison);
+    if (poison.operation === 'allocate') {
+      this.#keepRunning(args);
+    }
+    this.#leave(args, poison, error);
+    return ticket === NO_TICKET ? null : { ticket, operation: poison.operation, failure: poison.failure };
   }
 
   #call(operation: Operation, args: readonly unknown[]): unknown {
@@ -199,6 +211,28 @@ export class CommandExecutor {
     return buffer;
   }
 
+  /**
+   * Where there was no room for an output, the running statistics stay what they were before the batch: the calling side takes them
+   * over before it hears of the failure.
+   * @param args - with numbers in the place of buffers.
+   */
+  #keepRunning(args: readonly unknown[]): void {
+    const running = at(args, '0.running') ?? at(args, '0.share.running');
+    for (const [old, next] of [
+      ['mean', 'nextMean'],
+      ['variance', 'nextVariance'],
+    ] as const) {
+      const source = this.#buffers.get(Number(at(running, old)));
+      const target = this.#buffers.get(Number(at(running, next)));
+      const isSpoiled = this.#poisoned.has(Number(at(running, old)));
+      if (source !== undefined && target !== undefined && !isSpoiled) {
+        const rows = { offset: 0, stride: source.length };
+        void this.#device.copyRows({ buffer: source, ...rows }, { buffer: target, ...rows }, source.length, 1);
+        this.#poisoned.delete(Number(at(running, next)));
+      }
+    }
+  }
+
   /** @param args - with numbers in the place of buffers. */
   #poison(operation: Operation, args: readonly unknown[], poison: Poison): void {
     for (const path of written[operation]) {
@@ -208,6 +242,11 @@ export class CommandExecutor {
       }
     }
   }
+}
+
+function lossOf(line: string, { shapes, cause }: DeviceLostError): Required<Reply>['lost'] {
+  const [operation] = decodeCommand(line, [], (name) => name);
+  return { operation, shapes, failure: failureOf(cause) };
 }
 
 /** What lies at a path; `null` where a part of it is absent. */

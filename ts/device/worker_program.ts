@@ -77,7 +77,7 @@ function serve(port: OwnPort): (data: unknown) => void {
     last = last
       .then(() => receive(data))
       .catch((error: unknown) => {
-        const lost = { operation: 'ready' as const, failure: failureOf(error) };
+        const lost = { operation: 'ready' as const, shapes: '', failure: failureOf(error) };
         port.postMessage({ answers: [], bytesPooled: 0, bytesReserved: 0, lost } satisfies Reply, []);
       });
   };

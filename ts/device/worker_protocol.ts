@@ -66,6 +66,6 @@ export interface Reply {
   readonly bytesReserved: number;
   /** Which of its groups the worker has left, and why; told before the next command, since others wait. */
   readonly left?: { readonly group: number; readonly operation: Operation; readonly failure: Failure };
-  /** What broke the worker for good. */
-  readonly lost?: { readonly operation: Operation | 'ready'; readonly failure: Failure };
+  /** What broke the worker for good, and what it was working on. */
+  readonly lost?: { readonly operation: Operation | 'ready'; readonly shapes: string; readonly failure: Failure };
 }

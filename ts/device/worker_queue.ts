@@ -85,7 +85,7 @@ export class WorkerQueue {
     this.#owner = owner;
     link.listen(
       (reply) => this.#receive(reply),
-      (cause) => void this.lose(null, cause),
+      (cause) => void this.lose(null, { cause }),
     );
   }
 
@@ -129,11 +129,14 @@ export class WorkerQueue {
   }
 
   /** Ends the worker. */
-  lose(operation: Operation | 'ready' | 'close' | null, cause: unknown): Promise<void> {
+  lose(
+    operation: Operation | 'ready' | 'close' | null,
+    options: { readonly cause: unknown; readonly shapes?: string },
+  ): Promise<void> {
     if (this.#lost === null) {
       const [first] = this.#pending.values();
       const { DeviceLostError } = this.#owner.errors;
-      const error = new DeviceLostError(this.#device, operation ?? first?.operation ?? 'a pause', { cause });
+      const error = new DeviceLostError(this.#device, operation ?? first?.operation ?? 'a pause', options);
       this.#lost = error;
       this.#pending.forEach(({ reject }) => reject(error));
       this.#pending.clear();
@@ -183,7 +186,8 @@ export class WorkerQueue {
       this.#owner.onLeft(left.group, this.#commandError(left.operation, left.failure));
     }
     if (lost !== undefined) {
-      void this.lose(lost.operation, this.#errorOf(lost.failure));
+      const { operation, shapes, failure } = lost;
+      void this.lose(operation, { cause: this.#errorOf(failure), shapes });
     } else if (answers.length > 0 && this.#pending.size === 0) {
       this.#link.rest();
     }
@@ -210,9 +214,11 @@ export class WorkerQueue {
     this.#bytes += parts.reduce((sum, part) => sum + (isShared(part) ? 0 : part.byteLength), textBytes);
   }
 
-  #commandError(operation: Operation, failure: Failure): errors.CommandError {
+  /** What a result depends on has failed. Missing memory needs no words beside its own. */
+  #commandError(operation: Operation, failure: Failure): Error {
     const { CommandError } = this.#owner.errors;
-    return new CommandError(this.#device, operation, { cause: this.#errorOf(failure) });
+    const cause = this.#errorOf(failure);
+    return operation === 'allocate' ? cause : new CommandError(this.#device, operation, { cause });
   }
 
   /** The error that a failure on the other side was. */
@@ -225,6 +231,8 @@ export class WorkerQueue {
         return new PartialError(message);
       case 'RangeError':
         return new RangeError(message);
+      case 'Error':
+        return new Error(message);
       default:
         return new Error(`${name}: ${message}`);
     }

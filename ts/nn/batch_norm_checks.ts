@@ -20,12 +20,16 @@ export interface Settings {
 /** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
 
-/** @throws TypeError unless the input is a tensor, DisposedError when it has no memory any more. */
+/** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
   if (!(value instanceof Tensor)) {
     throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${kindOf(value)}`);
   }
-  return value.storage.device;
+  const { device } = value.storage;
+  if (device.lost !== null) {
+    throw device.lost;
+  }
+  return device;
 }
 
 /**

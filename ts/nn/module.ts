@@ -32,6 +32,9 @@ import {
  * ```
  */
 export abstract class Module {
+  /** Makes `structuredClone` and `postMessage` fail: a clone would be an object without methods and memory. @internal */
+  readonly cloning: symbol = cannotBeCloned;
+
   /** Whether layers behave as in training; set by {@link Module.train} and {@link Module.eval}. */
   training = true;
 
@@ -147,8 +150,11 @@ export abstract class Module {
   /**
    * Calls `fn` with every module of the tree, children first.
    * @returns this module.
+   * @throws CyclicModuleError before any call.
    */
   apply(fn: (module: Module) => void): this {
+    // A cycle would recurse for ever below; walking the tree finds it.
+    walk(this, 'once');
     for (const child of this.children()) {
       child.apply(fn);
     }
@@ -198,11 +204,29 @@ export abstract class Module {
     return formatModule(this);
   }
 
+  /** @throws TypeError always: JSON has no room for tensors. */
+  toJSON(): never {
+    throw new TypeError(
+      `a module cannot be written as JSON; for each [key, tensor] of stateDict() save Array.from(await tensor.data()) and ` +
+        `tensor.shape, and give them to loadStateDict() later`,
+    );
+  }
+
+  /** Whether {@link Module.toString} prints equal neighbours among the children once. @internal */
+  mergesRepeats(): boolean {
+    return false;
+  }
+
   /** Whether a state dict may lack this buffer, because old checkpoints do. @internal */
   toleratesMissing(_name: string): boolean {
     return false;
   }
 }
+
+/** The description is what the platform's error says. */
+const cannotBeCloned: unique symbol = Symbol(
+  'a module of syncbn; clone or send the values of its stateDict() instead, each as await tensor.data(),',
+);
 
 /** By name of the buffer. */
 const bufferAccessors = new Map<string, PropertyDescriptor & ThisType<Module>>();

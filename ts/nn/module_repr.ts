@@ -43,9 +43,34 @@ export function pythonBoolean(value: boolean): string {
 
 function format(module: Module): string {
   const extra = module.extraRepr();
-  const children = childrenOf(module).map(([name, child]) => `(${name}): ${format(child).replaceAll('\n', '\n  ')}`);
+  const children = (module.mergesRepeats() ? mergedRepeats(module) : formattedChildren(module)).map(([name, text]) =>
+    `(${name}): ${text}`.replaceAll('\n', '\n  '),
+  );
   const lines = [...(extra === '' ? [] : extra.split('\n')), ...children];
   const isOneLine = lines.length === 0 || (lines.length === 1 && children.length === 0);
   const body = isOneLine ? lines.join('') : `\n  ${lines.join('\n  ')}\n`;
   return `${typeNameOf(module)}(${body})`;
+}
+
+type NamedText = readonly [name: string, text: string];
+
+function formattedChildren(module: Module): NamedText[] {
+  return childrenOf(module).map(([name, child]) => [name, format(child)]);
+}
+
+/** Equal neighbours as one: `(0-2): 3 x BatchNorm1d(…)`. Source: `torch.nn.ModuleList.__repr__`. */
+function mergedRepeats(module: Module): NamedText[] {
+  const runs: { readonly first: string; last: string; count: number; readonly text: string }[] = [];
+  for (const [name, text] of formattedChildren(module)) {
+    const run = runs.at(-1);
+    if (run?.text === text) {
+      run.last = name;
+      run.count += 1;
+    } else {
+      runs.push({ first: name, last: name, count: 1, text });
+    }
+  }
+  return runs.map(({ first, last, count, text }) =>
+    count === 1 ? [first, text] : [`${first}-${last}`, `${count} x ${text}`],
+  );
 }

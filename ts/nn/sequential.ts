@@ -1,9 +1,9 @@
 /** Modules one after another. */
 
-import { describeValue } from '../describe_value.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { checkModule } from './check_module.ts';
 import { Module } from './module.ts';
-import { childrenOf, isModule } from './module_tree.ts';
+import { childrenOf } from './module_tree.ts';
 
 interface TensorLayer {
   forward(x: Tensor): Promise<Tensor>;
@@ -16,7 +16,7 @@ export class Sequential extends Module {
   /** @throws TypeError for what is no module. */
   constructor(...modules: readonly Module[]) {
     super();
-    modules.forEach((module, i) => checkModule(module, i));
+    modules.forEach((module, i) => checkModule('Sequential', module, i));
     Object.assign(this, modules);
   }
 
@@ -27,16 +27,5 @@ export class Sequential extends Module {
       value = await (module as unknown as TensorLayer).forward(value);
     }
     return value;
-  }
-}
-
-function checkModule(module: unknown, position: number): void {
-  if (!isModule(module)) {
-    throw new TypeError(
-      `Sequential: expected modules, got ${describeValue(module)} at position ${position}; extend Module`,
-    );
-  }
-  if (typeof module.forward !== 'function') {
-    throw new TypeError(`Sequential: ${module.constructor.name} at position ${position} has no forward()`);
   }
 }

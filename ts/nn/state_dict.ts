@@ -91,7 +91,10 @@ async function copyValues(entries: readonly Entry[], dict: Readonly<Record<strin
   }
 }
 
-/** Everything that is saved, in PyTorch's order; what two parents share stands under both keys. */
+/**
+ * Everything that is saved, in PyTorch's order; what two parents share stands under both keys.
+ * @throws RangeError when two values would have one key.
+ */
 function entriesOf(root: Module): Entry[] {
   const entries: Entry[] = [];
   for (const [path, module] of walk(root, 'every path')) {
@@ -101,7 +104,22 @@ function entriesOf(root: Module): Entry[] {
       }
     }
   }
+  checkKeys(entries);
   return entries;
+}
+
+/** Names with dots, and buffers named as parameters are, can give two values one key. */
+function checkKeys(entries: readonly Entry[]): void {
+  const keys = new Set<string>();
+  for (const { key } of entries) {
+    if (keys.has(key)) {
+      throw new RangeError(
+        `state dict: expected a key of its own for every parameter and buffer, got two with the key ${JSON.stringify(key)}; ` +
+          `rename a property, and use no dots and no empty names`,
+      );
+    }
+    keys.add(key);
+  }
 }
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {

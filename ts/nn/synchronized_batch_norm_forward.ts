@@ -41,7 +41,7 @@ interface Outputs {
   readonly statistics: Storage;
   /** The next running statistics; `null` where none are kept. */
   readonly next: RunningStatistics<Storage> | null;
-  /** References to release when nothing comes of it. */
+  /** The references that the call holds, and releases at its end: who keeps something takes a reference of its own. */
   readonly taken: readonly Storage[];
 }
 
@@ -100,13 +100,9 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
     if (outcome.kind === 'met') {
       return complete(call, outcome.value);
     }
-    outputs.taken.forEach((storage) => storage.release());
     return fallBack(layer, x, place, outcome.error);
-  } catch (error) {
-    outputs.taken.forEach((storage) => storage.release());
-    throw error;
   } finally {
-    outputs.statistics.release();
+    outputs.taken.forEach((storage) => storage.release());
   }
 }
 
@@ -227,7 +223,7 @@ function commit({ layer, place, outputs: { next } }: Call, origin: object): void
     if (next !== null && hasOriginalStatistics(layer, place)) {
       next.mean.origin = next.variance.origin = origin;
     }
-    layer.commitBatch(next);
+    layer.commitBatch(next && { mean: next.mean.retain(), variance: next.variance.retain() });
   }
 }
 
@@ -246,7 +242,7 @@ function complete(call: Call, { merged, origin, node }: Merged): Tensor {
       device.normalize({ ...args, statistics });
       commit(call, origin);
     }
-    return outputOf(x, y === x.storage ? y.retain() : y, node, place.index);
+    return outputOf(x, y.retain(), node, place.index);
   } finally {
     node?.release();
   }

@@ -234,9 +234,13 @@ function defaultDeviceIds(own: string): readonly string[] {
   return kind === 'cpu' ? [own] : [own, ...devices.list().filter(isOther)];
 }
 
-/** @throws RangeError unless parameters and buffers are on the first device. */
+/** @throws RangeError unless parameters and buffers are on the first device; DeviceLostError when that has ended. */
 function checkPlacement(module: Module, devices: readonly Device[]): void {
   for (const tensor of tensorsOf(module)) {
+    const { lost } = tensor.storage.device;
+    if (lost !== null) {
+      throw lost;
+    }
     if (tensor.storage.device !== devices[0]) {
       throw new RangeError(
         `module must have its parameters and buffers on device ${devices[0]?.name ?? 'none'} (deviceIds[0]) but found one of ` +

@@ -3,7 +3,7 @@
 import type { Device } from '../device/device.ts';
 import type { Module } from '../nn/module.ts';
 import { adoptState, shallowCopy } from '../nn/module_copy.ts';
-import { buffersKey, childrenOf, joinPath, parametersOf } from '../nn/module_tree.ts';
+import { buffersKey, childrenOf, joinPath, parametersOf, refuseModulesInContainers } from '../nn/module_tree.ts';
 import { placeReplica } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -71,6 +71,7 @@ export async function replicate(
   devices: readonly Device[],
   meetingPoint: MeetingPoint | null,
 ): Promise<Replicas> {
+  refuseModulesInContainers(module);
   const originals = [...new Set([...module.parameters(), ...module.buffers()])];
   const broadcasts = await allOrNone(
     originals.map(async (tensor) => [tensor, await broadcast(tensor, devices)] as const),

@@ -1,46 +1,45 @@
 /** The end of a backward pass: the gradients of the leaves are added to what their `grad` holds. */
 
 import { DeviceMismatchError } from '../errors.ts';
-import { track } from './scope.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
- * Adds gradients to the `grad` of their leaves.
+ * Adds gradients to the `grad` of their leaves, in one step without a break, so that two passes at once do not lose each other's
+ * sums. First everything that can fail is done on the side; then all leaves change. So a failure changes none.
  *
- * First everything that can fail or take time is done on the side, then all leaves change in one step without a break:
- * a failure changes none, and two passes at once do not lose each other's sums.
- *
- * @param gradients - by leaf.
+ * @param gradients - by leaf, on devices that are ready.
  * @param owned - tensors that the pass will dispose; those that become a `grad` leave this set.
  */
-export async function accumulateGrads(gradients: ReadonlyMap<Tensor, Tensor>, owned: Set<Tensor>): Promise<void> {
-  const arranged = new Map<Tensor, Tensor>();
-  for (const [leaf, gradient] of gradients) {
-    if (!leaf.isDisposed && leaf.storage.device !== gradient.storage.device) {
-      throw new DeviceMismatchError('backward()', [leaf.device, gradient.device]);
+export function accumulateGrads(gradients: ReadonlyMap<Tensor, Tensor>, owned: Set<Tensor>): void {
+  const first = new Map<Tensor, Tensor>();
+  const sums = new Map<Tensor, Tensor>();
+  for (const [leaf, given] of gradients) {
+    if (!leaf.isDisposed && leaf.storage.device !== given.storage.device) {
+      throw new DeviceMismatchError('backward()', [leaf.device, given.device]);
     }
-    const own = await gradient.writable(leaf.grad?.memoryFormat ?? leaf.memoryFormat);
-    if (own !== gradient) {
-      owned.add(own);
+    const grad = leaf.gradToAddTo;
+    const gradient = given.writable(grad?.memoryFormat ?? leaf.memoryFormat);
+    if (gradient !== given) {
+      owned.add(gradient);
       // At once, for the next leaf may share this memory and is then its only holder.
-      owned.delete(gradient);
-      gradient.dispose();
+      owned.delete(given);
+      given.dispose();
     }
-    arranged.set(leaf, own);
-  }
-  for (const [leaf, gradient] of arranged) {
-    const { grad } = leaf;
     if (grad === null) {
-      owned.delete(gradient);
-      leaf.grad = gradient.undonated();
-      // A leaf that is gone cannot dispose its gradient; the scope of the backward pass looks after it instead.
-      if (leaf.isDisposed) {
-        track(gradient);
-      }
+      first.set(leaf, gradient);
     } else {
       const { buffer } = gradient.storage;
-      buffer.device.add(grad.storage.buffer, buffer, buffer);
-      grad.replaceStorage(gradient.storage.retain());
+      // Two leaves may have been given one tensor as their grad.
+      const before = sums.get(grad) ?? grad;
+      buffer.device.add(before.storage.buffer, buffer, buffer);
+      sums.set(grad, gradient);
     }
+  }
+  for (const [leaf, gradient] of first) {
+    owned.delete(gradient);
+    leaf.receiveGrad(gradient.undonated());
+  }
+  for (const [grad, sum] of sums) {
+    grad.replaceStorage(sum.storage.retain());
   }
 }

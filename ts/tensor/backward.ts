@@ -21,9 +21,15 @@ import type { Tensor } from './tensor.ts';
 export async function runBackward(start: Edge, dy: Tensor, device: Device): Promise<void> {
   const pass = new BackwardPass();
   pass.own(dy);
-  const nodes = nodesBehind(start).map((node) => node.retain());
+  const { nodes, leaves } = behind(start);
+  const begun: GraphNode[] = [];
+  nodes.forEach((node) => node.retain());
   try {
-    nodes.forEach((node) => node.checkAlive());
+    for (const node of nodes) {
+      node.beginPass();
+      begun.push(node);
+    }
+    leaves.forEach((leaf) => leaf.gradToAddTo);
     if (!device.isReady) {
       await device.ready();
     }
@@ -34,6 +40,7 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
     await pass.commit();
   } finally {
     pass.end();
+    begun.forEach((node) => node.endPass());
     nodes.forEach((node) => node.release());
   }
 }
@@ -93,6 +100,10 @@ class BackwardPass {
         continue;
       }
       checkGradient(node, i, edge, gradient);
+      const { device } = gradient.storage;
+      if (!device.isReady) {
+        await device.ready();
+      }
       this.deliver(edge, gradient);
     }
     node.free();
@@ -101,7 +112,7 @@ class BackwardPass {
   /** Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. */
   async commit(): Promise<void> {
     await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
-    await accumulateGrads(this.#leaves, this.#owned);
+    accumulateGrads(this.#leaves, this.#owned);
   }
 
   end(): void {
@@ -109,8 +120,9 @@ class BackwardPass {
   }
 
   /**
-   * Takes over the results of a node. The pass may own a tensor that was made by the node, or that it gave to the node,
-   * once; of all others, such as one saved for several passes or returned for two inputs, it takes a handle of its own.
+   * Takes over the results of a node. A tensor that the node made, or that the pass gave to it, is the pass's to dispose, and serves as
+   * a gradient once. Of all others, such as one saved for several passes, returned for two inputs, or part of another graph, the pass
+   * takes a handle of its own.
    */
   #claim(node: GraphNode, results: Gradients, given: Gradients, start: number): Gradients {
     if (results.length !== node.edges.length) {
@@ -123,8 +135,11 @@ class BackwardPass {
       if (result === null) {
         return null;
       }
-      const isOurs = (result.serial >= start || given.includes(result)) && !claimed.has(result);
-      const gradient = isOurs ? result : result.detach();
+      const isNew = result.serial >= start || given.includes(result);
+      if (isNew) {
+        this.own(result);
+      }
+      const gradient = isNew && !result.requiresGrad && !claimed.has(result) ? result : result.detach();
       claimed.add(gradient);
       this.own(gradient);
       return gradient;
@@ -145,21 +160,21 @@ class BackwardPass {
   }
 }
 
-/** Every node that the start leads to, latest first. */
-function nodesBehind(start: Edge): GraphNode[] {
-  const found = new Set<GraphNode>();
+/** Every node that the start leads to, latest first, and every leaf. */
+function behind(start: Edge): { readonly nodes: readonly GraphNode[]; readonly leaves: ReadonlySet<Tensor> } {
+  const nodes = new Set<GraphNode>();
+  const leaves = new Set<Tensor>();
   const open: Edge[] = [start];
   for (let edge = open.pop(); edge !== undefined; edge = open.pop()) {
-    if ('node' in edge.target && !found.has(edge.target.node)) {
-      found.add(edge.target.node);
-      for (const next of edge.target.node.edges) {
-        if (next !== null) {
-          open.push(next);
-        }
-      }
+    const { target } = edge;
+    if ('leaf' in target) {
+      leaves.add(target.leaf);
+    } else if (!nodes.has(target.node)) {
+      nodes.add(target.node);
+      open.push(...target.node.edges.filter((next) => next !== null));
     }
   }
-  return [...found].sort((a, b) => b.sequence - a.sequence);
+  return { nodes: [...nodes].sort((a, b) => b.sequence - a.sequence), leaves };
 }
 
 function checkGradient(node: GraphNode, input: number, edge: Edge, gradient: Tensor): void {

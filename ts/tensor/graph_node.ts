@@ -57,6 +57,7 @@ export class GraphNode {
   #owned: readonly Tensor[] = [];
   #backward: GraphNodeOptions['backward'] | null;
   #references = 0;
+  #isRunning = false;
 
   constructor(options: GraphNodeOptions) {
     this.name = options.name;
@@ -77,14 +78,25 @@ export class GraphNode {
     this.#owned = [...this.#owned, ...tensors];
   }
 
-  /** @throws GraphFreedError when backward has run before. */
-  checkAlive(): void {
-    if (this.#backward === null) {
-      throw new GraphFreedError(this.name);
+  /** @throws GraphFreedError when backward has run before, or a pass that goes through this node runs now. */
+  checkRunnable(): void {
+    if (this.#backward === null || this.#isRunning) {
+      throw new GraphFreedError(this.name, this.#isRunning);
     }
   }
 
-  /** @throws GraphFreedError */
+  /** Reserves the node for one backward pass, which must call {@link GraphNode.endPass}. @throws GraphFreedError */
+  beginPass(): void {
+    this.checkRunnable();
+    this.#isRunning = true;
+  }
+
+  /** Leaves a node that has not been freed to another backward pass. */
+  endPass(): void {
+    this.#isRunning = false;
+  }
+
+  /** Computes the gradients of the inputs, within a pass. */
   run(gradients: Gradients, groups: Set<DeviceGroup>): Gradients | Promise<Gradients> {
     if (this.#backward === null) {
       throw new GraphFreedError(this.name);

@@ -9,7 +9,11 @@
 import type { Device, DeviceBuffer } from '../device/device.ts';
 
 const finalizer = new FinalizationRegistry<DeviceBuffer>((buffer) => {
-  buffer.device.release(buffer);
+  try {
+    buffer.device.release(buffer);
+  } catch {
+    // Nobody can catch what a finalizer throws: Node would end the process. The next command tells what is wrong with the device.
+  }
 });
 
 /** Data that waits for its device; `place` writes it into a buffer of the storage's length. */
@@ -109,7 +113,11 @@ export class Storage {
     return this;
   }
 
+  /** @throws Error when there is no reference left to give up. */
   release(): void {
+    if (this.#references === 0) {
+      throw new Error('a storage was released more often than it was retained');
+    }
     this.#references -= 1;
     if (this.#references > 0) {
       return;
@@ -117,15 +125,21 @@ export class Storage {
     this.#pending = null;
     if (this.#buffer !== null) {
       finalizer.unregister(this);
-      this.device.release(this.#buffer);
+      const buffer = this.#buffer;
       this.#buffer = null;
+      this.device.release(buffer);
     }
   }
 
   /** Nothing is lost when the device has no room: the data keeps waiting. */
   #place({ data, place }: PendingData): DeviceBuffer {
     const buffer = this.device.allocate(this.length);
-    place(buffer, data);
+    try {
+      place(buffer, data);
+    } catch (error) {
+      this.device.release(buffer);
+      throw error;
+    }
     this.#pending = null;
     this.#adopt(buffer);
     return buffer;

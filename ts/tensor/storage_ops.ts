@@ -30,6 +30,15 @@ export function filled(device: Device, length: number, fill: (buffer: DeviceBuff
   }
 }
 
+/** A copy on the storage's own device, which must be ready and copies its own memory without waiting. */
+export function duplicate(source: Storage): Storage {
+  const { device, length } = source;
+  const rows = { offset: 0, stride: length };
+  return filled(device, length, (buffer) => {
+    void device.copyRows({ buffer: source.buffer, ...rows }, { buffer, ...rows }, length, 1);
+  });
+}
+
 /** A copy on a device, which may be the storage's own. */
 export function copyTo(source: Storage, device: Device): Promise<Storage> {
   return holding([source], async () => {

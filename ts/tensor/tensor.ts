@@ -12,7 +12,7 @@ import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
-import { copyTo, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
+import { copyTo, duplicate, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
 export interface TensorParts {
@@ -29,6 +29,11 @@ const disposeSymbol: typeof Symbol.dispose =
   (Symbol as { readonly dispose?: typeof Symbol.dispose }).dispose ??
   (Symbol.for('Symbol.dispose') as typeof Symbol.dispose);
 
+/** The description is what the platform's error says. */
+const cannotBeCloned: unique symbol = Symbol(
+  'a tensor of syncbn; clone or send await tensor.data() and tensor.shape instead:',
+);
+
 /**
  * An array of f32 values on a device. Made by {@link tensor} and by operations, never by `new`.
  *
@@ -41,6 +46,8 @@ export class Tensor {
   readonly memoryFormat: MemoryFormat;
   /** @internal */
   readonly serial: number = nextSerial();
+  /** Makes `structuredClone` and `postMessage` fail: a clone would be an object without methods and memory. @internal */
+  readonly cloning: symbol = cannotBeCloned;
 
   #storage: Storage | null;
   #copies: Copies | null = null;
@@ -48,6 +55,8 @@ export class Tensor {
   #source: Source | null;
   #isDonated = false;
   #grad: Tensor | null = null;
+  /** Whether the user may hold the gradient: he has read it, or set it. */
+  #isGradKnown = false;
 
   /** @internal */
   constructor(parts: TensorParts) {
@@ -65,8 +74,13 @@ export class Tensor {
     return this.storage.device.name;
   }
 
-  /** The gradient that `backward()` has summed so far, of the same shape and device; `null` before. Disposed with the tensor. */
+  /**
+   * The gradient that `backward()` has summed so far, of the same shape and device; `null` before. It belongs to the tensor: it is
+   * disposed with it, and a `scope()` that it was made in does not dispose it. Setting another, or `null`, frees a gradient that
+   * nobody has read; one that was read here stays, and whoever read it may dispose it.
+   */
   get grad(): Tensor | null {
+    this.#isGradKnown = true;
     return this.#grad;
   }
 
@@ -74,8 +88,23 @@ export class Tensor {
   set grad(value: Tensor | null) {
     if (value !== null) {
       checkGradient(this, value);
+      for (let next: Tensor | null = value; next !== null; next = next.#grad) {
+        if (next === this) {
+          throw new RangeError(
+            "can't assign a tensor as its own grad, nor as the grad of its own grad; assign a detach() of it",
+          );
+        }
+      }
     }
+    if (!this.#isGradKnown) {
+      this.#grad?.dispose();
+    }
+    this.#isGradKnown = true;
     this.#grad = value;
+    // A tensor that is gone cannot dispose its gradient; the scope looks after it instead.
+    if (value !== null && !this.isDisposed) {
+      untrack(value);
+    }
   }
 
   /** Whether `backward()` computes a gradient for this tensor or through it. */
@@ -192,13 +221,15 @@ export class Tensor {
    * Computes the gradient of every leaf that requires one and adds it to the leaf's `grad`. Afterwards the graph is gone.
    *
    * @param dy - gradient of this tensor, same shape and device; may be omitted for a tensor of one element.
-   * @throws GraphFreedError the second time; the gradients of the leaves are untouched by a failure.
+   * @throws GraphFreedError the second time, and while another pass runs through a part of the graph; DisposedError when the `grad`
+   * of a leaf was disposed. The gradients of the leaves are untouched by a failure.
    */
   async backward(dy?: Tensor): Promise<void> {
     const { storage } = this;
     if (!this.#requiresGrad) {
       throw new Error(
-        'backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from',
+        'backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from, ' +
+          'and compute it outside noGrad(), which holds for everything that runs until its promise settles',
       );
     }
     if (dy === undefined) {
@@ -217,12 +248,22 @@ export class Tensor {
       throw new DeviceMismatchError('backward()', [this.device, dy.device]);
     }
     const { shape, memoryFormat, device } = this;
-    this.#source?.node.checkAlive();
+    this.#source?.node.checkRunnable();
     const ones = (): Tensor =>
       new Tensor({ storage: Storage.from(storage.device, Float32Array.of(1), placeScalar), shape, memoryFormat });
-    // Detached, for the pass disposes what it owns and the caller keeps this one.
-    const gradient = dy === undefined ? ones() : dy.isDonated ? dy : dy.detach();
-    await runBackward({ target: this.#source ?? { leaf: this }, shape, device }, gradient, storage.device);
+    // A handle of its own, for the pass disposes what it owns.
+    const gradient = dy?.detach() ?? ones();
+    const start = { target: this.#source ?? { leaf: this }, shape, device };
+    // The donated `dy` may be this tensor, and the last that holds the graph.
+    const node = this.#source?.node.retain();
+    try {
+      if (dy?.isDonated === true) {
+        dy.dispose();
+      }
+      await runBackward(start, gradient, storage.device);
+    } finally {
+      node?.release();
+    }
   }
 
   /**
@@ -245,13 +286,10 @@ export class Tensor {
    * `grad` to `null`, to keep it. Idempotent.
    */
   dispose(): void {
-    untrack(this);
-    this.#grad?.dispose();
-    this.#dropCopies();
-    this.#storage?.release();
-    this.#storage = null;
-    this.#source?.node.release();
-    this.#source = null;
+    // Not recursive: a gradient may have a gradient, and so on.
+    for (let next: Tensor | null = this.#free(); next !== null;) {
+      next = next.#free();
+    }
   }
 
   [disposeSymbol](): void {
@@ -261,6 +299,13 @@ export class Tensor {
   toString(): string {
     const state = this.#storage === null ? 'disposed' : this.device;
     return `Tensor(${formatShape(this.shape)}, ${state}${this.#requiresGrad ? ', requiresGrad' : ''})`;
+  }
+
+  /** @throws TypeError always: JSON has no room for tensors. */
+  toJSON(): never {
+    throw new TypeError(
+      `a tensor cannot be written as JSON; save Array.from(await tensor.data()) and tensor.shape, of a state dict for each entry`,
+    );
   }
 
   /** @internal */
@@ -338,15 +383,39 @@ export class Tensor {
     }
   }
 
-  /** This tensor when it has the format and may be written over, else a copy. @internal */
-  async writable(memoryFormat: MemoryFormat): Promise<Tensor> {
+  /** This tensor when it has the format and may be written over, else a copy. The device must be ready. @internal */
+  writable(memoryFormat: MemoryFormat): Tensor {
     const { shape, storage } = this;
-    if (this.memoryFormat === memoryFormat && storage.isOverwritable) {
+    const isArranged = this.memoryFormat === memoryFormat;
+    if (isArranged && storage.isOverwritable) {
       return this;
     }
-    const isArranged = this.memoryFormat === memoryFormat;
-    const copy = isArranged ? await copyTo(storage, storage.device) : this.inFormat(memoryFormat);
-    return new Tensor({ storage: copy, shape, memoryFormat });
+    return new Tensor({ storage: isArranged ? duplicate(storage) : this.inFormat(memoryFormat), shape, memoryFormat });
+  }
+
+  /**
+   * The gradient that a backward pass adds to. To look here is not to read it as the user does.
+   * @throws DisposedError when the user has disposed it and left it there.
+   * @internal
+   */
+  get gradToAddTo(): Tensor | null {
+    if (this.#grad?.isDisposed === true) {
+      throw new DisposedError(
+        this.shape,
+        `backward(): the grad of a leaf of shape ${formatShape(this.shape)} was disposed; set grad = null after dispose(), and run forward again`,
+      );
+    }
+    return this.#grad;
+  }
+
+  /** Takes over the first gradient that a backward pass has computed. @internal */
+  receiveGrad(gradient: Tensor): void {
+    this.#grad = gradient;
+    this.#isGradKnown = false;
+    // A leaf that is gone cannot dispose its gradient; the scope of the backward pass looks after it instead.
+    if (this.isDisposed) {
+      track(gradient);
+    }
   }
 
   /** Makes a tensor that was just computed an output of a recorded operation. @internal */
@@ -371,6 +440,19 @@ export class Tensor {
       node?.free();
       throw error;
     }
+  }
+
+  /** @returns what must be freed next. */
+  #free(): Tensor | null {
+    const grad = this.#grad;
+    untrack(this);
+    this.#grad = null;
+    this.#dropCopies();
+    this.#storage?.release();
+    this.#storage = null;
+    this.#source?.node.release();
+    this.#source = null;
+    return grad;
   }
 
   #dropCopies(): void {

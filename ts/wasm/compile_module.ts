@@ -1,10 +1,8 @@
-/** WebAssembly modules as they travel inside JavaScript: compressed by LZMA, in base64. See `scripts/build_wasm.mjs`. */
+/** WebAssembly modules as they travel inside JavaScript: deflated, in base64. See `scripts/build_wasm.mjs`. */
 
-import { decompressLzma } from './lzma.ts';
-
-/** @param text - the compressed module in base64. */
-export function compileModule(text: string): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(decompressLzma(decodeBase64(text)));
+/** @param text - the deflated module in base64. */
+export async function compileModule(text: string): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(await inflate(decodeBase64(text)));
 }
 
 /** `atob` exists on every platform, unlike `Buffer` and `Uint8Array.fromBase64`. */
@@ -15,4 +13,9 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
     bytes[i] = binary.charCodeAt(i);
   }
   return bytes;
+}
+
+function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> {
+  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
+  return new Response(inflated).arrayBuffer();
 }

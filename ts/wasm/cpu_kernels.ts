@@ -15,11 +15,34 @@ export interface CpuInstance {
   readonly memory: WebAssembly.Memory;
 }
 
+/** No buffer has this handle: releasing it fails and changes nothing. */
+const NO_BUFFER = 0;
+
 /** A new instance of the compiled module. */
 export function instantiateCpuKernels(module: WebAssembly.Module): CpuInstance {
   const glue = createGlue();
   const { memory } = glue.initSync({ module });
   return { kernels: new glue.CpuKernels(), memory };
+}
+
+/**
+ * Whether an error has stopped a kernel midway. Its instance is of no use then: it still counts as being called, so that every
+ * later call fails with "recursive use of an object", and its memory may be half written.
+ */
+export function isTrap(error: unknown, { kernels }: CpuInstance): boolean {
+  if (error instanceof WebAssembly.RuntimeError) {
+    return true;
+  }
+  if (error instanceof Error && 'kind' in error) {
+    return false;
+  }
+  // A stack that overflows stops a kernel, or the call before the kernel begins. An instance that is being called refuses this call.
+  try {
+    kernels.release(NO_BUFFER);
+    return false;
+  } catch (refusal) {
+    return !(refusal instanceof Error && 'kind' in refusal);
+  }
 }
 
 /** What a kernel throws: an `Error` whose `kind` tells the cause (`crates/wasm-cpu/src/error.rs`). */

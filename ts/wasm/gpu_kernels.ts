@@ -4,13 +4,19 @@
  */
 
 import { createGlue, type bindings } from './generated/gpu_glue.js';
-import { wasmLzmaBase64 } from './generated/gpu_module.js';
+import { wasmDeflatedBase64 } from './generated/gpu_module.js';
 
 /** A device by name of its kernels; see `crates/wasm-gpu`. */
 export type GpuKernels = bindings.GpuKernels;
 
-/** The ways to a device. */
-export type GpuBindings = Pick<typeof bindings.GpuKernels, 'request' | 'adopt'>;
+/** Makes buffers that exist known to the kernels. */
+export type BufferAdopter = bindings.BufferAdopter;
+
+/** The ways to a device, and what serves all of them. */
+export interface GpuBindings extends Pick<typeof bindings.GpuKernels, 'request' | 'adopt' | 'checkPartials'> {
+  /** Made once. */
+  bufferAdopter(): Promise<BufferAdopter>;
+}
 
 /** What a kernel throws: an `Error` whose `kind` tells the cause (`crates/wasm-gpu/src/error.rs`). */
 export interface GpuFailure extends Error {
@@ -51,6 +57,17 @@ export function isGpuFailure(error: unknown): error is GpuFailure {
 
 async function load(compile: (text: string) => Promise<WebAssembly.Module>): Promise<GpuBindings> {
   const glue = createGlue();
-  glue.initSync({ module: await compile(wasmLzmaBase64) });
-  return glue.GpuKernels;
+  glue.initSync({ module: await compile(wasmDeflatedBase64) });
+  const { GpuKernels: kernels } = glue;
+  let making: Promise<BufferAdopter> | null = null;
+  return {
+    request: (...args) => kernels.request(...args),
+    adopt: (device) => kernels.adopt(device),
+    checkPartials: (bytes) => kernels.checkPartials(bytes),
+    bufferAdopter: () =>
+      (making ??= glue.BufferAdopter.create().catch((error: unknown) => {
+        making = null;
+        throw error;
+      })),
+  };
 }

@@ -15,13 +15,19 @@ const HAS_RUNNING = 2u;
 /// 1 / √max(var, eps) instead of 1 / √(var + eps).
 const CLAMPS = 4u;
 
+const NOT_A_NUMBER = 0x7fc00000u;
+
 /// Chan, Golub, LeVeque (1979).
 fn merged(left: Node, right: Node, left_count: f32, right_count: f32) -> Node {
   let factor = rounded(vec4f(right_count / (left_count + right_count)));
   let delta = rounded(rounded(right.first.hi - left.first.hi) + rounded(right.first.lo - left.first.lo));
   let mean = add_to_pair(left.first, rounded(delta * factor));
   let between = rounded(rounded(delta * delta) * rounded(left_count * factor));
-  return Node(mean, add_to_pair(add_pairs(left.second, right.second), between));
+  let m2 = add_to_pair(add_pairs(left.second, right.second), between);
+  // An infinite mean stays infinite on whichever side it is; two of opposite signs have no mean.
+  let are_finite = is_finite(left.first.hi) & is_finite(right.first.hi);
+  let hi = select(rounded(left.first.hi + right.first.hi), mean.hi, are_finite);
+  return Node(Pair(hi, select(vec4f(), mean.lo, are_finite)), m2);
 }
 
 fn put_root(channel: u32, mean: vec2f, m2: f32) {
@@ -37,13 +43,14 @@ fn put_statistics(channel: u32, mean: vec2f, m2: f32) {
   var invstd = 0.0;
   if params.values > 0u {
     let variance = m2 / f32(params.values);
+    // WGSL's comparisons may take anything for a number.
+    let is_finite = (bitcast<u32>(variance) & EXPONENT) != EXPONENT;
     var guarded = variance + params.eps;
     if (params.flags & CLAMPS) != 0u {
-      // WGSL's comparisons may take anything for a number.
-      let is_number = (bitcast<u32>(variance) & 0x7fffffffu) <= EXPONENT;
-      guarded = select(variance, params.eps, is_number && variance < params.eps);
+      guarded = select(variance, params.eps, is_finite && variance < params.eps);
     }
-    invstd = inverseSqrt(guarded);
+    // Squares beyond f32 make no finite result, which would be wrong.
+    invstd = select(bitcast<f32>(NOT_A_NUMBER ^ params.zero), inverseSqrt(guarded), is_finite);
   }
   statistics[channel] = mean.x;
   statistics[params.channels + channel] = mean.y;

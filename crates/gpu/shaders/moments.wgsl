@@ -37,8 +37,8 @@ fn node_of(sums: Node, centre: vec4f, count: f32) -> Reduced {
   let shift = rounded(sums.first.hi / count);
   let mean = two_sum(centre, shift);
   let m2 = add_to_pair(sums.second, rounded(-sums.first.hi * shift));
-  // Among few values a centre may by chance be two deviations away, at the price of two bits. Sums that are no numbers are
-  // none after a second look either, so it does not matter how they compare.
-  let is_inexact = rounded(rounded(shift * shift) * (0.25 * count)) > m2.hi;
+  // Among few values a centre may by chance be two deviations away, at the price of two bits. A mean that is infinite is no
+  // centre: infinity less infinity is not a number, and the mean would be lost.
+  let is_inexact = (rounded(rounded(shift * shift) * (0.25 * count)) > m2.hi) & is_finite(mean.hi);
   return Reduced(Node(mean, m2), select(centre, mean.hi, is_inexact), !any(is_inexact));
 }

@@ -1,10 +1,15 @@
-//! Kernels on their way to the queue: those of a command are submitted at once, and while commands are held, those of all.
+//! Kernels on their way to the queue: those of a command are submitted at once, and while commands are held, those of all. Commands
+//! may also wait until their pipelines are compiled; then all that are given later wait behind them, in order.
+
+use std::collections::VecDeque;
+use std::future::Future;
 
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::params::{Params, STRIDE};
-use crate::pipelines::Kernel;
-use crate::read_back::ReadBack;
+use crate::pipelines::{Kernel, Pipelines};
+use crate::read_back::{Copied, Promise, ReadBack};
+use crate::scopes::{Confirmation, Verdict};
 
 /// Kernels of one submit: fewer, and submits cost more than kernels; more, and the device waits for its first.
 const MOST_DISPATCHES: usize = 24;
@@ -25,14 +30,10 @@ impl Binding {
     pub(crate) fn input(buffer: Option<wgpu::Buffer>) -> Self {
         buffer.map_or(Self::AbsentInput, Self::Buffer)
     }
-
-    pub(crate) fn output(buffer: Option<wgpu::Buffer>) -> Self {
-        buffer.map_or(Self::AbsentOutput, Self::Buffer)
-    }
 }
 
 /// One start of a kernel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
     pub(crate) kernel: Kernel,
     /// The words of its `Params`.
@@ -45,7 +46,7 @@ pub(crate) struct Dispatch {
 }
 
 /// A piece of a buffer, in bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub(crate) buffer: wgpu::Buffer,
     pub(crate) begin: u64,
@@ -116,19 +117,163 @@ pub(crate) struct Pending {
     encoder: Option<wgpu::CommandEncoder>,
     dispatches: usize,
     is_held: bool,
+    /// Whether commands wait for pipelines, instead of compiling them at once.
+    compiles_later: bool,
+    /// Commands that wait, in order. All that came before the first has been submitted.
+    waiting: VecDeque<Waiting>,
+    /// Commands of the scope that is open.
+    scope: Option<Vec<Waiting>>,
+}
+
+/// A command that waits for pipelines, its own or those of the commands before it.
+#[derive(Debug)]
+enum Waiting {
+    /// Pipelines alone.
+    WarmUp(Vec<Kernel>),
+    Kernels(Vec<Dispatch>),
+    Read(Vec<Dispatch>, Vec<Piece>, Promise),
+    Write(wgpu::Buffer, Vec<u8>),
+    /// Commands of a scope, which are carried out without a pause.
+    Scope(Vec<Waiting>, Verdict),
+}
+
+impl Waiting {
+    /// The first kernel whose pipeline has not been compiled.
+    fn missing(&self, pipelines: &Pipelines) -> Option<Kernel> {
+        let is_missing = |kernel: &&Kernel| !pipelines.has(kernel);
+        match self {
+            Self::WarmUp(kernels) => kernels.iter().find(is_missing).cloned(),
+            Self::Kernels(dispatches) | Self::Read(dispatches, ..) => {
+                dispatches.iter().map(|dispatch| &dispatch.kernel).find(is_missing).cloned()
+            }
+            Self::Write(..) => None,
+            Self::Scope(commands, _) => commands.iter().find_map(|command| command.missing(pipelines)),
+        }
+    }
 }
 
 impl Gpu {
+    /// Has commands wait for pipelines that are not compiled yet, until [`Gpu::compile_next`] has compiled them, so that somebody else
+    /// has a turn between two. What cannot wait, such as handing out a buffer, compiles them at once.
+    pub fn compile_later(&mut self) {
+        self.pending.compiles_later = true;
+    }
+
+    /// Whether commands wait for pipelines.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.pending.waiting.is_empty()
+    }
+
+    /// Compiles at most one pipeline that commands wait for, and submits the commands that then wait for none. Returns whether others
+    /// still wait.
+    pub fn compile_next(&mut self) -> bool {
+        let mut has_compiled = false;
+        while let Some(first) = self.pending.waiting.front() {
+            if let Some(kernel) = first.missing(&self.pipelines) {
+                if has_compiled {
+                    break;
+                }
+                self.pipelines.get(&self.context.device, &kernel);
+                has_compiled = true;
+            } else if let Some(command) = self.pending.waiting.pop_front() {
+                self.carry_out(command);
+            }
+        }
+        self.submit_encoded();
+        self.is_waiting()
+    }
+
+    /// Begins a scope. What the platform refuses of the commands until [`Gpu::end_scope`], which follows at once, is told by that
+    /// alone.
+    pub fn begin_scope(&mut self) {
+        self.pending.scope.get_or_insert_default();
+    }
+
+    /// Ends a scope and submits its commands. The future resolves once the platform has accepted them.
+    pub fn end_scope(&mut self) -> impl Future<Output = Result<(), GpuError>> + use<> {
+        let commands = self.pending.scope.take().unwrap_or_default();
+        let (verdict, confirmation) = Confirmation::promised(&self.context);
+        let command = Waiting::Scope(commands, verdict);
+        if self.is_waiting() || (self.pending.compiles_later && command.missing(&self.pipelines).is_some()) {
+            self.wait(command);
+        } else {
+            self.carry_out(command);
+        }
+        confirmation
+    }
+
+    /// Compiles pipelines, or has them compiled later.
+    pub(crate) fn compile(&mut self, kernels: Vec<Kernel>) {
+        if self.pending.compiles_later {
+            self.wait(Waiting::WarmUp(kernels));
+        } else {
+            for kernel in &kernels {
+                self.pipelines.get(&self.context.device, kernel);
+            }
+        }
+    }
+
+    /// Writes to a buffer after all commands so far.
+    pub(crate) fn write_in_order(&mut self, buffer: wgpu::Buffer, bytes: Vec<u8>) {
+        if self.is_waiting() || self.pending.scope.is_some() {
+            self.wait(Waiting::Write(buffer, bytes));
+        } else {
+            self.submit_encoded();
+            self.context.queue.write_buffer(&buffer, 0, &bytes);
+        }
+    }
+
+    fn must_wait(&self, dispatches: &[Dispatch]) -> bool {
+        let is_missing = |dispatch: &Dispatch| !self.pipelines.has(&dispatch.kernel);
+        self.is_waiting()
+            || self.pending.scope.is_some()
+            || (self.pending.compiles_later && dispatches.iter().any(is_missing))
+    }
+
+    fn wait(&mut self, command: Waiting) {
+        self.submit_encoded();
+        match &mut self.pending.scope {
+            Some(commands) => commands.push(command),
+            None => self.pending.waiting.push_back(command),
+        }
+        self.memory.encoded();
+    }
+
+    fn carry_out(&mut self, command: Waiting) {
+        match command {
+            Waiting::WarmUp(_) => {}
+            Waiting::Kernels(dispatches) => self.encode_all(&dispatches),
+            Waiting::Read(dispatches, pieces, promise) => {
+                self.encode_all(&dispatches);
+                promise.keep(self.submit_and_copy(&pieces).map());
+            }
+            Waiting::Write(buffer, bytes) => {
+                self.submit_encoded();
+                self.context.queue.write_buffer(&buffer, 0, &bytes);
+            }
+            Waiting::Scope(commands, verdict) => {
+                self.submit_encoded();
+                let scope = self.context.device.push_error_scope(wgpu::ErrorFilter::Validation);
+                for command in commands {
+                    self.carry_out(command);
+                }
+                self.submit_encoded();
+                verdict.come(Box::pin(scope.pop()));
+            }
+        }
+    }
+
     /// Holds commands from now on until [`Gpu::flush`], so that one submit takes many. What is read or written from outside is
     /// preceded by a submit, and so is every 25th kernel. As long as a buffer is shared with others, nothing is held.
     pub fn hold(&mut self) {
         self.pending.is_held = true;
     }
 
-    /// Submits what is held, and holds no more.
+    /// Submits what is held, and holds no more. What waits for pipelines waits on.
     pub fn flush(&mut self) {
         self.pending.is_held = false;
-        self.submit();
+        self.submit_encoded();
     }
 
     /// Submits kernels, in order, or holds them.
@@ -139,33 +284,60 @@ impl Gpu {
     /// Submits kernels, in order, and begins to read back what they leave in some pieces of buffers.
     pub(crate) fn run_and_read(&mut self, dispatches: &[Dispatch], pieces: &[Piece]) -> Result<ReadBack, GpuError> {
         let known = self.context.failures.check()?;
-        for dispatches in dispatches.chunks(MOST_DISPATCHES) {
-            if self.pending.dispatches + dispatches.len() > MOST_DISPATCHES {
-                self.submit();
-            }
-            if self.shared.params.is_short_of(dispatches.len()) {
-                self.submit();
-                self.shared.params.forget();
-            }
-            self.encode(dispatches);
+        let reads = pieces.iter().any(|piece| piece.bytes > 0);
+        if self.must_wait(dispatches) {
+            return Ok(if reads {
+                let (promise, reading) = ReadBack::promised(&self.context, known);
+                self.wait(Waiting::Read(dispatches.to_vec(), pieces.to_vec(), promise));
+                reading
+            } else {
+                self.wait(Waiting::Kernels(dispatches.to_vec()));
+                ReadBack::empty(&self.context, known)
+            });
         }
-        if pieces.iter().all(|piece| piece.bytes == 0) {
-            if !self.pending.is_held || self.memory.is_shared() {
-                self.submit();
-            }
-            return Ok(ReadBack::empty(&self.context, known));
+        self.encode_all(dispatches);
+        if reads {
+            let mapping = self.submit_and_copy(pieces).map();
+            return Ok(ReadBack::of(mapping, &self.context, known));
         }
-        let mut encoder = self.take_encoder();
-        let copy = self.staging.copy(&self.context, &mut encoder, pieces);
-        self.submit_encoder(encoder);
-        Ok(copy.read(&self.context, known))
+        if !self.pending.is_held || self.memory.is_shared() {
+            self.submit_encoded();
+        }
+        Ok(ReadBack::empty(&self.context, known))
     }
 
-    /// Submits what is held.
-    pub(crate) fn submit(&mut self) {
+    /// Submits what has been given, also what waits for pipelines.
+    pub fn submit(&mut self) {
+        while self.is_waiting() {
+            self.compile_next();
+        }
+        self.submit_encoded();
+    }
+
+    fn submit_encoded(&mut self) {
         if self.pending.encoder.is_some() {
             let encoder = self.take_encoder();
             self.submit_encoder(encoder);
+        }
+    }
+
+    fn submit_and_copy(&mut self, pieces: &[Piece]) -> Copied {
+        let mut encoder = self.take_encoder();
+        let copied = self.staging.copy(&self.context, &mut encoder, pieces);
+        self.submit_encoder(encoder);
+        copied
+    }
+
+    fn encode_all(&mut self, dispatches: &[Dispatch]) {
+        for dispatches in dispatches.chunks(MOST_DISPATCHES) {
+            if self.pending.dispatches + dispatches.len() > MOST_DISPATCHES {
+                self.submit_encoded();
+            }
+            if self.shared.params.is_short_of(dispatches.len()) {
+                self.submit_encoded();
+                self.shared.params.forget();
+            }
+            self.encode(dispatches);
         }
     }
 
@@ -189,7 +361,10 @@ impl Gpu {
         self.pending.dispatches = 0;
         self.shared.params.write(&self.context.queue);
         self.context.queue.submit([encoder.finish()]);
-        self.memory.submitted();
+        // What still waits uses buffers as what is encoded does.
+        if !self.is_waiting() {
+            self.memory.submitted();
+        }
         self.counters.submits += 1;
     }
 

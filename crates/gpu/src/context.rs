@@ -159,6 +159,11 @@ impl Failures {
         self.state().tell_after(known)
     }
 
+    /// Tells of a loss.
+    pub(crate) fn check_lost(&self) -> Result<(), GpuError> {
+        self.state().lost.clone().map_or(Ok(()), Err)
+    }
+
     /// Whether the platform has reported since the last call that it had no room for some buffer.
     pub(crate) fn take_lacked_memory(&self) -> bool {
         std::mem::take(&mut self.state().lacked_memory)
@@ -169,7 +174,7 @@ impl Failures {
     }
 }
 
-fn reported(error: wgpu::Error) -> GpuError {
+pub(crate) fn reported(error: wgpu::Error) -> GpuError {
     match error {
         wgpu::Error::OutOfMemory { source } => GpuError::AdapterOutOfMemory { message: source.to_string() },
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {

@@ -5,6 +5,7 @@ use syncbn_core::Layout;
 use crate::commands::{Binding, Dispatch};
 use crate::error::GpuError;
 use crate::gpu::{Gpu, is_contiguous, vectors};
+use crate::merge::single_eps;
 use crate::pipelines::Kernel;
 use crate::reduce::word;
 use crate::shaders::Shader;
@@ -58,7 +59,7 @@ impl Gpu {
         let vectors = vectors(self.memory.length(target)?);
         let params = vec![word(vectors), value.to_bits()];
         let kernel = Kernel::new(Shader::Fill, "fill", &[]);
-        self.run(&[flat(kernel, params, vec![self.binding(target)?], vectors, 0)])
+        self.run(&[flat(kernel, params, vec![self.writable(target)?], vectors, 0)])
     }
 
     /// `target[i] = a[i] + b[i]`; `target` may be `a` or `b`.
@@ -69,7 +70,7 @@ impl Gpu {
         let vectors = vectors(self.memory.length(target)?);
         let constants = [("A_IS_TARGET", u32::from(a == target)), ("B_IS_TARGET", u32::from(b == target))];
         let operand = |handle| if handle == target { Ok(Binding::AbsentInput) } else { self.binding(handle) };
-        let bindings = vec![operand(a)?, operand(b)?, self.binding(target)?];
+        let bindings = vec![operand(a)?, operand(b)?, self.writable(target)?];
         self.run(&[flat(Kernel::new(Shader::Add, "add", &constants), vec![word(vectors)], bindings, vectors, 2)])
     }
 
@@ -87,7 +88,7 @@ impl Gpu {
         self.run(&[Dispatch {
             kernel: Kernel::new(Shader::CopyRows, "copy_rows", &[]),
             params: params.map(word).into(),
-            bindings: vec![self.binding(source.buffer)?, self.binding(target.buffer)?],
+            bindings: vec![self.binding(source.buffer)?, self.writable(target.buffer)?],
             workgroups: (values as u64).div_ceil(WORKGROUP),
             bytes_read: bytes,
             bytes_written: bytes,
@@ -109,7 +110,7 @@ impl Gpu {
         self.run(&[Dispatch {
             kernel: Kernel::new(Shader::Permute, "permute", &[]),
             params: [layout.samples(), rows, columns].map(word).into(),
-            bindings: vec![self.binding(source)?, self.binding(target)?],
+            bindings: vec![self.binding(source)?, self.writable(target)?],
             workgroups: tiles as u64,
             bytes_read: bytes,
             bytes_written: bytes,
@@ -120,7 +121,6 @@ impl Gpu {
     ///
     /// # Errors
     /// [`GpuError::UnknownBuffer`], and what has failed before.
-    #[allow(clippy::cast_possible_truncation, reason = "eps is rounded once")]
     pub fn evaluation_statistics(
         &mut self,
         running_mean: u32,
@@ -129,10 +129,10 @@ impl Gpu {
         statistics: u32,
     ) -> Result<(), GpuError> {
         let channels = self.memory.length(running_mean)?;
-        let bindings = vec![self.binding(running_mean)?, self.binding(running_var)?, self.binding(statistics)?];
+        let bindings = vec![self.binding(running_mean)?, self.binding(running_var)?, self.writable(statistics)?];
         self.run(&[Dispatch {
             kernel: Kernel::new(Shader::EvaluationStatistics, "evaluation_statistics", &[]),
-            params: vec![word(channels), (eps as f32).to_bits()],
+            params: vec![word(channels), single_eps(eps).to_bits()],
             bindings,
             workgroups: (channels as u64).div_ceil(WORKGROUP),
             bytes_read: 8 * channels as u64,
@@ -154,7 +154,7 @@ impl Gpu {
         let x = if in_place { Binding::AbsentInput } else { self.binding(args.x)? };
         let bindings = vec![
             x,
-            self.binding(args.y)?,
+            self.writable(args.y)?,
             self.binding(args.statistics)?,
             self.input(args.weight)?,
             self.input(args.bias)?,
@@ -173,7 +173,7 @@ impl Gpu {
     ) -> Result<Vec<Dispatch>, GpuError> {
         let in_place = args.dx == args.dy;
         let dy = if in_place { Binding::AbsentInput } else { self.binding(args.dy)? };
-        let bindings = vec![self.binding(args.x)?, dy, self.binding(args.dx)?, Binding::Buffer(plane.clone())];
+        let bindings = vec![self.binding(args.x)?, dy, self.writable(args.dx)?, Binding::Buffer(plane.clone())];
         let runs = self.runs(args.layout);
         let kernel = runs.kernel(Shader::BackwardInput, in_place);
         Ok(runs.dispatch(kernel, u32::from(!of_batch), bindings, if of_batch { 2 } else { 1 }))

@@ -61,6 +61,20 @@ pub enum GpuError {
         /// The handle given.
         handle: u32,
     },
+    /// A command would write to a buffer that somebody else owns.
+    #[error("expected memory of this library to write to, got a buffer that was adopted, which is only read")]
+    NotOwned {
+        /// The handle given.
+        handle: u32,
+    },
+    /// Partials of more values than a GPU counts.
+    #[error("expected partials of at most {most} values per channel, which a WebGPU device can count, got {values}")]
+    TooManyValues {
+        /// Values of a channel.
+        values: u64,
+        /// What 32 bits hold.
+        most: u64,
+    },
     /// The arguments are refused, or bytes are no partials.
     #[error(transparent)]
     Kernel(#[from] KernelError),

@@ -40,12 +40,20 @@ impl Forest {
         let (nodes, values, leaves) = (Vec::new(), Vec::new(), Vec::new());
         let mut forest = Self { kind, channels, length, samples: 0, nodes, values, leaves };
         let mut open = Vec::new();
+        // Before anything is laid out: a header may tell of more than all memory.
+        forest.expect_countable(&partials)?;
         for partial in &partials {
             forest.expect(partial)?;
             forest.push(partial, &mut open)?;
         }
         forest.close_leaf(&mut open);
         Ok(forest)
+    }
+
+    fn expect_countable(&self, partials: &[Partial]) -> Result<(), GpuError> {
+        let samples = partials.iter().fold(0_u64, |sum, partial| sum.saturating_add(partial.samples()));
+        let (values, most) = (samples.saturating_mul(self.length as u64), u64::from(u32::MAX));
+        if values > most { Err(GpuError::TooManyValues { values, most }) } else { Ok(()) }
     }
 
     fn expect(&self, partial: &Partial) -> Result<(), KernelError> {

@@ -122,8 +122,8 @@ impl Gpu {
         self.memory.limit_bytes = bytes;
     }
 
-    /// Compiles the pipelines that the steps of such a batch use, whatever its number of samples. Others are compiled when they
-    /// are used for the first time.
+    /// Compiles the pipelines that the steps of such a batch use, whatever its number of samples, or has [`Gpu::compile_next`] do so.
+    /// Others are compiled when they are used for the first time.
     pub fn warm_up(&mut self, layout: &Layout) {
         let tiles = self.tiles(*layout);
         let mut kernels = vec![tiles.kernel(Shader::Moments), tiles.kernel(Shader::BackwardReduce)];
@@ -136,9 +136,7 @@ impl Gpu {
             kernels.push(self.runs(*layout).kernel(Shader::Normalize, in_place));
             kernels.push(self.runs(*layout).kernel(Shader::BackwardInput, in_place));
         }
-        for kernel in &kernels {
-            self.pipelines.get(&self.context.device, kernel);
-        }
+        self.compile(kernels);
     }
 
     /// A buffer of `length` values, contents undefined.
@@ -172,10 +170,10 @@ impl Gpu {
     /// The buffer behind a handle, at least as long as was asked for, for one who writes to it at once.
     ///
     /// # Errors
-    /// [`GpuError::UnknownBuffer`].
-    pub fn buffer(&mut self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
+    /// [`GpuError::UnknownBuffer`], [`GpuError::NotOwned`].
+    pub fn buffer_to_write(&mut self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
         self.submit();
-        self.memory.get(handle)
+        self.memory.get_owned(handle)
     }
 
     /// The buffer behind a handle for somebody else, who may use it from now on until it is released.
@@ -184,7 +182,8 @@ impl Gpu {
     /// [`GpuError::UnknownBuffer`].
     pub fn share(&mut self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
         self.memory.share(handle)?;
-        self.buffer(handle)
+        self.submit();
+        self.memory.get(handle)
     }
 
     /// Writes to a buffer.
@@ -194,8 +193,8 @@ impl Gpu {
     pub fn write(&mut self, handle: u32, data: &[f32]) -> Result<(), GpuError> {
         self.context.failures.check()?;
         let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let buffer = self.buffer(handle)?.clone();
-        self.context.queue.write_buffer(&buffer, 0, &bytes);
+        let buffer = self.memory.get_owned(handle)?.clone();
+        self.write_in_order(buffer, bytes);
         Ok(())
     }
 
@@ -284,6 +283,11 @@ impl Gpu {
 
     pub(crate) fn binding(&self, handle: u32) -> Result<Binding, GpuError> {
         self.memory.get(handle).cloned().map(Binding::Buffer)
+    }
+
+    /// What a kernel writes, which is never what somebody else owns.
+    pub(crate) fn writable(&self, handle: u32) -> Result<Binding, GpuError> {
+        self.memory.get_owned(handle).cloned().map(Binding::Buffer)
     }
 
     pub(crate) fn tiles(&self, layout: Layout) -> Tiles {

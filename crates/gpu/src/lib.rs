@@ -22,6 +22,7 @@ mod pipelines;
 mod read_back;
 mod reduce;
 mod runs;
+mod scopes;
 mod shaders;
 mod tiles;
 
@@ -33,5 +34,6 @@ pub use error::GpuError;
 pub use gpu::Gpu;
 pub use memory::Usage;
 pub use merge::Guard;
+pub use merged::check_partials;
 pub use shaders::{SHADERS, Shader};
 pub use tiles::Family;

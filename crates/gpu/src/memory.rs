@@ -48,6 +48,8 @@ struct Freed {
     buffer: wgpu::Buffer,
     /// How many submits there had been.
     submits: u64,
+    /// Its number among all that were ever freed.
+    number: u64,
 }
 
 /// The buffers of a device.
@@ -60,6 +62,8 @@ pub(crate) struct Memory {
     /// Slots that are shared.
     shared: usize,
     submits: u64,
+    /// Buffers freed since the beginning.
+    freed: u64,
     /// Whether commands wait for the next submit.
     is_pending: bool,
     /// Whether buffers have gone since somebody asked.
@@ -85,6 +89,7 @@ impl Memory {
             usage: Usage::default(),
             shared: 0,
             submits: 0,
+            freed: 0,
             is_pending: false,
             has_destroyed: false,
             limit_bytes: u64::MAX,
@@ -142,14 +147,19 @@ impl Memory {
         let slot = self.slots.get_mut(index).and_then(Option::take).ok_or(GpuError::UnknownBuffer { handle })?;
         self.free_slots.push(index);
         self.shared -= usize::from(slot.is_shared);
-        self.has_destroyed |= slot.is_foreign || slot.is_suspect;
-        if slot.is_suspect {
+        // Whoever was handed a buffer may still hold it, may have destroyed it or write to it: nobody else gets it.
+        let is_spent = slot.is_suspect || slot.is_shared;
+        self.has_destroyed |= is_spent;
+        if slot.is_foreign {
+            return Ok(());
+        }
+        if is_spent {
             self.usage.bytes_in_use -= slot.buffer.size();
             // A pending command may use it; then it goes with its last user.
             if !self.is_pending {
                 slot.buffer.destroy();
             }
-        } else if !slot.is_foreign {
+        } else {
             self.give_back(slot.buffer);
         }
         Ok(())
@@ -166,6 +176,12 @@ impl Memory {
         self.slot(handle).map(|slot| &slot.buffer)
     }
 
+    /// A buffer that may be written.
+    pub(crate) fn get_owned(&self, handle: u32) -> Result<&wgpu::Buffer, GpuError> {
+        let slot = self.slot(handle)?;
+        if slot.is_foreign { Err(GpuError::NotOwned { handle }) } else { Ok(&slot.buffer) }
+    }
+
     pub(crate) fn length(&self, handle: u32) -> Result<usize, GpuError> {
         self.slot(handle).map(|slot| slot.length)
     }
@@ -174,8 +190,17 @@ impl Memory {
     pub(crate) fn is_tight(&self, bytes: u64) -> bool {
         class_of(bytes, self.largest_buffer).is_some_and(|class| {
             let is_pooled = self.pool.get(&class).is_some_and(|freed| !freed.is_empty());
-            !is_pooled && self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes
+            !is_pooled && self.usage.bytes_pooled > self.room_in_pool(class)
         })
+    }
+
+    /// Bytes that may stay pooled when a fresh buffer of this class is taken. Used and pooled buffers together keep to the limit,
+    /// and take at most twice what has ever been in use at once: a network whose sizes repeat finds all of them in the pool, and a
+    /// loop whose sizes vary does not take more and more.
+    fn room_in_pool(&self, class: u64) -> u64 {
+        let wanted = self.usage.bytes_in_use.saturating_add(class);
+        let most = self.limit_bytes.min(self.usage.bytes_peak.max(wanted).saturating_mul(2));
+        most.saturating_sub(wanted)
     }
 
     /// A buffer without a handle. For the time of a command: it may be given back as soon as the command is encoded, since
@@ -186,7 +211,8 @@ impl Memory {
         if self.usage.bytes_in_use.saturating_add(class) > self.limit_bytes {
             return Err(GpuError::OutOfMemory { bytes_wanted: bytes, bytes_in_use: self.usage.bytes_in_use });
         }
-        let is_idle = |freed: &Freed| !idle || !self.is_pending || freed.submits < self.submits;
+        let (is_pending, submits) = (self.is_pending, self.submits);
+        let is_idle = |freed: &Freed| !idle || !is_pending || freed.submits < submits;
         // The oldest one, so that each step takes the same buffers, and finds the bind groups of the step before.
         let freed = self.pool.get_mut(&class).and_then(|pool| {
             let idle = pool.iter().enumerate().filter(|(_, freed)| is_idle(freed));
@@ -195,8 +221,8 @@ impl Memory {
         });
         if freed.is_some() {
             self.usage.bytes_pooled -= class;
-        } else if !self.is_pending && self.usage.bytes_in_use + self.usage.bytes_pooled + class > self.limit_bytes {
-            self.trim();
+        } else {
+            self.shrink_pool(self.room_in_pool(class));
         }
         self.usage.bytes_in_use += class;
         self.usage.bytes_peak = self.usage.bytes_peak.max(self.usage.bytes_in_use);
@@ -218,7 +244,32 @@ impl Memory {
         let size = buffer.size();
         self.usage.bytes_in_use -= size;
         self.usage.bytes_pooled += size;
-        self.pool.entry(size).or_default().push(Freed { buffer, submits: self.submits });
+        self.freed += 1;
+        self.pool.entry(size).or_default().push(Freed { buffer, submits: self.submits, number: self.freed });
+    }
+
+    /// Whether no pending command uses a freed buffer.
+    fn is_idle(&self, freed: &Freed) -> bool {
+        !self.is_pending || freed.submits < self.submits
+    }
+
+    /// Destroys freed buffers, those first that nobody has wanted for longest, until at most so many bytes are left; but none that a
+    /// pending command uses.
+    fn shrink_pool(&mut self, bytes: u64) {
+        while self.usage.bytes_pooled > bytes {
+            let idle = self.pool.values().flatten().filter(|freed| self.is_idle(freed));
+            let Some((size, number)) =
+                idle.min_by_key(|freed| freed.number).map(|freed| (freed.buffer.size(), freed.number))
+            else {
+                return;
+            };
+            let pool = self.pool.entry(size).or_default();
+            if let Some(at) = pool.iter().position(|freed| freed.number == number) {
+                pool.swap_remove(at).buffer.destroy();
+            }
+            self.usage.bytes_pooled -= size;
+            self.has_destroyed = true;
+        }
     }
 
     /// Destroys all freed buffers: dropping one does nothing on the web.

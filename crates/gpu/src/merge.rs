@@ -88,7 +88,7 @@ impl Nodes {
         };
         let values = u32::try_from(self.values).unwrap_or(u32::MAX);
         let counts = [0, word(self.channels), atoms, first, chunk_shift, chunk, leaf_values, values, flags];
-        let numbers = [eps, momentum, 1.0 - momentum].map(|number| (number as f32).to_bits());
+        let numbers = [single_eps(eps), momentum as f32, (1.0 - momentum) as f32].map(f32::to_bits);
         let Sharing { lanes, block } = self.sharing();
         counts.into_iter().chain(numbers).chain([lanes, block].map(word)).collect()
     }
@@ -194,7 +194,7 @@ impl Gpu {
             self.input(finish.weight)?,
             self.output(finish.dweight)?,
             self.output(finish.dbias)?,
-            Binding::output(plane.cloned()),
+            plane.map_or(Binding::AbsentOutput, |plane| Binding::Buffer(plane.clone())),
         ];
         let mut dispatch = nodes.dispatch(Shader::MergeSums, Until::Root, params, outputs);
         dispatch.bytes_read += nodes.channel_bytes(STATISTICS_ROWS + usize::from(finish.weight != 0));
@@ -208,7 +208,7 @@ impl Gpu {
     }
 
     pub(crate) fn output(&self, handle: u32) -> Result<Binding, GpuError> {
-        Ok(Binding::output(self.optional(handle)?))
+        if handle == 0 { Ok(Binding::AbsentOutput) } else { self.writable(handle) }
     }
 }
 
@@ -228,6 +228,13 @@ pub(crate) fn merge_kernel(shader: Shader, until: Until, family: Option<Family>)
         (_, Until::Root) => "chunked_root",
     };
     Kernel::new(shader, entry, &[("FROM_TABLE", u32::from(family.is_none()))])
+}
+
+/// Eps in single precision. One that is positive stays so: GPUs take numbers below the normal range for 0, and 0 divided by the
+/// deviation of a constant channel is not a number.
+#[allow(clippy::cast_possible_truncation, reason = "eps is rounded once")]
+pub(crate) fn single_eps(eps: f64) -> f32 {
+    if eps > 0.0 { (eps as f32).max(f32::MIN_POSITIVE) } else { eps as f32 }
 }
 
 fn bits(flags: &[(bool, u32)]) -> u32 {

@@ -1,7 +1,7 @@
 //! What follows from the partials of a whole batch: merged on the device by the kernel that merges the atoms of one device, so
 //! that one and several devices have the same bits.
 
-use syncbn_core::Kind;
+use syncbn_core::{KernelError, Kind, Partial, STATISTICS_ROWS};
 
 use crate::batch_norm::Running;
 use crate::commands::Dispatch;
@@ -13,6 +13,15 @@ use crate::merge::{Finish, Guard, Nodes, Order};
 use crate::reduce::{self, Inputs, Range};
 use crate::tiles::node_bytes;
 
+/// Checks that bytes are partials of one kind that cover adjacent ranges, end to end, as core does when it merges them.
+///
+/// # Errors
+/// [`GpuError::Kernel`] if they are not.
+pub fn check_partials(bytes: &[u8]) -> Result<(), GpuError> {
+    Partial::merge_bytes(bytes)?;
+    Ok(())
+}
+
 impl Gpu {
     /// Statistics of a whole batch from its partials, end to end.
     ///
@@ -20,7 +29,8 @@ impl Gpu {
     /// [`GpuError::Kernel`] if the bytes are not the moments of a whole batch; [`GpuError::UnknownBuffer`], no room for scratch
     /// memory, and what has failed before.
     pub fn finalize(&mut self, merged: &[u8], guard: Guard, statistics: u32) -> Result<(), GpuError> {
-        self.with_nodes(Kind::Moments, merged, |gpu, nodes, mut dispatches| {
+        let lengths = [("statistics", statistics, STATISTICS_ROWS)];
+        self.with_nodes(Kind::Moments, merged, &lengths, |gpu, nodes, mut dispatches| {
             dispatches.push(gpu.finalize_nodes(nodes, Some((statistics, guard)), None)?);
             gpu.run(&dispatches)
         })
@@ -31,7 +41,14 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::finalize`].
     pub fn update_running(&mut self, merged: &[u8], running: &Running) -> Result<(), GpuError> {
-        self.with_nodes(Kind::Moments, merged, |gpu, nodes, mut dispatches| {
+        let Running { mean, variance, next_mean, next_variance, .. } = *running;
+        let lengths = [
+            ("running_mean", mean, 1),
+            ("running_var", variance, 1),
+            ("running_mean", next_mean, 1),
+            ("running_var", next_variance, 1),
+        ];
+        self.with_nodes(Kind::Moments, merged, &lengths, |gpu, nodes, mut dispatches| {
             dispatches.push(gpu.finalize_nodes(nodes, None, Some(running))?);
             gpu.run(&dispatches)
         })
@@ -49,7 +66,8 @@ impl Gpu {
         dbias: u32,
     ) -> Result<(), GpuError> {
         let finish = Finish { statistics, dweight, dbias, ..Finish::default() };
-        self.with_nodes(Kind::Sums, sums, |gpu, nodes, mut dispatches| {
+        let lengths = [("statistics", statistics, STATISTICS_ROWS), ("dweight", dweight, 1), ("dbias", dbias, 1)];
+        self.with_nodes(Kind::Sums, sums, &lengths, |gpu, nodes, mut dispatches| {
             dispatches.push(gpu.finish_sums(nodes, &finish, None)?);
             gpu.run(&dispatches)
         })
@@ -69,6 +87,7 @@ impl Gpu {
         let of_batch = sums.is_some();
         let finish = Finish { statistics, weight, of_batch, clamp_eps, ..Finish::default() };
         let channels = layout.channels();
+        let lengths = [("statistics", statistics, STATISTICS_ROWS), ("weight", weight, 1)];
         self.with_scratch(node_bytes(channels, 1), |gpu, plane| {
             let run = |gpu: &mut Self, nodes: &Nodes, mut dispatches: Vec<Dispatch>| {
                 dispatches.push(gpu.finish_sums(nodes, &finish, Some(plane))?);
@@ -76,7 +95,7 @@ impl Gpu {
                 gpu.run(&dispatches)
             };
             match sums {
-                Some(sums) => gpu.with_nodes(Kind::Sums, sums, run),
+                Some(sums) => gpu.with_nodes(Kind::Sums, sums, &lengths, run),
                 None => gpu.with_scratch(node_bytes(channels, 1), |gpu, buffer| {
                     let order = Order::Atoms { tiles: gpu.tiles(layout), first: 0 };
                     let nodes = Nodes { channels, buffer: buffer.clone(), count: 0, values: 0, order };
@@ -86,14 +105,22 @@ impl Gpu {
         })
     }
 
-    /// Uploads the nodes of a whole batch, and hands them on with the kernels that reduce its raw leaves.
+    /// Uploads the nodes of a whole batch, and hands them on with the kernels that reduce its raw leaves. `lengths` are names,
+    /// handles (0: absent) and rows of C values of the buffers that go with them: the bytes may be of another batch.
     fn with_nodes<T>(
         &mut self,
         kind: Kind,
         bytes: &[u8],
+        lengths: &[(&'static str, u32, usize)],
         command: impl FnOnce(&mut Self, &Nodes, Vec<Dispatch>) -> Result<T, GpuError>,
     ) -> Result<T, GpuError> {
         let forest = Forest::read(kind, bytes)?;
+        for (name, handle, rows) in lengths.iter().copied().filter(|(_, handle, _)| *handle != 0) {
+            let (expected, actual) = (rows * forest.channels, self.memory.length(handle)?);
+            if actual != expected {
+                return Err(KernelError::Length { name, expected, actual }.into());
+            }
+        }
         let mut taken = Vec::new();
         let uploaded = self.upload_forest(&forest, &mut taken);
         let result = uploaded.and_then(|(nodes, dispatches)| command(self, &nodes, dispatches));

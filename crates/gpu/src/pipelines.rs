@@ -30,8 +30,12 @@ impl Pipelines {
         self.compiled.len()
     }
 
+    pub(crate) fn has(&self, kernel: &Kernel) -> bool {
+        self.compiled.contains_key(kernel)
+    }
+
     pub(crate) fn get(&mut self, device: &wgpu::Device, kernel: &Kernel) -> &wgpu::ComputePipeline {
-        if !self.compiled.contains_key(kernel) {
+        if !self.has(kernel) {
             let module = self.modules.entry(kernel.shader).or_insert_with(|| {
                 device.create_shader_module(wgpu::ShaderModuleDescriptor {
                     label: None,

@@ -105,8 +105,8 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    /// Begins to read them, once the copy is submitted. `known` is the number of failures known before.
-    pub(crate) fn read(self, context: &Context, known: u64) -> ReadBack {
+    /// Begins to map them, once the copy is submitted.
+    pub(crate) fn map(self) -> Mapping {
         let Self { buffer, bytes, pool } = self;
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
@@ -117,8 +117,7 @@ impl Copied {
                 waker.wake();
             }
         });
-        let mapping = Mapping { buffer, bytes, state, pool, is_read: false };
-        ReadBack { mapping: Some(mapping), failures: context.failures.clone(), known }
+        Mapping { buffer, bytes, state, pool, is_read: false }
     }
 }
 
@@ -129,8 +128,9 @@ struct State {
     waker: Option<Waker>,
 }
 
+/// A mappable buffer that is being mapped.
 #[derive(Debug)]
-struct Mapping {
+pub(crate) struct Mapping {
     buffer: wgpu::Buffer,
     bytes: u64,
     state: Arc<Mutex<State>>,
@@ -139,27 +139,88 @@ struct Mapping {
     is_read: bool,
 }
 
+/// Where the bytes of a [`ReadBack`] come from.
+#[derive(Debug)]
+enum Source {
+    /// A command that has not been given to the platform yet.
+    Command(Option<Waker>),
+    /// `None`: nothing was asked for, or the device is gone.
+    Mapping(Option<Mapping>),
+}
+
+/// What a command that waits owes to a reader.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    source: Rc<RefCell<Source>>,
+}
+
+impl Promise {
+    pub(crate) fn keep(self, mapping: Mapping) {
+        self.settle(Some(mapping));
+    }
+
+    fn settle(&self, mapping: Option<Mapping>) {
+        let before = self.source.replace(Source::Mapping(mapping));
+        if let Source::Command(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+}
+
+/// The reader must not wait for a command that will never be given.
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if matches!(*self.source.borrow(), Source::Mapping(_)) {
+            return;
+        }
+        self.settle(None);
+    }
+}
+
 /// The bytes of pieces of buffers, once they are there. Natively somebody must poll the device.
 #[derive(Debug)]
 pub(crate) struct ReadBack {
-    mapping: Option<Mapping>,
+    source: Rc<RefCell<Source>>,
     failures: Failures,
     /// Failures that were known when the commands were given.
     known: u64,
 }
 
 impl ReadBack {
+    /// `known` is the number of failures known before.
+    pub(crate) fn of(mapping: Mapping, context: &Context, known: u64) -> Self {
+        Self::from_source(Source::Mapping(Some(mapping)), context, known)
+    }
+
     pub(crate) fn empty(context: &Context, known: u64) -> Self {
-        Self { mapping: None, failures: context.failures.clone(), known }
+        Self::from_source(Source::Mapping(None), context, known)
+    }
+
+    /// Of a command that waits, which gets the promise.
+    pub(crate) fn promised(context: &Context, known: u64) -> (Promise, Self) {
+        let reading = Self::from_source(Source::Command(None), context, known);
+        (Promise { source: Rc::clone(&reading.source) }, reading)
+    }
+
+    fn from_source(source: Source, context: &Context, known: u64) -> Self {
+        Self { source: Rc::new(RefCell::new(source)), failures: context.failures.clone(), known }
     }
 }
 
 impl Future for ReadBack {
     type Output = Result<Vec<u8>, GpuError>;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Some(mapping) = &self.mapping else {
-            return Poll::Ready(self.failures.check_since(self.known).map(|()| Vec::new()));
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let mut source = self.source.borrow_mut();
+        let mapping = match &mut *source {
+            Source::Command(waker) => {
+                *waker = Some(task.waker().clone());
+                return Poll::Pending;
+            }
+            Source::Mapping(None) => {
+                return Poll::Ready(self.failures.check_since(self.known).map(|()| Vec::new()));
+            }
+            Source::Mapping(Some(mapping)) => mapping,
         };
         let is_mapped = {
             let mut state = mapping.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +230,8 @@ impl Future for ReadBack {
             };
             is_mapped
         };
-        let bytes = self.mapping.take().filter(|_| is_mapped).and_then(|mut mapping| mapping.take_bytes());
+        let bytes = if is_mapped { mapping.take_bytes() } else { None };
+        *source = Source::Mapping(None);
         // What went wrong before, a validation error say, is told of here; the result would be worth nothing.
         Poll::Ready(self.failures.check_since(self.known).and_then(|()| {
             let message = String::from("a buffer could not be mapped");

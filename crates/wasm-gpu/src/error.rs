@@ -41,8 +41,9 @@ impl From<CallError> for JsValue {
                 | KernelError::Kind { .. }
                 | KernelError::Mismatch { .. }
                 | KernelError::Gap { .. },
-            ) => to_js("partial", &message, &[]),
-            GpuError::Kernel(_) => to_js("argument", &message, &[]),
+            )
+            | GpuError::TooManyValues { .. } => to_js("partial", &message, &[]),
+            GpuError::Kernel(_) | GpuError::NotOwned { .. } => to_js("argument", &message, &[]),
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::error::CallError;
 #[derive(Debug)]
 pub struct GpuKernels {
     pub(crate) gpu: Gpu,
-    /// Whether the device is somebody else's.
-    is_adopted: bool,
+    /// What is known of the device if it is somebody else's.
+    #[cfg(target_arch = "wasm32")]
+    adopted: Option<crate::adopt::AdoptedDevice>,
 }
 
 #[inline(never)]
@@ -54,7 +55,11 @@ impl GpuKernels {
         };
         let options = Options { label, power_preference, fallback, largest_buffer: bytes(largest_buffer) };
         let gpu = Gpu::request(&syncbn_gpu::instance(), &options).await?;
-        Ok(Self { gpu, is_adopted: false })
+        Ok(Self {
+            gpu,
+            #[cfg(target_arch = "wasm32")]
+            adopted: None,
+        })
     }
 
     /// A device on a `GPUDevice` that somebody else owns.
@@ -62,16 +67,19 @@ impl GpuKernels {
     pub async fn adopt(
         #[wasm_bindgen(unchecked_param_type = "GPUDevice")] device: JsValue,
     ) -> Result<GpuKernels, CallError> {
-        Ok(Self { gpu: crate::adopt::adopt_device(device).await?, is_adopted: true })
+        let (gpu, adopted) = crate::adopt::AdoptedDevice::open(device).await?;
+        Ok(Self { gpu, adopted: Some(adopted) })
     }
 
     /// Destroys the device, or of one that somebody else owns what this library has taken from it. Pending reads reject.
     pub fn destroy(&mut self) {
-        if self.is_adopted {
+        #[cfg(target_arch = "wasm32")]
+        if let Some(adopted) = &self.adopted {
+            adopted.leave();
             self.gpu.release_all();
-        } else {
-            self.gpu.destroy();
+            return;
         }
+        self.gpu.destroy();
     }
 
     /// What the platform calls the adapter.
@@ -93,6 +101,9 @@ impl GpuKernels {
     #[wasm_bindgen(getter, js_name = gpuDevice, unchecked_return_type = "GPUDevice")]
     #[must_use]
     pub fn gpu_device(&self) -> JsValue {
+        if let Some(adopted) = &self.adopted {
+            return adopted.device.clone();
+        }
         self.gpu.device().as_webgpu().map_or(JsValue::NULL, |device| device.into())
     }
 
@@ -188,7 +199,27 @@ impl GpuKernels {
         self.gpu.set_memory_limit(bytes(limit));
     }
 
-    /// Compiles the pipelines that the steps of such a batch use.
+    /// Has commands wait for pipelines that are not compiled yet, until `compileNext` has compiled them.
+    #[wasm_bindgen(js_name = compileLater)]
+    pub fn compile_later(&mut self) {
+        self.gpu.compile_later();
+    }
+
+    /// Whether commands wait for pipelines.
+    #[wasm_bindgen(getter, js_name = isWaiting)]
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.gpu.is_waiting()
+    }
+
+    /// Compiles at most one pipeline that commands wait for, and submits the commands that then wait for none. Returns whether others
+    /// still wait.
+    #[wasm_bindgen(js_name = compileNext)]
+    pub fn compile_next(&mut self) -> bool {
+        self.gpu.compile_next()
+    }
+
+    /// Compiles the pipelines that the steps of such a batch use, or has `compileNext` do so.
     #[wasm_bindgen(js_name = warmUp)]
     pub fn warm_up(&mut self, channels: u32, length: u32, channels_last: bool) -> Result<(), CallError> {
         self.gpu.warm_up(&layout(0, channels, length, channels_last)?);
@@ -206,13 +237,13 @@ impl GpuKernels {
     #[wasm_bindgen(js_name = adoptBuffer)]
     pub fn adopt_buffer(
         &mut self,
+        adopter: &crate::adopt::BufferAdopter,
         #[wasm_bindgen(unchecked_param_type = "GPUBuffer")] buffer: &JsValue,
         size: f64,
         usage: u32,
         length: usize,
-    ) -> Result<u32, JsValue> {
-        let adopted = crate::adopt::adopt_buffer(&self.gpu, buffer, bytes(size), usage)?;
-        Ok(self.gpu.adopt_buffer(adopted, length))
+    ) -> u32 {
+        self.gpu.adopt_buffer(adopter.adopt(buffer, bytes(size), usage), length)
     }
 
     /// The platform's buffer behind a handle, for others to use; it may be longer than was asked for.
@@ -226,7 +257,7 @@ impl GpuKernels {
     #[cfg(target_arch = "wasm32")]
     #[wasm_bindgen(js_name = writableBuffer, unchecked_return_type = "GPUBuffer")]
     pub fn writable_buffer(&mut self, handle: u32) -> Result<JsValue, CallError> {
-        Ok(self.gpu.buffer(handle)?.as_webgpu().map_or(JsValue::NULL, |buffer| buffer.into()))
+        Ok(self.gpu.buffer_to_write(handle)?.as_webgpu().map_or(JsValue::NULL, |buffer| buffer.into()))
     }
 
     /// Holds commands until `flush`, so that one submit takes many. Reads, writes and shared buffers do not wait for it.
@@ -234,9 +265,27 @@ impl GpuKernels {
         self.gpu.hold();
     }
 
-    /// Submits what is held, and holds no more.
+    /// Submits what has been given, also what waits for pipelines.
+    pub fn submit(&mut self) {
+        self.gpu.submit();
+    }
+
+    /// Submits what is held, and holds no more. What waits for pipelines waits on.
     pub fn flush(&mut self) {
         self.gpu.flush();
+    }
+
+    /// Begins a scope, which `endScope` ends at once after a command: what the platform refuses of it is told by that alone.
+    #[wasm_bindgen(js_name = beginScope)]
+    pub fn begin_scope(&mut self) {
+        self.gpu.begin_scope();
+    }
+
+    /// Resolves once the platform has accepted the commands since `beginScope`.
+    #[wasm_bindgen(js_name = endScope, unchecked_return_type = "Promise<void>")]
+    pub fn end_scope(&mut self) -> Promise {
+        let confirmation = self.gpu.end_scope();
+        future_to_promise(async { Ok(confirmation.await.map(|()| JsValue::UNDEFINED).map_err(CallError::from)?) })
     }
 
     /// Gives a buffer back; one that somebody else owns is forgotten.

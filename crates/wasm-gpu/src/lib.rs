@@ -10,5 +10,7 @@ mod error;
 mod kernels;
 mod steps;
 
+#[cfg(target_arch = "wasm32")]
+pub use adopt::BufferAdopter;
 pub use error::CallError;
 pub use kernels::GpuKernels;

@@ -54,6 +54,12 @@ impl GpuKernels {
         Ok(promise_of(self.gpu.backward_reduce(dy, x, statistics, &layout, sample(first_sample))?))
     }
 
+    /// Checks that bytes are partials of one kind that cover adjacent ranges, end to end.
+    #[wasm_bindgen(js_name = checkPartials)]
+    pub fn check_partials(bytes: &[u8]) -> Result<(), CallError> {
+        Ok(syncbn_gpu::check_partials(bytes)?)
+    }
+
     /// Statistics of a whole batch from its partials, end to end in order of samples.
     pub fn finalize(&mut self, merged: &[u8], eps: f64, clamp: bool, statistics: u32) -> Result<(), CallError> {
         Ok(self.gpu.finalize(merged, Guard { eps, clamps: clamp }, statistics)?)

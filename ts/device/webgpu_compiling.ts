@@ -1,0 +1,37 @@
+/**
+ * Compiles pipelines when they are first needed, with a turn of the event loop after each: some take as long as a page may stand
+ * still. The kernels keep the commands that need them, and those given later, in order.
+ */
+
+import type { GpuKernels } from '../wasm/gpu_kernels.ts';
+import type { Essentials } from './lazy_device.ts';
+
+export class Compiling {
+  readonly #kernels: GpuKernels;
+  readonly #atEndOfTick: Essentials['atEndOfTick'];
+  #running: Promise<void> | null = null;
+
+  constructor(kernels: GpuKernels, { atEndOfTick }: Essentials) {
+    this.#kernels = kernels;
+    this.#atEndOfTick = atEndOfTick;
+    kernels.compileLater();
+  }
+
+  /** Sees to it that commands which wait for pipelines do not wait for ever. */
+  begin(): void {
+    this.#running ??= this.#compileAll();
+  }
+
+  /** Resolves when no command waits. */
+  done(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+
+  async #compileAll(): Promise<void> {
+    const turn = (): Promise<void> => new Promise((resolve) => this.#atEndOfTick(resolve));
+    do {
+      await turn();
+    } while (this.#kernels.compileNext());
+    this.#running = null;
+  }
+}
