@@ -177,7 +177,7 @@ function drawForwardFault({ draws }: Setting): ForwardFault {
     [2, 'skip'],
     [1, 'twice'],
     [0, 'late'],
-    [1, 'timeOut'],
+    [0, 'timeOut'],
     [2, 'slow'],
   ] as const);
   switch (how) {
@@ -267,6 +267,7 @@ function drawStep(setting: Setting): Step {
     [1, 'end'],
     [2, 'recreate'],
     [3, 'refuse'],
+    [2, 'steady'],
     [isMixedWithGpus ? 0 : 1, 'concurrent'],
     [hasGpus ? 2 : 0, 'adopt'],
     [4, 'layer'],
@@ -292,6 +293,8 @@ function drawStep(setting: Setting): Step {
       return { kind, device: draws.integer(0, 4) };
     case 'refuse':
       return { kind, which: draws.integer(0, 999), device: draws.integer(0, 4) };
+    case 'steady':
+      return { kind, pass: drawForward(setting) };
     case 'concurrent':
       return {
         kind,

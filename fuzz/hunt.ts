@@ -72,7 +72,9 @@ export async function describe(
   const shrunk = await shrink(program, shows, MOST_TRIES);
   const last = await runner.run(shrunk.program, hangSeconds);
   const { length } = shrunk.program.steps;
-  out.write(`shortened to ${length} of ${program.steps.length} steps in ${shrunk.tries} tries: ${last?.message ?? ''}\n`);
+  out.write(
+    `shortened to ${length} of ${program.steps.length} steps in ${shrunk.tries} tries: ${last?.message ?? ''}\n`,
+  );
   out.write(`replay with: ${commandOf(shrunk.program, `${name}_short`)}\n`);
 }
 
@@ -91,6 +93,8 @@ function commandOf(program: Program, name: string): string {
 }
 
 function chosenSteps(program: Program, { only, without }: Options): Program {
-  const steps = program.steps.filter(({ kind }) => (only.length === 0 || only.includes(kind)) && !without.includes(kind));
+  const steps = program.steps.filter(
+    ({ kind }) => (only.length === 0 || only.includes(kind)) && !without.includes(kind),
+  );
   return { ...program, steps };
 }

@@ -2,7 +2,7 @@
 
 import { setTimeout } from 'node:timers/promises';
 import { type Device, devices } from 'syncbn';
-import { Fault } from './outcome.ts';
+import { Fault, withoutNumbers } from './outcome.ts';
 
 /** Within that time, what was still under way has ended. Looks are few: garbage would have the collector free what was forgotten. */
 const PATIENCE_MS = 2000;
@@ -30,20 +30,26 @@ export class MemoryAccount {
     if (!this.#before.has(device)) this.#before.set(device, { buffers: 0, bytesInUse: 0 });
   }
 
-  /** @throws Fault unless every device holds what it held in the beginning, once what is under way has ended. */
-  async checkBalanced(): Promise<void> {
+  /**
+   * Waits until what is under way has ended.
+   * @param what - what has just been done.
+   * @throws Fault unless every device holds what it held in the beginning.
+   */
+  async checkBalanced(what: string): Promise<void> {
     const start = performance.now();
     while (this.#excess().length > 0 && performance.now() - start < PATIENCE_MS) await setTimeout(PAUSE_MS);
     const [first] = this.#excess();
-    if (first !== undefined) throw new Fault('memory', `left on ${kindOf(first)}`, first);
+    if (first === undefined) return;
+    throw new Fault('memory', `${what}: ${withoutNumbers(first)}`, this.#excess().join('; '));
   }
 
   #excess(): string[] {
     return [...this.#before].flatMap(([device, before]) => {
       const now = heldBy(device);
       if (now.buffers === before.buffers && now.bytesInUse === before.bytesInUse) return [];
+      const change = now.bytesInUse > before.bytesInUse ? 'more' : 'fewer';
       const [buffers, bytes] = [now.buffers - before.buffers, now.bytesInUse - before.bytesInUse];
-      return [`${device.name} holds ${buffers} buffers and ${bytes} bytes more than before`];
+      return [`${device.name} holds ${change} than before: ${buffers} buffers, ${bytes} bytes`];
     });
   }
 }
@@ -51,8 +57,4 @@ export class MemoryAccount {
 function heldBy(device: Device): Held {
   const { buffers, bytesInUse } = device.memoryUsage();
   return { buffers, bytesInUse };
-}
-
-function kindOf(text: string): string {
-  return text.split(':', 1)[0] ?? text;
 }

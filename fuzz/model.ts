@@ -59,9 +59,10 @@ const synchronizedLayers = {
 };
 
 export function newLayer(options: NormOptions, { rank, channels, synchronized, device }: Making): BatchNorm {
-  const Layer = synchronized ? synchronizedLayers[rank] : plainLayers[rank];
   const { eps, momentum, affine, bias, trackRunningStats, numerics } = options;
-  return new Layer(channels, { eps, momentum, affine, bias, trackRunningStats, numerics, device });
+  const shared = { eps, momentum, affine, bias, trackRunningStats, numerics, device };
+  if (!synchronized) return new plainLayers[rank](channels, shared);
+  return new synchronizedLayers[rank](channels, { ...shared, onTimeout: 'error', syncTimeout: 60 });
 }
 
 function build(spec: ModuleSpec, making: Making): Unary {
@@ -241,13 +242,13 @@ const crop = defineFunction({
   forward: async (context, x: Tensor, length: number) => {
     context.attributes['shape'] = x.shape;
     const part = croppedPart(x.shape, length);
-    return tensor(take(await x.data(), part), part.shape, { device: x.device });
+    return tensor(take(await x.data(), part), part.shape, placeOf(x));
   },
   backward: async (context, dy) => {
     const shape = context.attributes['shape'] as readonly number[];
     const dx = new Float32Array(elementsOf(shape));
     put(dx, croppedPart(shape, dy.shape.at(-1) ?? 0), await dy.data());
-    return [tensor(dx, shape, { device: dy.device }), null];
+    return [tensor(dx, shape, placeOf(dy)), null];
   },
 });
 
@@ -259,15 +260,22 @@ const pad = defineFunction({
     const shape = [...x.shape.slice(0, -1), length];
     const y = new Float32Array(elementsOf(shape));
     put(y, croppedPart(shape, x.shape.at(-1) ?? 0), await x.data());
-    return tensor(y, shape, { device: x.device });
+    return tensor(y, shape, placeOf(x));
   },
   backward: async (context, dy) => {
     const part = croppedPart(dy.shape, context.attributes['length'] as number);
-    return [tensor(take(await dy.data(), part), part.shape, { device: dy.device }), null];
+    return [tensor(take(await dy.data(), part), part.shape, placeOf(dy)), null];
   },
 });
 
-function croppedPart(shape: readonly number[], length: number): { shape: readonly number[]; positions: readonly number[] } {
+function placeOf({ device, memoryFormat }: Tensor): Pick<Tensor, 'device' | 'memoryFormat'> {
+  return { device, memoryFormat };
+}
+
+function croppedPart(
+  shape: readonly number[],
+  length: number,
+): { shape: readonly number[]; positions: readonly number[] } {
   const [part] = shardsOf(shape, 0, 1, [croppedTo(length, shape.at(-1) ?? 0)]);
   if (part === undefined) throw new RangeError('expected one part');
   return part;

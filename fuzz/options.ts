@@ -38,7 +38,11 @@ export function parseOptions(args: readonly string[]): Options {
     )
     .option('--seed <n>', 'decides all programs', integer(0, 2 ** 32 - 1), 1)
     .option('--from <n>', 'number of the first program', integer(0, 2 ** 31), 0)
-    .option('--steps <n>', `end after so many steps (default: ${DEFAULT_STEPS}, without end where --seconds is given)`, integer(1, 1e9))
+    .option(
+      '--steps <n>',
+      `end after so many steps (default: ${DEFAULT_STEPS}, without end where --seconds is given)`,
+      integer(1, 1e9),
+    )
     .option('--seconds <n>', 'end after so many seconds', integer(1, 1e6))
     .option('--devices <kinds>', 'kinds of devices, separated by commas', deviceKinds, kinds)
     .option('--only <steps>', 'only steps of these kinds, separated by commas', words, [])
@@ -51,7 +55,9 @@ export function parseOptions(args: readonly string[]): Options {
       error.exitCode = error.exitCode === 0 ? 0 : 2;
       throw error;
     });
-  const given = command.parse(args, { from: 'user' }).opts<Partial<Options> & Omit<Options, 'steps' | 'seconds' | 'replay'>>();
+  const given = command
+    .parse(args, { from: 'user' })
+    .opts<Partial<Options> & Omit<Options, 'steps' | 'seconds' | 'replay'>>();
   const { seconds = Infinity, replay = null } = given;
   return { ...given, seconds, replay, steps: given.steps ?? (seconds === Infinity ? DEFAULT_STEPS : Infinity) };
 }

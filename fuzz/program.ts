@@ -148,6 +148,8 @@ export type Step =
   | { readonly kind: 'move'; readonly device: number }
   | { readonly kind: 'end' | 'recreate'; readonly device: number }
   | { readonly kind: 'refuse'; readonly which: number; readonly device: number }
+  /** The same pass twice: the second time no device holds more than the first. */
+  | { readonly kind: 'steady'; readonly pass: ForwardStep }
   | { readonly kind: 'concurrent'; readonly models: readonly ModuleSpec[]; readonly batches: readonly BatchSpec[] }
   | { readonly kind: 'adopt'; readonly batch: BatchSpec; readonly device: number; readonly extra: number }
   | LayerStep

@@ -10,6 +10,7 @@ import { forward } from './steps/forward.ts';
 import { functionalSteps } from './steps/functional.ts';
 import { layer } from './steps/layer.ts';
 import { refuse } from './steps/refuse.ts';
+import { steady } from './steps/steady.ts';
 import { canEnd } from './platform.ts';
 import { type Sabotage, World } from './world.ts';
 
@@ -39,7 +40,7 @@ export async function runProgram(program: Program, options: RunOptions = {}): Pr
       stray.check(what);
     }
     world.dispose();
-    await world.memory.checkBalanced();
+    await world.memory.checkBalanced('the end');
     stray.check('the end');
   } catch (error) {
     if (error instanceof Fault) throw error;
@@ -74,6 +75,8 @@ async function take(world: World, step: Step): Promise<void> {
     }
     case 'refuse':
       return refuse(world, step);
+    case 'steady':
+      return steady(world, step);
     case 'concurrent':
       return concurrent(world, step);
     case 'adopt':

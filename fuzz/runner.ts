@@ -51,7 +51,11 @@ export function runForParent(): void {
 
 export function reportOf(error: unknown): FaultReport {
   if (error instanceof Fault) return { kind: error.kind, what: error.what, message: error.message };
-  return { kind: 'error', what: 'the fuzzer', message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  return {
+    kind: 'error',
+    what: 'the fuzzer',
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  };
 }
 
 /** A process that runs one program after another; a new one takes its place after a fault. */

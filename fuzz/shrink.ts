@@ -96,11 +96,13 @@ function* placesOf(value: Json, key = ''): Generator<() => Iterable<Json>> {
   if (Array.isArray(value)) {
     const items = value as readonly Json[];
     for (const [i, item] of items.entries()) {
-      for (const place of placesOf(item, key)) yield () => map(place(), (next) => items.map((other, j) => (j === i ? next : other)));
+      for (const place of placesOf(item))
+        yield () => map(place(), (next) => items.map((other, j) => (j === i ? next : other)));
     }
   } else if (typeof value === 'object' && value !== null) {
-    for (const [name, item] of Object.entries(value)) {
-      for (const place of placesOf(item as Json, name)) yield () => map(place(), (next) => ({ ...value, [name]: next }));
+    const fields = value as Readonly<Record<string, Json>>;
+    for (const [name, item] of Object.entries(fields)) {
+      for (const place of placesOf(item, name)) yield () => map(place(), (next) => ({ ...fields, [name]: next }));
     }
   }
 }
@@ -122,9 +124,9 @@ function* simplerThan(value: Json, key: string): Generator<Json> {
     if (items.length > 0) yield [];
     for (const i of items.keys()) yield items.filter((_, j) => j !== i);
   } else if (typeof value === 'object' && value !== null) {
-    // A module may be one of those inside it.
-    const { child, left, right, children } = value as Readonly<Record<string, Json>>;
-    const inside = [child, left, right, ...(Array.isArray(children) ? (children as readonly Json[]) : [])];
+    // In the place of a module one of those inside it, of a repeated pass the pass.
+    const { pass, child, left, right, children } = value as Readonly<Record<string, Json>>;
+    const inside = [pass, child, left, right, ...(Array.isArray(children) ? (children as readonly Json[]) : [])];
     for (const one of inside) if (one !== undefined) yield one;
   }
 }

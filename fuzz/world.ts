@@ -77,7 +77,9 @@ export class World {
     this.isExact = !isMixedWithGpus(program.devices);
     this.memory = new MemoryAccount([...new Set(['cpu:0', twinDevice, ...program.devices])]);
     this.#synchronized = program.wrapper !== 'plain';
-    this.twin = new DataParallel(new Staged(program.model, this.#making(twinDevice, false)), { deviceIds: [twinDevice] });
+    this.twin = new DataParallel(new Staged(program.model, this.#making(twinDevice, false)), {
+      deviceIds: [twinDevice],
+    });
     this.net = this.#newNet();
   }
 
@@ -161,7 +163,7 @@ export class World {
     const parameters = [...this.net.parameters()];
     this.net = synchronized
       ? convertModel(this.net, { onTimeout: 'error', syncTimeout: 60 })
-      : (convertModel.revert(this.net) as DataParallel<Staged>);
+      : convertModel.revert<DataParallel<Staged>>(this.net);
     this.#synchronized = synchronized;
     const kept = [...this.net.parameters()];
     if (kept.length !== parameters.length || kept.some((parameter, i) => parameter !== parameters[i])) {

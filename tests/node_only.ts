@@ -13,6 +13,5 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'ts/device/worker_exchange.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_joint.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
-  'tests/parallel/fuzz_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/lint/import_direction.test.ts': 'calls ESLint',
 };

@@ -65,7 +65,11 @@ export async function move(world: World, { device }: StepOf<'move'>): Promise<vo
   const parameters = [...net.parameters()];
   const error = await errorOf(() => net.to(name));
   const isEmpty = parameters.length === 0 && [...net.buffers()].length === 0;
-  checkOutcome('move', error, isLost && !isEmpty ? failure(DeviceLostError) : { classes: [DeviceLostError], mayPass: true });
+  checkOutcome(
+    'move',
+    error,
+    isLost && !isEmpty ? failure(DeviceLostError) : { classes: [DeviceLostError], mayPass: true },
+  );
   if (error !== null) return;
   if (name !== world.first && !isEmpty) {
     const x = tensor(new Float32Array(elementsOf(world.shapeOf(2, [2]))), world.shapeOf(2, [2]));

@@ -13,7 +13,9 @@ import type { World } from '../world.ts';
 export async function concurrent(world: World, { models, batches }: StepOf<'concurrent'>): Promise<void> {
   if (world.lost.size > 0) return;
   const pairs = models.map((spec, i) => ({ spec, batch: batches[i % Math.max(batches.length, 1)] }));
-  await Promise.all(pairs.map(async ({ spec, batch }) => (batch === undefined ? undefined : trainOnce(world, spec, batch))));
+  await Promise.all(
+    pairs.map(async ({ spec, batch }) => (batch === undefined ? undefined : trainOnce(world, spec, batch))),
+  );
 }
 
 async function trainOnce(world: World, spec: ModuleSpec, batch: BatchSpec): Promise<void> {
@@ -38,7 +40,13 @@ async function trainOnce(world: World, spec: ModuleSpec, batch: BatchSpec): Prom
   if (y.requiresGrad) await y.backward(expected.dy);
   const [mine, other] = [await own.made.at(-1)?.data(), await y.data()];
   checkComparison(world.isExact ? 'bits' : 'value', 'y at once', () =>
-    expectWithin(world.isExact ? 'several devices against one' : 'WebGPU against f64', 'output', mine ?? [], other, 'y'),
+    expectWithin(
+      world.isExact ? 'several devices against one' : 'WebGPU against f64',
+      'output',
+      mine ?? [],
+      other,
+      'y',
+    ),
   );
   if (world.isExact) {
     checkBits('bits', 'dx at once', await own.x.grad?.data(), await expected.x.grad?.data());

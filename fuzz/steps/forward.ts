@@ -4,7 +4,7 @@ import { DeviceLostError, devices, noGrad, scope, tensor, type Tensor } from 'sy
 import { expectWithin } from '../../tests/support/tolerances.ts';
 import { valuesOf } from '../batches.ts';
 import { prepareForward } from '../mishap.ts';
-import { stateOf } from '../model.ts';
+import { quietScript, stateOf } from '../model.ts';
 import { checkBits, checkComparison, checkOutcome, errorOf, failure } from '../outcome.ts';
 import type { ForwardStep } from '../program.ts';
 import { elementsOf, shardsOf } from '../shards.ts';
@@ -55,11 +55,13 @@ async function pass(world: World, step: ForwardStep): Promise<Graph | null> {
   let y: Tensor | null = null;
   const error = await errorOf(async () => {
     const { requiresGrad } = step;
-    x = tensor(data, shape, { device: from, requiresGrad, memoryFormat: batch.format });
-    if (step.donate && !requiresGrad && canDonate(world)) x.donate();
-    const run = (): Promise<Tensor> => net.forward(x as Tensor);
+    const input = tensor(data, shape, { device: from, requiresGrad, memoryFormat: batch.format });
+    x = input;
+    if (step.donate && !requiresGrad && canDonate(world)) input.donate();
+    const run = (): Promise<Tensor> => net.forward(input);
     y = await (step.mode === 'noGrad' ? noGrad(run) : run());
   });
+  net.module.script = quietScript();
   await prepared.finish();
   const [given, result] = [x as Tensor | null, y as Tensor | null];
 

@@ -104,7 +104,8 @@ function checkAgainstExact(device: string, step: LayerStep, { shape, x, dy }: In
   if (forward.runningMean !== null) {
     check('running_mean', 'running', forward.runningMean, { terms: forward.runningMeanTerm });
   }
-  if (forward.runningVar !== null) check('running_var', 'running', forward.runningVar, { terms: forward.runningVarTerm });
+  if (forward.runningVar !== null)
+    check('running_var', 'running', forward.runningVar, { terms: forward.runningVarTerm });
   const runningMean = results.get('running_mean') ?? null;
   const runningVar = results.get('running_var') ?? null;
   const later = { ...settings, runningMean, runningVar, batchStatistics: runningMean === null };

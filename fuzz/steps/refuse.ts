@@ -30,6 +30,8 @@ interface Refusal {
   readonly what: string;
   readonly attempt: (stage: Stage) => unknown;
   readonly classes: readonly ErrorClass[];
+  /** Whether it is a layer that refuses: a model without one takes it. */
+  readonly byLayer?: true;
 }
 
 /** A value of the wrong type, as it comes from JavaScript. */
@@ -54,17 +56,20 @@ const refusals: readonly Refusal[] = [
     what: 'one dimension',
     attempt: ({ world, keep }) => world.net.forward(keep(tensor([1, 2], [2]))),
     classes: [RangeError],
+    byLayer: true,
   },
   {
     what: 'other channels',
     attempt: (stage) => stage.world.net.forward(batchOf(stage, 'cpu:0', stage.world.program.channels + 1)),
     classes: [RangeError],
+    byLayer: true,
   },
-  { what: 'no tensor', attempt: ({ world }) => world.net.forward(wrong('x')), classes: [TypeError] },
+  { what: 'no tensor', attempt: ({ world }) => world.net.forward(wrong('x')), classes: [TypeError], byLayer: true },
   {
     what: 'a promise',
     attempt: (stage) => stage.world.net.forward(wrong(Promise.resolve(batchOf(stage, 'cpu:0')))),
     classes: [TypeError],
+    byLayer: true,
   },
   {
     what: 'a disposed input',
@@ -81,8 +86,16 @@ const refusals: readonly Refusal[] = [
     attempt: ({ world, device }) => new DataParallel(world.net.module, { deviceIds: [device, device] }),
     classes: [RangeError],
   },
-  { what: 'no device', attempt: ({ world }) => new DataParallel(world.net.module, { deviceIds: [] }), classes: [RangeError] },
-  { what: 'a broken dim', attempt: ({ world }) => new DataParallel(world.net.module, { dim: 0.5 }), classes: [TypeError] },
+  {
+    what: 'no device',
+    attempt: ({ world }) => new DataParallel(world.net.module, { deviceIds: [] }),
+    classes: [RangeError],
+  },
+  {
+    what: 'a broken dim',
+    attempt: ({ world }) => new DataParallel(world.net.module, { dim: 0.5 }),
+    classes: [TypeError],
+  },
   {
     what: 'a state dict that lacks everything',
     attempt: ({ world }) => world.net.module.loadStateDict({ nothing: 1 }),
@@ -119,11 +132,16 @@ const refusals: readonly Refusal[] = [
   { what: 'no gradient', attempt: async (stage) => (await output(stage)).backward(), classes: [RangeError, Error] },
   {
     what: 'a gradient on another device',
-    attempt: async (stage) => (await output(stage)).backward(stage.keep(tensor([1, 2, 3, 4], [2, 2], { device: 'cpu:62' }))),
+    attempt: async (stage) =>
+      (await output(stage)).backward(stage.keep(tensor([1, 2, 3, 4], [2, 2], { device: 'cpu:62' }))),
     classes: [RangeError],
   },
   { what: 'eps that is no number', attempt: () => new BatchNorm1d(2, { eps: wrong('1') }), classes: [TypeError] },
-  { what: 'momentum that is NaN', attempt: () => new BatchNorm1d(2, { momentum: Number.NaN }), classes: [RangeError, TypeError] },
+  {
+    what: 'momentum that is NaN',
+    attempt: () => new BatchNorm1d(2, { momentum: Number.NaN }),
+    classes: [RangeError, TypeError],
+  },
   { what: 'no channels', attempt: () => new BatchNorm1d(0), classes: [RangeError] },
   {
     what: 'bytes that are no partial',
@@ -143,13 +161,13 @@ const refusals: readonly Refusal[] = [
     attempt: (stage) => batchOf(stage, stage.device).copy_(new Float32Array(1)),
     classes: [RangeError],
   },
-  { what: 'a device that cannot be made anew', attempt: () => devices.recreate('cpu:62'), classes: [RangeError] },
+  { what: 'an unknown device made anew', attempt: () => devices.recreate('cpu:64'), classes: [UnknownDeviceError] },
 ];
 
 export async function refuse(world: World, step: StepOf<'refuse'>): Promise<void> {
   if (world.lost.size > 0) return;
   const refusal = refusals[step.which % refusals.length];
-  if (refusal === undefined) return;
+  if (refusal === undefined || (refusal.byLayer === true && world.norms.length === 0)) return;
   const made: Tensor[] = [];
   const keep = (item: Tensor): Tensor => {
     made.push(item);
