@@ -1,4 +1,8 @@
+import { existsSync } from 'node:fs';
+import comments from '@eslint-community/eslint-plugin-eslint-comments';
 import js from '@eslint/js';
+import json from '@eslint/json';
+import checkFile from 'eslint-plugin-check-file';
 import globals from 'globals';
 import importX from 'eslint-plugin-import-x';
 import tsdoc from 'eslint-plugin-tsdoc';
@@ -8,11 +12,12 @@ import tseslint from 'typescript-eslint';
  * What each folder of the library may import besides itself and what all may import: the arrows of ARCHITECTURE.md, one line
  * per layer. A file under `ts/` that is in no layer may import nothing, so a new folder has to be entered here.
  */
-const forAll = ['errors.ts', 'describe_value.ts', 'check_options.ts'];
+const forAll = ['errors.ts', 'describe_value.ts', 'check_options.ts', 'typed_array.ts'];
 const layers = {
   'errors.ts': [],
   'describe_value.ts': [],
   'check_options.ts': [],
+  'typed_array.ts': [],
   wasm: [],
   device: ['wasm'],
   tensor: ['device'],
@@ -38,10 +43,53 @@ const generatedZone = {
   message: 'Only ts/wasm imports the generated bindings.',
 };
 
+/** A file holds one concept and bears its name; these bear none. */
+const meaningless = '**/{util,utils,helper,helpers,misc,common}.*';
+
+/** Files of the benchmark that import its own packages, which `node scripts/setup.mjs --for bench` installs. */
+const peers = existsSync(new URL('bench/node_modules', import.meta.url)) ? [] : ['bench/peers/'];
+
+const scripts = ['**/*.{js,mjs,ts}'];
+
 export default tseslint.config(
-  { ignores: ['**/node_modules/', '.tools/', 'build/', 'dist/', 'reports/', 'target/', 'ts/*/generated/'] },
+  {
+    ignores: [
+      '**/node_modules/',
+      '.tools/',
+      '**/build/',
+      'dist/',
+      'reports/',
+      '**/target/',
+      'ts/*/generated/',
+      ...peers,
+    ],
+  },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
-  js.configs.recommended,
+  { files: scripts, ...js.configs.recommended },
+  {
+    files: scripts,
+    plugins: { 'check-file': checkFile, 'eslint-comments': comments },
+    rules: {
+      'check-file/filename-naming-convention': ['error', { '**/*': 'SNAKE_CASE' }, { ignoreMiddleExtensions: true }],
+      // The second of each pair would be the better name.
+      'check-file/filename-blocklist': [
+        'error',
+        { [meaningless]: '**/(concept).*', 'ts/*/**/index.*': 'ts/*/**/(concept).*' },
+        { errorMessage: '{{ target }} names no concept: a file bears the name of the one in it, and none is a barrel' },
+      ],
+      // An exemption carries its reason: `-- because …`.
+      'eslint-comments/require-description': ['error', { ignore: ['eslint-enable'] }],
+    },
+  },
+  {
+    // Addresses of registries are each developer's own. `.npmrc` keeps them out of lock files.
+    files: ['**/package-lock.json'],
+    plugins: { json },
+    language: 'json/json',
+    rules: {
+      'no-restricted-syntax': ['error', { selector: 'Member[name.value="resolved"]', message: 'No addresses.' }],
+    },
+  },
   {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: { globals: globals.node },
@@ -54,15 +102,10 @@ export default tseslint.config(
     plugins: { tsdoc, 'import-x': importX },
     settings: {
       'import-x/resolver-next': [importX.createNodeResolver({ extensions: ['.ts', '.js'] })],
-      // Without these two, imported TypeScript files are not read, and no cycle is found.
-      'import-x/extensions': ['.ts'],
-      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
     },
     rules: {
       eqeqeq: 'error',
       'tsdoc/syntax': 'error',
-      // No package can import this one; looking into them takes long, and the parser gives up on the largest.
-      'import-x/no-cycle': ['error', { ignoreExternal: true }],
       'import-x/no-default-export': 'error',
       'import-x/no-restricted-paths': [
         'error',

@@ -2,9 +2,9 @@
 
 import { randomArray } from '../tests/support/random.ts';
 import { referenceBackward, referenceForward } from '../tests/support/reference.ts';
-import type { NamedContender } from './contenders.ts';
+import type { Contender } from './contenders.ts';
 import type { EnginePool } from './engine_pool.ts';
-import { expectedOf } from './engines/roofline.ts';
+import { type Failure, textOf } from './measure.ts';
 import type { PlainBatch, PlainResults } from './protocol.ts';
 import { elementCount, type LayerShape, sizesOf } from './workloads.ts';
 
@@ -20,19 +20,24 @@ const SHAPES: readonly LayerShape[] = [
  */
 const TOLERANCE = 1e-4;
 
-/** @throws Error naming a contender that computes something else. */
-export async function checkAgreement(contenders: readonly NamedContender[], engines: EnginePool): Promise<void> {
-  for (const contender of contenders) {
-    for (const layer of SHAPES) {
-      const batch = batchOf(layer);
-      const engine = await engines.get(contender.engine);
-      const results = await engine.ask({ command: 'check', variant: contender.variant, batch });
-      const isRoofline = contender.engine === 'roofline' || contender.engine.endsWith('/copy');
-      const expected = isRoofline ? expectedOf(contender.variant, batch) : correct(batch);
-      const hasStep = contender.passes.includes('step');
-      compare(`${contender.name}, ${layer.format}`, results, hasStep ? expected : { y: expected.y });
+/** @returns the engines that do not start or compute something else; they are ended. */
+export async function checkAgreement(contenders: readonly Contender[], engines: EnginePool): Promise<Failure[]> {
+  const failures: Failure[] = [];
+  for (const { name, engine, variant, passes, isUnchecked = false } of contenders) {
+    if (isUnchecked || failures.some((failure) => failure.engine === engine)) continue;
+    try {
+      for (const layer of SHAPES) {
+        const batch = batchOf(layer);
+        const results = await (await engines.get(engine)).ask<'check'>({ command: 'check', variant, batch });
+        const { y, ...gradients } = expectedOf(variant, batch);
+        compare(`${name}, ${layer.format}`, results, passes.includes('step') ? { y, ...gradients } : { y });
+      }
+    } catch (error) {
+      failures.push({ workload: 'check', engine, reason: textOf(error) });
+      engines.discard(engine);
     }
   }
+  return failures;
 }
 
 function batchOf(layer: LayerShape): PlainBatch {
@@ -48,7 +53,17 @@ function batchOf(layer: LayerShape): PlainBatch {
   };
 }
 
-function correct({ x, dy, shape, weight, bias }: PlainBatch): PlainResults {
+/** Factors of the roofline's variant `affine`: y = a·x + b, dx = a·dy + b·x. */
+export const AFFINE = { a: 1.5, b: -0.25 };
+
+/** What a variant computes: of the roofline's a copy or the affine function, of all others batch normalization. */
+function expectedOf(variant: string, batch: PlainBatch): PlainResults {
+  const { x, dy, shape, weight, bias } = batch;
+  const { a, b } = AFFINE;
+  if (variant === 'copy') return { y: x, dx: dy };
+  if (variant === 'affine') {
+    return { y: x.map((value) => value * a + b), dx: dy.map((value, i) => value * a + (x[i] ?? Number.NaN) * b) };
+  }
   const layer = { weight, bias, runningMean: null, runningVar: null, eps: 1e-5, momentum: 0.1, batchStatistics: true };
   const forward = referenceForward(x, shape, layer);
   const { dx, dweight, dbias } = referenceBackward(x, dy, shape, layer, forward);

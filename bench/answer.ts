@@ -2,26 +2,24 @@
 
 import { randomArray } from '../tests/support/random.ts';
 import type { Batch, Engine } from './engine.ts';
-import type { Answers, PlainBatch, PlainResults, Request } from './protocol.ts';
+import type { AnswerTo, CommandName, PlainBatch, PlainResults, Request } from './protocol.ts';
 import { timeSteps } from './time_steps.ts';
 import { elementCount, type LayerShape, sizesOf } from './workloads.ts';
 
 /** A prime, so that the repeated block falls differently into every row. */
 const BLOCK = 100_003;
 
-export async function answer(engine: Engine, request: Request): Promise<Answers[Request['command']]> {
+export async function answer(engine: Engine, request: Request): Promise<AnswerTo<CommandName>> {
   switch (request.command) {
     case 'load':
-      await engine.load(randomBatches(request.layers));
+      await engine.load(randomBatches(request.layers), request.chainLength);
       return null;
     case 'check':
       return check(engine, request.variant, request.batch);
     case 'time':
       return timeSteps(engine.layers(request.variant), request.calls, engine.finish?.bind(engine));
-    case 'traffic':
-      return (await engine.traffic?.(request.variant)) ?? null;
-    case 'work':
-      return (await engine.work?.(request.variant)) ?? null;
+    case 'count':
+      return (await engine.count?.(request.variant)) ?? null;
     case 'unload':
       await engine.unload();
       return null;
@@ -30,26 +28,18 @@ export async function answer(engine: Engine, request: Request): Promise<Answers[
 
 async function check(engine: Engine, variant: string, batch: PlainBatch): Promise<PlainResults> {
   const { x, dy, weight, bias, ...layer } = batch;
-  const typed = { x: f32(x), dy: f32(dy), weight: f32(weight), bias: f32(bias) };
-  await engine.load([{ ...layer, ...typed }]);
+  const f32 = (values: readonly number[]) => Float32Array.from(values);
+  await engine.load([{ ...layer, x: f32(x), dy: f32(dy), weight: f32(weight), bias: f32(bias) }], 1);
   const run = engine.layers(variant)[0];
   if (run === undefined) throw new Error(`no layer is loaded for variant ${variant}`);
   // The second step must give what the first gave: steps repeat for as long as they are timed.
   await run.refresh?.();
   await run.results();
   await run.refresh?.();
-  const { y, dx, dweight, dbias } = await run.results();
+  const results = await run.results();
   await engine.unload();
-  return {
-    y: Array.from(y),
-    ...(dx && { dx: Array.from(dx) }),
-    ...(dweight && { dweight: Array.from(dweight) }),
-    ...(dbias && { dbias: Array.from(dbias) }),
-  };
-}
-
-function f32(values: readonly number[]): Float32Array {
-  return Float32Array.from(values);
+  const plain = Object.entries(results).map(([name, values]) => [name, Array.from(values as ArrayLike<number>)]);
+  return Object.fromEntries(plain) as PlainResults;
 }
 
 function randomBatches(layers: readonly LayerShape[]): Batch[] {

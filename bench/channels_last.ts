@@ -3,19 +3,24 @@
 import { sizesOf } from './workloads.ts';
 
 /** From (N, C, …) to (N, …, C). */
-export function toChannelsLast(values: ArrayLike<number>, shape: readonly number[]): Float32Array {
+export function toChannelsLast(values: ArrayLike<number>, shape: readonly number[]): Float32Array<ArrayBuffer> {
   const { samples, channels, length } = sizesOf(shape);
   return transposed(values, samples, channels, length);
 }
 
 /** From (N, …, C) to (N, C, …). */
-export function fromChannelsLast(values: ArrayLike<number>, shape: readonly number[]): Float32Array {
+export function fromChannelsLast(values: ArrayLike<number>, shape: readonly number[]): Float32Array<ArrayBuffer> {
   const { samples, channels, length } = sizesOf(shape);
   return transposed(values, samples, length, channels);
 }
 
 /** Each of `count` matrices of `rows` × `columns`, transposed. */
-function transposed(values: ArrayLike<number>, count: number, rows: number, columns: number): Float32Array {
+function transposed(
+  values: ArrayLike<number>,
+  count: number,
+  rows: number,
+  columns: number,
+): Float32Array<ArrayBuffer> {
   const result = new Float32Array(values.length);
   const size = rows * columns;
   for (let matrix = 0; matrix < count; matrix++) {

@@ -1,21 +1,23 @@
 /** `npm run bench -- --against …`: this build and another one in turns, row by row. */
 
-import type { NamedContender } from './contenders.ts';
+import { writeFileSync } from 'node:fs';
 import type { Pass } from './engine.ts';
 import { EnginePool } from './engine_pool.ts';
-import { EngineProcess } from './engine_process.ts';
+import { startNodeEngine } from './engine_process.ts';
 import { type Budget, type Failure, type Measurement, measureWorkload } from './measure.ts';
-import type { OtherBuild } from './other_build.ts';
-import { plainTable } from './report.ts';
-import { repositoryFile } from './repository.ts';
+import type { Options } from './options.ts';
+import { findOtherBuild } from './other_build.ts';
+import { milliseconds, table } from './report.ts';
 import { percentile } from './statistics.ts';
-import type { Workload } from './workloads.ts';
 
 /** How much longer than before a row may take. */
-export const TOLERANCE = 0.02;
+const TOLERANCE = 0.02;
 
 /** What marks the engines and contenders of the other build. */
 const OTHER = 'other/';
+
+/** Engines that run this library. */
+const OWN_ENGINES = ['layers', 'replicas'];
 
 /** One row of the comparison. */
 export interface Row {
@@ -30,44 +32,51 @@ export interface Row {
 }
 
 /**
- * Measures contenders of both builds in turns. Processes of one program differ among themselves, by where memory and code happen
- * to lie, so everything is done several times with new processes; the spread of the ratios shows by how much.
+ * Measures this library's contenders of both builds in turns. Processes of one program differ among themselves, by where memory and
+ * code happen to lie, so everything is done several times with new processes; the spread of the ratios shows by how much.
+ * @param place - the other build: see {@link findOtherBuild}.
+ * @returns the exit code: 1 where a row is slower, or an engine has failed.
  */
-export async function compareBuilds(
-  workloads: readonly Workload[],
-  contenders: readonly NamedContender[],
-  other: OtherBuild,
-  launches: number,
-  budget: Budget,
-): Promise<{ rows: Row[]; failures: Failure[] }> {
-  const pairs = contenders.flatMap((one) => [one, { ...one, name: OTHER + one.name, engine: OTHER + one.engine }]);
+export async function compareBuilds(options: Options, place: string): Promise<number> {
+  const other = findOtherBuild(place);
+  const own = options.contenders.filter(({ engine }) => OWN_ENGINES.includes(engine));
+  const pairs = own.flatMap((one) => [one, { ...one, name: OTHER + one.name, engine: OTHER + one.engine }]);
+  const budget = budgetOf(options);
   const rows: Row[] = [];
   const failures: Failure[] = [];
-  for (const workload of workloads) {
-    const found: Measurement[][] = [];
-    for (let launch = 0; launch < launches; launch++) {
-      const engines = new EnginePool(null, (engine) =>
-        engine.startsWith(OTHER)
-          ? EngineProcess.start(engine.slice(OTHER.length), null, other.entry)
-          : EngineProcess.start(engine, null, repositoryFile('dist/index.js')),
+  for (const workload of options.workloads) {
+    const launches: (readonly Measurement[])[] = [];
+    for (let launch = 0; launch < options.launches; launch++) {
+      const engines = new EnginePool((engine) =>
+        engine.startsWith(OTHER) ? startNodeEngine(engine.slice(OTHER.length), other.entry) : startNodeEngine(engine),
       );
       try {
-        const result = await measureWorkload(
-          workload,
-          launch % 2 === 0 ? pairs : [...pairs].reverse(),
-          engines,
-          budget,
-        );
-        found.push(result.measurements);
-        failures.push(...result.failures);
+        const inTurns = launch % 2 === 0 ? pairs : [...pairs].reverse();
+        const found = await measureWorkload(workload, inTurns, engines, budget);
+        launches.push(found.measurements);
+        failures.push(...found.failures);
       } finally {
         engines.stop();
       }
-      console.error(`${workload.name}: launch ${launch + 1} of ${launches}`);
     }
-    rows.push(...rowsOf(found));
+    const found = rowsOf(launches);
+    if (found.length > 0) console.log(comparisonTable(found));
+    rows.push(...found);
   }
-  return { rows, failures };
+  writeFileSync(options.jsonFile, `${JSON.stringify({ other, rows, failures }, null, 1)}\n`);
+  const slower = rows.filter((row) => verdictOn(row) === 'slower');
+  console.log(
+    `${rows.length} rows against ${other.title}, ${slower.length} slower by more than ${TOLERANCE * 100} % in every launch`,
+  );
+  for (const { workload, engine, reason } of failures) console.log(`failed: ${engine} on ${workload}: ${reason}`);
+  return failures.length > 0 || slower.length > 0 ? 1 : 0;
+}
+
+/** More and shorter samples than in a run with other engines: a ratio of neighbours needs many, and only two take turns. */
+function budgetOf({ budget, isQuick }: Options): Budget {
+  const shared = { ...budget, maximumSamples: 150 };
+  if (isQuick) return { ...shared, warmUpSeconds: 0.2, seconds: 0.4, minimumSamples: 7 };
+  return { ...shared, warmUpSeconds: Math.max(budget.warmUpSeconds, 0.5), seconds: 1.5, minimumSamples: 15 };
 }
 
 /** @param launches - the measurements of one workload, launch by launch. */
@@ -109,21 +118,19 @@ export function verdictOn({ ratios }: Row): 'slower' | 'unclear' | 'not slower' 
   return beyond === ratios.length ? 'slower' : 'unclear';
 }
 
-/** The rows, with the median of the launches' ratios, the least and the greatest one. */
-export function comparisonTable(rows: readonly Row[], other: OtherBuild): string {
-  const table = plainTable(['', '', '', 'this, ms', 'other, ms', 'this / other', 'of launches', '']);
-  for (const row of rows) {
-    const { workload, contender, pass, ours, others, ratios } = row;
-    table.push([
-      workload,
-      contender,
-      pass === 'step' ? 'forward + backward' : pass,
-      (ours * 1000).toPrecision(3),
-      (others * 1000).toPrecision(3),
-      percentile(ratios, 0.5).toFixed(3),
-      `${Math.min(...ratios).toFixed(3)} to ${Math.max(...ratios).toFixed(3)}`,
+/** The median of the launches' ratios, the least and the greatest one. */
+function comparisonTable(rows: readonly Row[]): string {
+  return table(
+    rows[0]?.workload ?? '',
+    ['', '', 'this, ms', 'other, ms', 'this / other', 'of launches', ''],
+    rows.map((row) => [
+      row.contender,
+      row.pass === 'step' ? 'forward + backward' : row.pass,
+      milliseconds(row.ours),
+      milliseconds(row.others),
+      percentile(row.ratios, 0.5).toFixed(3),
+      `${Math.min(...row.ratios).toFixed(3)} to ${Math.max(...row.ratios).toFixed(3)}`,
       verdictOn(row),
-    ]);
-  }
-  return `Time of this build over that of ${other.title}; more than ${1 + TOLERANCE} is slower\n${table.toString()}`;
+    ]),
+  );
 }

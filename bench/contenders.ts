@@ -1,113 +1,127 @@
 /** Who is compared: an engine, run in one of its variants. */
 
 import type { Pass } from './engine.ts';
-
-export const engineNames = ['syncbn', 'workers', 'kernels', 'pytorch', 'jax-js', 'tfjs', 'roofline'] as const;
-/** Engines of `npm run bench` and `npm run bench:parallel`. */
-export type CpuEngineName = (typeof engineNames)[number];
-
-/** Where WebGPU comes from: Dawn in Node, or a page. */
-export const gpuPlatforms = ['node', 'chromium'] as const;
-export type GpuPlatform = (typeof gpuPlatforms)[number];
-
-export const gpuFrameworks = ['syncbn', 'jax-js', 'tfjs', 'copy', 'replicas'] as const;
-export type GpuFramework = (typeof gpuFrameworks)[number];
-
-/** Engines of `npm run bench:gpu`. */
-export type GpuEngineName = `${GpuPlatform}/${GpuFramework}`;
-
-/** `compare.ts` names more of them. */
-export type EngineName = CpuEngineName | GpuEngineName | (string & {});
+import type { Family, Workload } from './workloads.ts';
 
 export interface Contender {
-  /** As `--contenders` takes it. */
+  /** As `--contenders` takes it. On WebGPU the platform stands before it: `node/syncbn`. */
   readonly name: string;
   /** At the head of a table's column. */
   readonly title: string;
-  readonly engine: EngineName;
+  /** The file in `engines/` or `peers/`. On WebGPU the platform stands before it. */
+  readonly engine: string;
   readonly variant: string;
   /** What is reported of it. */
   readonly passes: readonly Pass[];
-  /** Larger workloads are left out: they would take minutes a step. */
-  readonly maximumElements?: number;
+  /** What it is measured on. */
+  readonly takes: (workload: Workload) => boolean;
+  /** It does not compute batch normalization of the whole batch, so its results are not compared with the reference. */
+  readonly isUnchecked?: true;
 }
 
 const ALL: readonly Pass[] = ['forward', 'backward', 'step'];
-/** Forward in place is no case of training, where backward needs `x`; so only what follows it differs. */
+/** A forward pass in place is no case of training, where backward needs `x`. So only what follows it differs. */
 const IN_PLACE: readonly Pass[] = ['backward', 'step'];
 /** The backward pass of `torch` numerics is that of `stable`. */
 const TORCH: readonly Pass[] = ['forward', 'step'];
+/** The gradient functions of jax-js and TensorFlow.js compute the forward pass as well. */
+const UNSPLIT: readonly Pass[] = ['forward', 'step'];
 
-/** In the order in which they are measured, and printed. */
-export const contenders = [
-  { name: 'syncbn', title: 'syncbn\nstable', engine: 'syncbn', variant: 'stable', passes: ALL },
-  { name: 'kernels', title: 'kernels\nstable', engine: 'kernels', variant: 'stable', passes: ALL },
-  { name: 'syncbn-in-place', title: 'syncbn\nin place', engine: 'syncbn', variant: 'in-place', passes: IN_PLACE },
-  { name: 'kernels-in-place', title: 'kernels\nin place', engine: 'kernels', variant: 'in-place', passes: IN_PLACE },
-  { name: 'syncbn-torch', title: 'syncbn\ntorch', engine: 'syncbn', variant: 'torch', passes: TORCH },
-  { name: 'kernels-torch', title: 'kernels\ntorch', engine: 'kernels', variant: 'torch', passes: TORCH },
-  { name: 'pytorch-1', title: 'PyTorch\n1 thread', engine: 'pytorch', variant: '1', passes: ALL },
-  { name: 'pytorch-2', title: 'PyTorch\n2 threads', engine: 'pytorch', variant: '2', passes: ALL },
-  { name: 'jax-js', title: 'jax-js\nwasm', engine: 'jax-js', variant: 'jit', passes: ['forward', 'step'] },
-  {
-    name: 'tfjs',
-    title: 'tfjs wasm\nNHWC',
-    engine: 'tfjs',
-    variant: 'nhwc',
-    passes: ['forward', 'step'],
-    maximumElements: 5e7,
-  },
-  { name: 'wasm-copy', title: 'wasm\ncopy', engine: 'roofline', variant: 'copy', passes: ALL },
-  { name: 'wasm-affine', title: 'wasm\naffine', engine: 'roofline', variant: 'affine', passes: ALL },
-] as const satisfies readonly Contender[];
+const takesLayers = ({ family }: Workload) => family !== 'chain';
+/** Larger workloads would take minutes a step. */
+const takesUpTo = (values: number) => (workload: Workload) => takesLayers(workload) && workload.values <= values;
+const takes =
+  (...families: Family[]) =>
+  ({ family }: Workload) =>
+    families.includes(family);
 
-/** Who is compared by `npm run bench:parallel`. On one worker nothing is synchronized. */
-export const parallelContenders = [
-  { name: 'synchronized-1', title: '1 worker', engine: 'workers', variant: 'synchronized:1', passes: ['step'] },
-  { name: 'synchronized-2', title: '2 workers', engine: 'workers', variant: 'synchronized:2', passes: ['step'] },
-  { name: 'unsynchronized-2', title: '2 apart', engine: 'workers', variant: 'unsynchronized:2', passes: ['step'] },
-  { name: 'synchronized-4', title: '4 workers', engine: 'workers', variant: 'synchronized:4', passes: ['step'] },
-  { name: 'unsynchronized-4', title: '4 apart', engine: 'workers', variant: 'unsynchronized:4', passes: ['step'] },
-  { name: 'synchronized-8', title: '8 workers', engine: 'workers', variant: 'synchronized:8', passes: ['step'] },
-  { name: 'unsynchronized-8', title: '8 apart', engine: 'workers', variant: 'unsynchronized:8', passes: ['step'] },
-  { name: 'pytorch-2', title: 'PyTorch\n2 threads', engine: 'pytorch', variant: '2', passes: ['step'] },
-] as const satisfies readonly Contender[];
+type Taking = Partial<Pick<Contender, 'takes' | 'isUnchecked'>>;
 
-/** Who is compared by `npm run bench:gpu`, on each platform. */
-const gpuTemplates = [
-  { name: 'syncbn', title: 'syncbn', engine: 'syncbn', variant: 'stable', passes: ALL },
-  { name: 'moments', title: 'moments\nalone', engine: 'syncbn', variant: 'moments', passes: ['forward'] },
-  // Their gradient functions cannot be split from the forward pass, and tfjs takes seconds for a step of the largest layers.
-  { name: 'jax-js', title: 'jax-js', engine: 'jax-js', variant: 'jit', passes: ['forward', 'step'] },
-  {
-    name: 'tfjs',
-    title: 'tfjs\nNHWC',
-    engine: 'tfjs',
-    variant: 'nhwc',
-    passes: ['forward', 'step'],
-    maximumElements: 1e7,
-  },
-  { name: 'copy', title: 'copy', engine: 'copy', variant: 'copy', passes: ALL },
-  { name: 'synchronized', title: '2 devices', engine: 'replicas', variant: 'synchronized', passes: ALL },
-  { name: 'apart', title: '2 apart', engine: 'replicas', variant: 'apart', passes: ALL },
-  { name: 'round-trip', title: 'mapAsync', engine: 'replicas', variant: 'round-trip', passes: ['forward'] },
-] as const;
-
-export type GpuContenderName = (typeof gpuTemplates)[number]['name'];
-
-/** One platform's contenders. */
-export function gpuContendersOf<P extends GpuPlatform>(platform: P) {
-  return gpuTemplates.map((template) => ({
-    ...template,
-    name: `${platform}/${template.name}` as const,
-    engine: `${platform}/${template.engine}` as const,
-  }));
+function contender(
+  name: string,
+  title: string,
+  engine: string,
+  variant: string,
+  passes: readonly Pass[],
+  taking: Taking = {},
+): Contender {
+  return { name, title, engine, variant, passes, takes: takesLayers, ...taking };
 }
 
-export type ContenderName =
-  | (typeof contenders | typeof parallelContenders)[number]['name']
-  | `${GpuPlatform}/${GpuContenderName}`
-  | (string & {});
+/** PyTorch with so many threads: each way that might be its fastest. */
+function pytorch(threads: 1 | 2, passes: readonly Pass[]): Contender[] {
+  const suffix = threads === 1 ? '' : `-${threads}`;
+  const one = (name: string, title: string, variant: string, taking?: Taking) =>
+    contender(`${name}${suffix}`, `PyTorch ${threads}\n${title}`, 'pytorch', `${variant}:${threads}`, passes, taking);
+  return [
+    one('pytorch-eager', 'eager', 'eager', { takes: () => true }),
+    // A workload that is channels last, or has two dimensions, already lies so.
+    one('pytorch-last', 'channels last', 'channels_last', { takes: takes('contiguous', 'small', 'network') }),
+    // A process of its own: where nothing can be compiled, the others go on.
+    { ...one('pytorch-compiled', 'compiled', 'compiled'), engine: 'pytorch_compiled' },
+  ];
+}
 
-/** A contender of the list. */
-export type NamedContender = Contender & { readonly name: ContenderName };
+/** A chain of synchronized layers on these devices. */
+function chain(name: string, devices: string): Contender {
+  const taking = { takes: takes('chain'), isUnchecked: true } as const;
+  return contender(name, devices.replace(',', '\n'), 'replicas', `synchronized@${devices}`, ALL, taking);
+}
+
+const CPU_CHAINS = [chain('chain-cpu-1', 'cpu:0'), chain('chain-cpu-2', 'cpu:0,cpu:1')];
+
+/** Of `npm run bench`, in the order in which they are measured and printed. */
+export const cpuContenders: readonly Contender[] = [
+  contender('syncbn', 'syncbn\nstable', 'layers', 'stable', ALL),
+  contender('syncbn-in-place', 'syncbn\nin place', 'layers', 'in-place', IN_PLACE),
+  contender('syncbn-torch', 'syncbn\ntorch', 'layers', 'torch', TORCH),
+  ...pytorch(1, ALL),
+  contender('jax-js', 'jax-js\nwasm', 'jax_js', 'jit', UNSPLIT),
+  contender('tfjs', 'tfjs wasm\nNHWC', 'tfjs', 'nhwc', UNSPLIT, { takes: takesUpTo(5e7) }),
+  contender('wasm-copy', 'wasm\ncopy', 'roofline', 'copy', ALL),
+  contender('wasm-affine', 'wasm\naffine', 'roofline', 'affine', ALL),
+  ...CPU_CHAINS,
+];
+
+/** Numbers of workers that `npm run bench:parallel` compares. */
+export const WORKER_COUNTS = [1, 2, 4, 8] as const;
+
+/** Each number has workers of its own, among which both kinds of networks have the same tensors. */
+function workers(kind: 'synchronized' | 'apart', count: number): Contender {
+  const names = Array.from({ length: count }, (_, i) => `worker:${count - 1 + i}`);
+  const taking = { takes: takes('contiguous', 'network'), ...(kind === 'apart' && { isUnchecked: true as const }) };
+  return contender(`${kind}-${count}`, `${kind} ${count}`, 'replicas', `${kind}@${names.join()}`, ['step'], taking);
+}
+
+/** Of `npm run bench:parallel`. On one worker nothing is synchronized. */
+export const parallelContenders: readonly Contender[] = [
+  workers('synchronized', 1),
+  ...[2, 4, 8].flatMap((count) => [workers('synchronized', count), workers('apart', count)]),
+  ...pytorch(2, ['step']),
+  ...CPU_CHAINS,
+  chain('chain-worker-1', 'worker:0'),
+  chain('chain-worker-2', 'worker:0,worker:1'),
+];
+
+/** Where WebGPU comes from: Dawn in Node, or a page of Chromium. */
+export const gpuPlatforms = ['node', 'chromium'] as const;
+export type GpuPlatform = (typeof gpuPlatforms)[number];
+
+/** Two devices are measured on layers of rank 4. On a large layer a meeting is lost in the noise; the small one shows it. */
+const replicas: Taking = {
+  takes: ({ name }) => ['4x16x8x8', '8x64x128x128', '32x256x14x14', '16x2048x7x7'].includes(name),
+};
+
+/** Of `npm run bench:gpu`, on each platform. */
+export const gpuContenders: readonly Contender[] = gpuPlatforms.flatMap((platform) =>
+  [
+    contender('syncbn', 'syncbn', 'syncbn', 'stable', ALL),
+    contender('moments', 'moments\nalone', 'syncbn', 'moments', ['forward']),
+    contender('jax-js', 'jax-js', 'jax_js', 'jit', UNSPLIT),
+    contender('tfjs', 'tfjs\nNHWC', 'tfjs', 'nhwc', UNSPLIT, { takes: takesUpTo(1e7) }),
+    contender('copy', 'copy', 'copy', 'copy', ALL),
+    contender('synchronized', '2 devices', 'replicas', 'synchronized', ALL, replicas),
+    contender('apart', '2 apart', 'replicas', 'apart', ALL, { ...replicas, isUnchecked: true }),
+    contender('round-trip', 'mapAsync', 'replicas', 'round-trip', ['forward'], { ...replicas, isUnchecked: true }),
+  ].map((one) => ({ ...one, name: `${platform}/${one.name}`, engine: `${platform}/${one.engine}` })),
+);

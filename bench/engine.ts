@@ -41,53 +41,36 @@ export interface LayerRun {
 export interface Engine {
   /** Name and version. */
   readonly version: string;
-  /** Places the layers' tensors; what was loaded before is gone. */
-  load(batches: readonly Batch[]): Promise<void>;
+  /**
+   * Places the layers' tensors; what was loaded before is gone.
+   * @param chainLength - how many layers follow each other on the one batch that is given; 1 where each batch has its layer.
+   */
+  load(batches: readonly Batch[], chainLength: number): void | Promise<void>;
   /** The loaded layers, set up for one of the engine's variants. */
   layers(variant: string): readonly LayerRun[];
-  /** What a step of a variant sends between threads, where it does. */
-  traffic?(variant: string): Promise<StepTraffic>;
   /** Resolves when all that the layers have been told is done, where they only give commands. */
   finish?(): Promise<void>;
+  /** What a step of a variant asks of threads, or of the GPU, in the steady state. */
+  count?(variant: string): Promise<Counts>;
   /** What the engine says that its kernels have read and written since it was opened. */
   bytesMoved?(): number;
-  /** What a step of a variant asks of the GPU, where there is one. */
-  work?(variant: string): Promise<StepWork>;
   unload(): void | Promise<void>;
 }
 
-/** What commands of WebGPU came to, as the platform sees them. */
-export interface GpuCounts {
-  readonly dispatches: number;
-  readonly submits: number;
-  /** Sizes of the storage bindings of all dispatches: the most that kernels which touch each value once can have moved. */
-  readonly bytesBound: number;
-  /** Buffers and pipelines made, and reads back. */
-  readonly buffers: number;
-  readonly pipelines: number;
-  readonly maps: number;
-  /** What the library itself says that its kernels have read and written; absent from others. */
-  readonly bytesMoved?: number;
+/** A file in `engines/` or `peers/`. */
+export interface EngineModule {
+  open(): Promise<Engine>;
 }
 
-/** In the steady state. Of a framework that cannot split a step, backward is the whole step without a forward. */
-export interface StepWork {
-  readonly forward: GpuCounts;
-  readonly backward: GpuCounts;
-}
-
-/** Both ways together. */
-export interface StepTraffic {
-  readonly messages: number;
-  readonly bytes: number;
+/** Amounts by name. Those of a GPU are told for each pass; of a framework that cannot split a step, backward is the whole step. */
+export interface Counts {
+  readonly forward?: Readonly<Record<string, number>>;
+  readonly backward?: Readonly<Record<string, number>>;
+  readonly step?: Readonly<Record<string, number>>;
 }
 
 /** Seconds of one step of all layers. */
-export interface Timing {
-  readonly forward?: number;
-  readonly backward?: number;
-  readonly step?: number;
-}
+export type Timing = Partial<Readonly<Record<'forward' | 'backward' | 'step', number>>>;
 
 /** What is measured of a step. */
 export type Pass = keyof Timing;

@@ -1,23 +1,16 @@
-/** The engine processes of a run: started when first needed, all ended at the end. */
+/** The engines of a run: started when first needed, all ended at the end. */
 
-import type { EngineName } from './contenders.ts';
-import { EngineProcess, type RunningEngine } from './engine_process.ts';
+import type { RunningEngine } from './protocol.ts';
 
 /** How an engine starts. */
-export type StartEngine = (engine: EngineName, torchPython: string | null) => Promise<RunningEngine>;
+export type StartEngine = (engine: string) => Promise<RunningEngine>;
 
 export class EnginePool {
-  readonly #torchPython: string | null;
   readonly #start: StartEngine;
-  readonly #running = new Map<EngineName, RunningEngine>();
-  readonly #versions = new Map<EngineName, string>();
+  readonly #running = new Map<string, RunningEngine>();
+  readonly #versions = new Map<string, string>();
 
-  /** @param torchPython - a Python that can import torch, or `null` where PyTorch takes no part. */
-  constructor(
-    torchPython: string | null,
-    start: StartEngine = (engine, python) => EngineProcess.start(engine, python),
-  ) {
-    this.#torchPython = torchPython;
+  constructor(start: StartEngine) {
     this.#start = start;
   }
 
@@ -26,18 +19,16 @@ export class EnginePool {
     return Object.fromEntries(this.#versions);
   }
 
-  /** The process of an engine, started where there is none. */
-  async get(engine: EngineName): Promise<RunningEngine> {
-    const running = this.#running.get(engine);
-    if (running !== undefined) return running;
-    const started = await this.#start(engine, this.#torchPython);
-    this.#running.set(engine, started);
-    this.#versions.set(engine, started.version);
-    return started;
+  /** An engine, started where it does not run. */
+  async get(engine: string): Promise<RunningEngine> {
+    const running = this.#running.get(engine) ?? (await this.#start(engine));
+    this.#running.set(engine, running);
+    this.#versions.set(engine, running.version);
+    return running;
   }
 
-  /** Ends one process; the next `get` starts another. */
-  discard(engine: EngineName): void {
+  /** Ends one; the next `get` starts another. */
+  discard(engine: string): void {
     this.#running.get(engine)?.stop();
     this.#running.delete(engine);
   }

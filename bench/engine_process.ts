@@ -1,88 +1,40 @@
-/** The parent's handle of an engine: its process, started once and asked again and again. */
+/** The parent's handle of an engine in a child process, which is started once and asked again and again. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
-import type { EngineName } from './contenders.ts';
-import type { Answers, Reply, Request } from './protocol.ts';
+import type { AnswerTo, CommandName, Reply, RequestOf, RunningEngine } from './protocol.ts';
 import { repositoryFile } from './repository.ts';
 
 /**
  * Keeps glibc from giving memory back to the system and faulting it in again for every result, which would cost PyTorch
- * more than its arithmetic; and OpenMP's waiting threads from spinning while others are measured.
+ * two fifths of its time, as this library keeps memory too; and OpenMP's waiting threads from spinning while others are measured.
  */
 const PYTORCH_ENVIRONMENT = {
-  MALLOC_MMAP_THRESHOLD_: '4294967296',
-  MALLOC_TRIM_THRESHOLD_: '8589934592',
-  MALLOC_TOP_PAD_: '268435456',
+  GLIBC_TUNABLES:
+    'glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:glibc.malloc.mmap_max=0',
   OMP_WAIT_POLICY: 'passive',
 };
 
 /** How much of what an engine said on standard error is told when it ends unasked. */
 const ERROR_TAIL = 2000;
 
-/** An engine that answers, wherever it runs. */
-export interface RunningEngine {
-  /** What the engine calls itself. */
-  readonly version: string;
-  /** Asks, and awaits the answer. One request at a time. */
-  ask<C extends Request['command']>(request: Extract<Request, { command: C }>): Promise<Answers[C]>;
-  /** Ends it. */
-  stop(): void;
+/**
+ * Starts an engine of Node and awaits its greeting.
+ * @param library - the build of this library that it gets, as the path of its entry.
+ */
+export function startNodeEngine(name: string, library = repositoryFile('dist/index.js')): Promise<RunningEngine> {
+  const program = process.argv[1] ?? '';
+  return start(name, process.execPath, ['--import', resolverOf(library), program, 'serve', name], {});
 }
 
-export class EngineProcess implements RunningEngine {
-  /** What the engine calls itself. */
-  readonly version: string;
-  readonly #child: ChildProcess;
-  readonly #input: Writable;
-  readonly #replies: () => Promise<unknown>;
-
-  private constructor(version: string, child: ChildProcess, input: Writable, replies: () => Promise<unknown>) {
-    this.version = version;
-    this.#child = child;
-    this.#input = input;
-    this.#replies = replies;
-  }
-
-  /**
-   * Starts an engine and awaits its greeting.
-   * @param torchPython - a Python that can import torch; needed for PyTorch alone.
-   * @param library - the entry of another build of this library, which the engine gets in the place of ours.
-   */
-  static async start(engine: EngineName, torchPython: string | null, library?: string): Promise<EngineProcess> {
-    const [command, ...parameters] = commandOf(engine, torchPython, library);
-    const env = engine === 'pytorch' ? { ...process.env, ...PYTORCH_ENVIRONMENT } : process.env;
-    const child = spawn(command, parameters, { env, stdio: ['pipe', 'pipe', 'pipe'] });
-    // A process that has ended is reported where its reply is awaited.
-    child.stdin.on('error', () => undefined);
-    const replies = repliesOf(engine, child, child.stdout, child.stderr);
-    return new EngineProcess(String(await replies()), child, child.stdin, replies);
-  }
-
-  /** Asks, and awaits the answer. One request at a time. */
-  async ask<C extends Request['command']>(request: Extract<Request, { command: C }>): Promise<Answers[C]> {
-    this.#input.write(`${JSON.stringify(request)}\n`);
-    return (await this.#replies()) as Answers[C];
-  }
-
-  /** Ends the process. */
-  stop(): void {
-    this.#child.kill();
-  }
+/** @param python - a Python that can import torch. */
+export function startPytorch(python: string | null): Promise<RunningEngine> {
+  if (python === null) throw new Error('PyTorch needs TORCH_PYTHON, the path of a Python that can import torch');
+  return start('pytorch', python, [repositoryFile('bench/engines/pytorch.py')], PYTORCH_ENVIRONMENT);
 }
 
-function commandOf(engine: EngineName, torchPython: string | null, library?: string): [string, ...string[]] {
-  if (engine !== 'pytorch') {
-    const hooks = library === undefined ? [] : ['--import', resolverOf(library)];
-    return [process.execPath, ...hooks, process.argv[1] ?? '', '--serve', engine];
-  }
-  if (torchPython === null) throw new Error('PyTorch needs TORCH_PYTHON, the path of a Python that can import torch');
-  return [torchPython, repositoryFile('bench/engines/pytorch.py')];
-}
-
-/** A module for `--import` after which `syncbn` is found in another place. */
+/** A module for `--import` that says where `syncbn` is found. */
 function resolverOf(library: string): string {
   const moduleOf = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`;
   const found = JSON.stringify({ url: pathToFileURL(library).href, format: 'module', shortCircuit: true });
@@ -90,29 +42,39 @@ function resolverOf(library: string): string {
   return moduleOf(`import { register } from 'node:module'; register(${JSON.stringify(moduleOf(hook))});`);
 }
 
-/** A function that awaits the next reply; it rejects when the engine reports an error, or ends. */
-function repliesOf(engine: string, child: ChildProcess, output: Readable, errors: Readable): () => Promise<unknown> {
-  let tail = '';
-  errors.setEncoding('utf8').on('data', (text: string) => (tail = (tail + text).slice(-ERROR_TAIL)));
+async function start(
+  name: string,
+  command: string,
+  parameters: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<RunningEngine> {
+  const child = spawn(command, parameters, { env: { ...process.env, ...environment }, stdio: 'pipe' });
   let failure = '';
+  let tail = '';
   child.on('error', (error) => (failure = error.message));
-  const lines = createInterface({ input: output })[Symbol.asyncIterator]();
-  return async () => {
+  // A process that has ended is reported where its reply is awaited.
+  child.stdin.on('error', () => undefined);
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (tail = (tail + text).slice(-ERROR_TAIL)));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const reply = async (): Promise<unknown> => {
     for (;;) {
       const line = await lines.next();
       if (line.done === true) {
-        throw new EngineEndedError(`the process of ${engine} ended: ${failure || tail.trim() || 'it said nothing'}`);
+        throw new Error(`the process of ${name} ended: ${failure || tail.trim() || 'it said nothing'}`);
       }
       // A framework may greet on standard output too; replies are the lines of JSON.
       if (!line.value.startsWith('{')) continue;
-      const reply = JSON.parse(line.value) as Reply;
-      if ('error' in reply) throw new Error(`${engine}: ${reply.error}`);
-      return reply.ok;
+      const message = JSON.parse(line.value) as Reply;
+      if ('error' in message) throw new Error(`${name}: ${message.error}`);
+      return message.ok;
     }
   };
-}
-
-/** An engine's process is gone. */
-export class EngineEndedError extends Error {
-  override readonly name = 'EngineEndedError';
+  return {
+    version: String(await reply()),
+    async ask<C extends CommandName>(request: RequestOf<C>) {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      return (await reply()) as AnswerTo<C>;
+    },
+    stop: () => void child.kill(),
+  };
 }

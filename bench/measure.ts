@@ -1,17 +1,15 @@
-/** Measures one workload with all contenders that take part in it. */
+/** Measures one workload with all contenders that take part in it, in turns. */
 
-import type { ContenderName, EngineName, NamedContender } from './contenders.ts';
-import type { Pass, Timing } from './engine.ts';
+import type { Contender } from './contenders.ts';
+import type { Counts, Pass, Timing } from './engine.ts';
 import type { EnginePool } from './engine_pool.ts';
-import type { RunningEngine } from './engine_process.ts';
-import { interleave } from './interleave.ts';
-import type { Request } from './protocol.ts';
+import type { CommandName, RequestOf, RunningEngine } from './protocol.ts';
 import { summarize, type Summary } from './statistics.ts';
-import { elementsOf, type Workload } from './workloads.ts';
+import type { Workload } from './workloads.ts';
 
 /** What is needed of the {@link EnginePool}. */
 export interface Engines extends Pick<EnginePool, 'discard'> {
-  get(engine: EngineName): Promise<Pick<RunningEngine, 'ask'>>;
+  get(engine: string): Promise<Pick<RunningEngine, 'ask'>>;
 }
 
 /** How long a contender is measured on a workload. */
@@ -29,16 +27,29 @@ export interface Budget {
 /** One contender's times of one pass, in seconds. */
 export interface Measurement extends Summary {
   readonly workload: string;
-  readonly contender: ContenderName;
+  readonly contender: string;
   readonly pass: Pass;
   readonly samples: readonly number[];
+}
+
+/** What one step of a contender asks of threads or of a GPU. */
+export interface StepCount extends Counts {
+  readonly workload: string;
+  readonly contender: string;
 }
 
 /** An engine that could not do a workload, and why. Its other variants are left out as well. */
 export interface Failure {
   readonly workload: string;
-  readonly engine: EngineName;
+  readonly engine: string;
   readonly reason: string;
+}
+
+/** What has been measured. */
+export interface Findings {
+  readonly measurements: readonly Measurement[];
+  readonly counts: readonly StepCount[];
+  readonly failures: readonly Failure[];
 }
 
 const MAXIMUM_CALLS = 500;
@@ -48,81 +59,109 @@ const WARM_UP_STEPS = 3;
 const LONG_STEP_SECONDS = 1;
 
 interface Entry {
-  readonly contender: NamedContender;
+  readonly contender: Contender;
   readonly timings: Timing[];
   calls: number;
   secondsSpent: number;
+  count: Counts | null;
 }
 
-/**
- * Measures one workload.
- * @param afterwards - runs once for each contender of an engine that has not failed, while everything is still in place.
- */
 export async function measureWorkload(
   workload: Workload,
-  contenders: readonly NamedContender[],
+  contenders: readonly Contender[],
   engines: Engines,
   budget: Budget,
-  afterwards: (contender: NamedContender) => Promise<void> = () => Promise.resolve(),
-): Promise<{ measurements: Measurement[]; failures: Failure[] }> {
+): Promise<Findings> {
   const entries = contenders
-    .filter(({ maximumElements = Infinity }) => elementsOf(workload) <= maximumElements)
-    .map((contender): Entry => ({ contender, timings: [], calls: 1, secondsSpent: 0 }));
+    .filter(({ takes }) => takes(workload))
+    .map((contender): Entry => ({ contender, timings: [], calls: 1, secondsSpent: 0, count: null }));
   const failures: Failure[] = [];
   const hasFailed = ({ contender }: Entry) => failures.some(({ engine }) => engine === contender.engine);
-  const attempt = async ({ contender: { engine } }: Entry, action: () => Promise<unknown>) => {
+  const attempt = async (entry: Entry, action: (entry: Entry) => Promise<unknown>) => {
+    if (hasFailed(entry)) return;
+    const { engine } = entry.contender;
     try {
-      await action();
+      await action(entry);
     } catch (error) {
-      failures.push({
-        workload: workload.name,
-        engine,
-        reason: error instanceof Error ? error.message : String(error),
-      });
+      failures.push({ workload: workload.name, engine, reason: textOf(error) });
       // What is left in the process after a failure, memory above all, is unknown.
       engines.discard(engine);
     }
   };
-  /** Asks each engine once, by its first contender that has not failed. */
-  const askEngines = async (request: Extract<Request, { command: 'load' | 'unload' }>) => {
-    const firsts = new Map([...entries].reverse().map((entry) => [entry.contender.engine, entry]));
-    for (const entry of [...firsts.values()].reverse()) {
-      if (!hasFailed(entry)) await attempt(entry, async () => (await engines.get(entry.contender.engine)).ask(request));
-    }
+  const ask = async <C extends CommandName>({ contender }: Entry, request: RequestOf<C>) =>
+    (await engines.get(contender.engine)).ask(request);
+  const time = (entry: Entry) =>
+    ask<'time'>(entry, { command: 'time', variant: entry.contender.variant, calls: entry.calls });
+  /** The first contender of each engine, which speaks for all of them. */
+  const firsts = entries.filter(
+    ({ contender }, i) => entries.findIndex((other) => other.contender.engine === contender.engine) === i,
+  );
+  const each = async (some: readonly Entry[], action: (entry: Entry) => Promise<unknown>) => {
+    for (const entry of some) await attempt(entry, action);
   };
 
-  await askEngines({ command: 'load', layers: workload.layers });
-  for (const entry of entries) if (!hasFailed(entry)) await attempt(entry, () => warmUp(entry, engines, budget));
+  const { layers, chainLength } = workload;
+  await each(firsts, (entry) => ask<'load'>(entry, { command: 'load', layers, chainLength }));
+  await each(entries, (entry) => warmUp(entry, time, budget));
   await interleave(
     entries,
     (entry) => hasFailed(entry) || isMeasured(entry, budget),
-    (entry) => attempt(entry, () => takeSample(entry, engines)),
+    (entry) => attempt(entry, () => takeSample(entry, time)),
   );
-  for (const entry of entries) if (!hasFailed(entry)) await attempt(entry, () => afterwards(entry.contender));
-  await askEngines({ command: 'unload' });
+  await each(entries, async (entry) => {
+    entry.count = await ask<'count'>(entry, { command: 'count', variant: entry.contender.variant });
+  });
+  await each(firsts, (entry) => ask<'unload'>(entry, { command: 'unload' }));
   const measured = entries.filter((entry) => !hasFailed(entry));
-  return { measurements: measured.flatMap((entry) => measurementsOf(workload, entry)), failures };
+  return {
+    measurements: measured.flatMap((entry) => measurementsOf(workload, entry)),
+    counts: measured.flatMap(({ contender, count }) =>
+      count === null ? [] : [{ workload: workload.name, contender: contender.name, ...count }],
+    ),
+    failures,
+  };
 }
 
+/**
+ * The order of measurements: A B C A B C …, so that whatever disturbs the machine for a while disturbs all alike. A round visits, in
+ * the order given, each one that is not done yet.
+ * @param isDone - asked before every measurement.
+ */
+export async function interleave<T>(
+  contenders: readonly T[],
+  isDone: (contender: T) => boolean,
+  measure: (contender: T) => Promise<unknown>,
+): Promise<void> {
+  let open = contenders;
+  while (open.length > 0) {
+    for (const contender of open) {
+      if (!isDone(contender)) await measure(contender);
+    }
+    open = open.filter((contender) => !isDone(contender));
+  }
+}
+
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+type Time = (entry: Entry) => Promise<Timing>;
+
 /** Runs until the code is compiled, and finds how many calls make a sample. */
-async function warmUp(entry: Entry, engines: Engines, { warmUpSeconds, sampleSeconds }: Budget): Promise<void> {
+async function warmUp(entry: Entry, time: Time, { warmUpSeconds, sampleSeconds }: Budget): Promise<void> {
   let spent = 0;
   for (let steps = 0; steps < WARM_UP_STEPS || spent < warmUpSeconds; steps++) {
-    const seconds = secondsOf(await time(entry, engines));
+    const seconds = secondsOf(await time(entry));
     spent += seconds * entry.calls;
     entry.calls = Math.min(MAXIMUM_CALLS, Math.max(1, Math.ceil(sampleSeconds / seconds)));
     if (seconds > LONG_STEP_SECONDS) return;
   }
 }
 
-async function takeSample(entry: Entry, engines: Engines): Promise<void> {
-  const timing = await time(entry, engines);
+async function takeSample(entry: Entry, time: Time): Promise<void> {
+  const timing = await time(entry);
   entry.timings.push(timing);
   entry.secondsSpent += secondsOf(timing) * entry.calls;
-}
-
-async function time({ contender, calls }: Entry, engines: Engines): Promise<Timing> {
-  return (await engines.get(contender.engine)).ask({ command: 'time', variant: contender.variant, calls });
 }
 
 function secondsOf(timing: Timing): number {

@@ -1,25 +1,11 @@
-/** The tables of a run. */
+/** The tables that all runs have. */
 
 import Table from 'cli-table3';
-import type { NamedContender } from './contenders.ts';
+import type { Contender } from './contenders.ts';
 import type { Pass } from './engine.ts';
-import type { Verdict } from './figures.ts';
-import type { Failure, Measurement } from './measure.ts';
-import type { MemoryUse } from './memory.ts';
+import { strongestOf, type Verdict } from './figures.ts';
+import type { Measurement } from './measure.ts';
 import type { Workload } from './workloads.ts';
-
-/** Everything a run has found, as it is written to JSON. */
-export interface Results {
-  readonly date: string;
-  readonly machine: Readonly<Record<string, string | number>>;
-  readonly engines: Readonly<Record<string, string>>;
-  readonly isQuick: boolean;
-  readonly measurements: readonly Measurement[];
-  readonly failures: readonly Failure[];
-  readonly memory: MemoryUse;
-  readonly packageGzipBytes: number;
-  readonly verdicts: readonly Verdict[];
-}
 
 const PASS_TITLES: Readonly<Record<Pass, string>> = {
   forward: 'Forward',
@@ -30,78 +16,94 @@ const PASS_TITLES: Readonly<Record<Pass, string>> = {
 /** One table per pass: workloads down, contenders across, `minimum +spread` in milliseconds. */
 export function timeTables(
   workloads: readonly Workload[],
-  contenders: readonly NamedContender[],
+  contenders: readonly Contender[],
   measurements: readonly Measurement[],
 ): string {
   const passes: readonly Pass[] = ['forward', 'backward', 'step'];
-  return passes
-    .filter((pass) => contenders.some((contender) => contender.passes.includes(pass)))
-    .map((pass) => {
-      const across = contenders.filter((contender) => contender.passes.includes(pass));
-      const table = plainTable(['', ...across.map(({ title }) => title)]);
-      for (const { name } of workloads) {
-        const cells = across.map((contender) =>
-          timeCell(measurements.find((m) => m.workload === name && m.contender === contender.name && m.pass === pass)),
-        );
-        table.push([name, ...cells]);
-      }
-      return `${PASS_TITLES[pass]}: milliseconds at best, and how far the median lies above\n${table.toString()}`;
-    })
-    .join('\n\n');
+  const tables = passes.flatMap((pass) => {
+    const across = contenders.filter((contender) => contender.passes.includes(pass));
+    const isAcross = (workload: Workload) => across.some(({ takes }) => takes(workload));
+    const rows = workloads
+      .filter(isAcross)
+      .map(({ name }) => [
+        name,
+        ...across.map((contender) => timeCell(strongestOf(measurements, name, pass, contender.name))),
+      ]);
+    const title = `${PASS_TITLES[pass]}: milliseconds at best, and how far the median lies above`;
+    return across.length === 0 ? [] : [table(title, ['', ...across.map((contender) => contender.title)], rows)];
+  });
+  return tables.join('\n\n');
 }
 
-/** What a step and the package take. */
-export function sizeLines(memory: MemoryUse, packageGzipBytes: number): string {
-  const kib = (bytes: number) => `${(bytes / 1024).toFixed(0)} KiB`;
-  return [
-    `Memory of a step on ${kib(memory.inputBytes)}, beside x, y, dy, dx: ${kib(memory.overheadBytes)}; in place, beside ` +
-      `x, y, dy: ${kib(memory.overheadInPlaceBytes)}; growth over 1,000 steps: ${memory.growthBytes} bytes`,
-    `Package in a user's bundle: ${(packageGzipBytes / 1000).toFixed(1)} KB gzip`,
-  ].join('\n');
+/** Microseconds of one layer of a chain, forward and backward: devices across. */
+export function chainTable(
+  workloads: readonly Workload[],
+  contenders: readonly Contender[],
+  measurements: readonly Measurement[],
+): string {
+  const chains = workloads.filter(({ family }) => family === 'chain');
+  const across = contenders.filter(({ takes }) => chains.some(takes));
+  const rows = chains.map(({ name, chainLength }) => [
+    name,
+    ...across.map((contender) => {
+      const found = strongestOf(measurements, name, 'step', contender.name);
+      return found === undefined
+        ? '-'
+        : `${((found.minimum / chainLength) * 1e6).toFixed(0)} +${percent(found.spread)}`;
+    }),
+  ]);
+  const title = 'A chain of synchronized layers, forward + backward: microseconds per layer at best';
+  return rows.length === 0 ? '' : table(title, ['', ...across.map((contender) => contender.title)], rows);
 }
 
 /** The figures: wanted, got, reached or missed. */
 export function verdictTable(verdicts: readonly Verdict[]): string {
-  const table = plainTable(['figure', 'wanted', 'worst', '']);
-  for (const verdict of verdicts) table.push([verdict.figure, verdict.wanted, verdict.got || '-', outcomeOf(verdict)]);
+  const rows = verdicts.map((verdict) => [verdict.figure, verdict.wanted, verdict.got || '-', outcomeOf(verdict)]);
   const details = verdicts.flatMap(({ figure, missed, unmeasured, margin }) => [
     ...(missed.length > 0 ? [`missed: ${figure}: ${missed.join(', ')}`] : []),
     ...(margin !== null && unmeasured.length > 0 ? [`not measured: ${figure}: ${unmeasured.join(', ')}`] : []),
   ]);
-  return [table.toString(), ...details].join('\n');
+  return [table('Figures to reach', ['', 'wanted', 'worst', ''], rows), ...details].join('\n');
 }
 
 function outcomeOf({ margin, missed }: Verdict): string {
   if (margin === null) return 'not measured';
   if (margin === Infinity) return 'reached';
-  const percent = Math.abs(margin - 1) * 100;
-  const distance = `${percent >= 1000 ? Math.round(percent) : Number(percent.toPrecision(2))} %`;
+  const distance = `${Number((Math.abs(margin - 1) * 100).toPrecision(2))} %`;
   return missed.length > 0 ? `MISSED by ${distance}` : `reached, ${distance} to spare`;
 }
 
-function timeCell(measurement: Measurement | undefined): string {
-  if (measurement === undefined) return '-';
-  const { minimum, spread } = measurement;
-  return `${milliseconds(minimum)} +${Math.round(spread * 100)}%`;
+/** Milliseconds, and how far the median lies above. */
+export function timeCell(measurement: Measurement | undefined): string {
+  return measurement === undefined ? '-' : `${milliseconds(measurement.minimum)} +${percent(measurement.spread)}`;
 }
 
 /** Three digits: the spread makes more of them meaningless. */
-function milliseconds(seconds: number): string {
+export function milliseconds(seconds: number): string {
   const value = seconds * 1000;
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-/** A table without lines. */
-export function plainTable(head: string[]): Table.Table {
-  const none = Object.fromEntries(
-    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
-      .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
-      .map((name) => [name, '']),
-  );
-  return new Table({
-    head,
-    chars: { ...none, middle: '  ' },
+export function percent(part: number): string {
+  return `${Math.round(part * 100)}%`;
+}
+
+/** A number with so many digits after the point, or a dash for none. */
+export function cell(value: number | null | undefined, digits: number, unit = ''): string {
+  return value === null || value === undefined ? '-' : `${value.toFixed(digits)}${unit}`;
+}
+
+/** A table without lines, below its title. */
+export function table(title: string, head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const sides = ['top', 'bottom', 'left', 'mid', 'right'];
+  const names = [...sides, ...sides.flatMap((side) => ['mid', 'left', 'right'].map((other) => `${side}-${other}`))];
+  const chars = Object.fromEntries(names.map((name) => [name, '']));
+  const made = new Table({
+    head: [...head],
+    chars: { ...chars, middle: '  ' },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
     colAligns: ['left'],
   });
+  made.push(...rows.map((row) => [...row]));
+  return `${title}\n${made.toString()}`;
 }

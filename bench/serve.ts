@@ -2,8 +2,19 @@
 
 import { createInterface } from 'node:readline';
 import { answer } from './answer.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, EngineModule } from './engine.ts';
 import type { Reply, Request } from './protocol.ts';
+
+/** Engines that come with packages of `bench/package.json`; the others are in `engines/`. */
+const peers = ['jax_js', 'tfjs', 'candle'];
+
+/** Opens an engine by its name, imported when asked for, so that a process holds one framework and no other. */
+export async function openEngine(name: string): Promise<Engine> {
+  const module = (await (peers.includes(name)
+    ? import(`./peers/${name}.ts`)
+    : import(`./engines/${name}.ts`))) as EngineModule;
+  return module.open();
+}
 
 /** Runs the engine on standard input and output. */
 export async function serve(engine: Engine): Promise<void> {

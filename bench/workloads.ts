@@ -12,16 +12,24 @@ export interface LayerShape {
 }
 
 /** Workloads that the figures to reach treat alike. `flat` is (N, C). */
-export type Family = 'contiguous' | 'channels_last' | 'flat' | 'network' | 'small';
+export type Family = 'contiguous' | 'channels_last' | 'flat' | 'network' | 'small' | 'chain';
 
 export interface Workload {
   /** As `--shapes` takes it. */
   readonly name: string;
   readonly family: Family;
+  /** Each has an input of its own, but in a chain: there one layer is given, and each further one takes what the one before gives. */
   readonly layers: readonly LayerShape[];
-  /** Left out by `--quick`. */
+  /** How many layers follow each other on one input; 1 but in a chain. */
+  readonly chainLength: number;
+  /** f32 values in the inputs of all layers. */
+  readonly values: number;
+  /** Left out unless it is asked for, or by `--quick`. */
   readonly isLong?: true;
 }
+
+/** Layers of a chain. */
+export const CHAIN_LENGTH = 32;
 
 /** Every workload, by rising need of memory at the end. */
 export const workloads: readonly Workload[] = [
@@ -36,16 +44,16 @@ export const workloads: readonly Workload[] = [
   single('channels_last', [8, 64, 128, 128]),
   single('channels_last', [4, 3, 256, 256]),
   single('channels_last', [32, 256, 14, 14]),
+  single('channels_last', [16, 2048, 7, 7]),
+  chain([4, 16, 8, 8]),
+  chain([16, 64, 28, 28]),
+  chain([16, 64, 56, 56]),
   { ...single('contiguous', [32, 64, 128, 128]), isLong: true },
   { ...single('channels_last', [32, 64, 128, 128]), isLong: true },
   network(1),
   { ...network(8), isLong: true },
+  { ...network(16), isLong: true },
 ];
-
-/** Number of f32 values in the inputs of all layers. */
-export function elementsOf(workload: Workload): number {
-  return workload.layers.reduce((sum, layer) => sum + elementCount(layer.shape), 0);
-}
 
 /** Number of values in a tensor of that shape. */
 export function elementCount(shape: readonly number[]): number {
@@ -58,16 +66,25 @@ export function sizesOf(shape: readonly number[]): { samples: number; channels: 
   return { samples, channels, length: elementCount(rest) };
 }
 
-function single(family: Exclude<Family, 'network'>, shape: readonly number[]): Workload {
+function workload(name: string, family: Family, layers: readonly LayerShape[], chainLength = 1): Workload {
+  const values = chainLength * layers.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { name, family, layers, chainLength, values };
+}
+
+function single(family: Exclude<Family, 'network' | 'chain'>, shape: readonly number[]): Workload {
   const format = family === 'channels_last' ? 'channels_last' : 'contiguous';
   const suffix = family === 'channels_last' ? ':channels_last' : '';
-  return { name: `${shape.join('x')}${suffix}`, family, layers: [{ shape, format }] };
+  return workload(`${shape.join('x')}${suffix}`, family, [{ shape, format }]);
+}
+
+function chain(shape: readonly number[]): Workload {
+  return workload(`chain:${shape.join('x')}`, 'chain', [{ shape, format: 'contiguous' }], CHAIN_LENGTH);
 }
 
 /** The batch norm layers of ResNet-50. */
-export function network(samples: number): Workload {
+function network(samples: number): Workload {
   const layers = resnet50Layers().map(({ channels, side }): LayerShape => {
     return { shape: [samples, channels, side, side], format: 'contiguous' };
   });
-  return { name: `resnet50:${samples}`, family: 'network', layers };
+  return workload(`resnet50:${samples}`, 'network', layers);
 }

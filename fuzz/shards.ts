@@ -41,20 +41,20 @@ export function croppedTo(length: number, size: number): number {
 
 /**
  * The batch that the shards are together: one after the other, or as rows of one value each where samples of one shard have more
- * values than those of another.
+ * values than those of another. Empty shards do not count.
  */
 export function together(shards: readonly Part[]): Part {
-  const lengths = new Set(shards.map(({ shape }) => valuesPerChannel(shape)));
   const [first] = shards;
   if (first === undefined) throw new RangeError('expected at least one shard');
   if (shards.length === 1) return first;
-  const [, channels = 1, ...rest] = first.shape;
-  if (lengths.size === 1) {
-    const samples = shards.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0);
-    return { shape: [samples, channels, ...rest], positions: shards.flatMap(({ positions }) => positions) };
+  const filled = shards.filter(({ positions }) => positions.length > 0);
+  const [, channels = 1, ...rest] = (filled[0] ?? first).shape;
+  if (new Set(filled.map(({ shape }) => valuesPerChannel(shape))).size <= 1) {
+    const samples = filled.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0);
+    return { shape: [samples, channels, ...rest], positions: filled.flatMap(({ positions }) => positions) };
   }
-  const positions = shards.flatMap((shard) => rowsOf(shard));
-  return { shape: [positions.length / channels, channels, ...rest.map(() => 1)], positions };
+  const rows = filled.flatMap(rowsOf);
+  return { shape: [rows.length / channels, channels, ...rest.map(() => 1)], positions: rows };
 }
 
 /** The elements of a part. */

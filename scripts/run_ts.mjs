@@ -6,6 +6,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
 import { buildWorker } from './build_worker.mjs';
@@ -42,6 +43,13 @@ await build({
   tsconfigRaw: {},
   logLevel: 'warning',
 });
+// Where the program's folder has packages of its own, the bundle finds them as its sources do.
+const packages = join(root, dirname(relative(root, file)), 'node_modules');
+const link = join(outdir, 'node_modules');
+mkdirSync(outdir, { recursive: true });
+rmSync(link, { force: true });
+if (existsSync(packages)) symlinkSync(packages, link, 'junction');
+
 const program = join(outdir, `${basename(file, '.ts')}.mjs`);
 const { status, signal } = spawnSync(process.execPath, ['--enable-source-maps', program, ...parameters], {
   stdio: 'inherit',

@@ -1,6 +1,6 @@
 /**
  * Makes a machine ready to build and test: `npm run setup`, which `npm test` calls first. `--for build` leaves out what only
- * tests need; `npm start` asks for no more. Each step takes what is there; else the usual way; else a way that needs nothing
+ * tests need; `npm start` asks for no more. `--for bench` adds the frameworks that the benchmark compares with. Each step takes what is there; else the usual way; else a way that needs nothing
  * but the package managers. Runs with nothing installed but Node, says one line for each step, and changes nothing the second
  * time.
  */
@@ -17,9 +17,9 @@ import { SetupError } from './setup/step.mjs';
 import { removeToolBuilds, setUpWasmBindgen, setUpWasmPack } from './setup/wasm_tools.mjs';
 import { setUpWasmTarget } from './setup/wasm_target.mjs';
 
-const purposes = ['build', 'test'];
+const purposes = ['build', 'bench', 'test'];
 const { for: purpose } = parseArgs({ options: { for: { type: 'string', default: 'test' } } }).values;
-if (!purposes.includes(purpose)) throw new RangeError(`--for: expected ${purposes.join(' or ')}, got ${purpose}`);
+if (!purposes.includes(purpose)) throw new RangeError(`--for: expected one of ${purposes.join(', ')}, got ${purpose}`);
 
 try {
   setUpNode();
@@ -30,6 +30,7 @@ try {
   setUpWasmPack();
   setUpWasmBindgen();
   removeToolBuilds();
+  if (purpose === 'bench') setUpPackages('bench');
   if (purpose === 'test') {
     setUpBrowser();
     setUpDeno();

@@ -11,7 +11,10 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/device/worker_shared.test.ts': 'looks at what Node posts, where threads share memory',
   'tests/device/worker_group.test.ts': 'ends workers from outside, by the events of Node',
   'ts/device/worker_exchange.test.ts': 'threads share memory in cross-origin isolated pages only',
+  'ts/device/worker_group.test.ts': 'threads share memory in cross-origin isolated pages only',
+  'ts/device/worker_host.test.ts': 'hears from Node which workers have ended',
   'ts/device/worker_joint.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
-  'tests/lint/import_direction.test.ts': 'calls ESLint',
+  'tests/tensor/other_realm.test.ts': 'makes realms by the `vm` of Node',
+  'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

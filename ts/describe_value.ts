@@ -9,11 +9,33 @@ export function describeValue(value: unknown): string {
     return 'an array';
   }
   if (typeof value === 'object') {
-    const name = (value.constructor as { readonly name?: string } | undefined)?.name;
-    return name === undefined || name === '' || name === 'Object' ? 'an object' : `a value of class ${name}`;
+    if (isPromise(value)) {
+      return 'a promise (await it)';
+    }
+    const name = (value.constructor as { readonly name?: unknown } | undefined)?.name;
+    return typeof name !== 'string' || name === '' || name === 'Object' ? 'an object' : `a value of class ${name}`;
   }
   if (typeof value === 'function') {
     return value.name === '' ? 'an anonymous function or class' : `the function or class ${value.name}`;
   }
   return `a ${typeof value}`;
+}
+
+/** The value itself where that is short, for example `'nhwc'` or `-1`; else what it is. */
+export function quoteValue(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return `'${value}'`;
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return String(value);
+    default:
+      return describeValue(value);
+  }
+}
+
+/** Whether somebody has forgotten to await a result. Promises of other realms and libraries count. */
+function isPromise(value: object): boolean {
+  return 'then' in value && typeof value.then === 'function';
 }

@@ -229,6 +229,24 @@ export class CyclicModuleError extends RangeError {
   }
 }
 
+/** A module was to be changed while a forward pass of it was under way. Nothing has changed. */
+export class ForwardInProgressError extends Error {
+  override readonly name = 'ForwardInProgressError';
+  /** What was to be done. */
+  readonly operation: string;
+  /** Path of the first module that takes part in the pass; `''` for the root. */
+  readonly path: string;
+
+  constructor(operation: string, path: string) {
+    super(
+      `${operation}: expected no forward pass of the module${path === '' ? '' : ` at ${path}`} to be under way, but a ` +
+        `DataParallel has not ended one; await its forward() first`,
+    );
+    this.operation = operation;
+    this.path = path;
+  }
+}
+
 /** Every mismatch between a module and a state dict, all at once. */
 export class StateDictError extends Error {
   override readonly name = 'StateDictError';

@@ -1,7 +1,11 @@
 """PyTorch behind the benchmark's line protocol (`bench/protocol.ts`): requests on stdin, replies on stdout.
 
-Calls `native_batch_norm` and `native_batch_norm_backward`, the kernels behind `torch.nn.BatchNorm2d` and its gradient,
-without the module and autograd around them, which only add to PyTorch's time. Variants: `1` and `2`, threads.
+Variants are a way and a number of threads, `eager:1`:
+
+`eager`: `native_batch_norm` and `native_batch_norm_backward`, the kernels behind `torch.nn.BatchNorm2d` and its gradient,
+without the module and autograd around them, which only add to PyTorch's time.
+`channels_last`: the same kernels on tensors of four or five dimensions that lie channels last, whatever the workload says.
+`compiled`: `torch.compile` of `torch.nn.functional.batch_norm`, and the gradient function that it compiles with it.
 """
 
 import json
@@ -13,112 +17,158 @@ import torch
 EPS = 1e-5
 MOMENTUM = 0.1
 
-forward_kernel = torch.native_batch_norm
-backward_kernel = torch.ops.aten.native_batch_norm_backward
+# Each shape is a program of its own, and ResNet-50 has more of them than are kept by default.
+torch._dynamo.config.recompile_limit = 1024
+torch._dynamo.config.automatic_dynamic_shapes = False
+
+
+@torch.compile(dynamic=False)
+def compiled_forward(x, running_mean, running_var, weight, bias):
+    return torch.nn.functional.batch_norm(x, running_mean, running_var, weight, bias, True, MOMENTUM, EPS)
 
 
 class Layer:
-    """One layer with its tensors resident; results are dropped by the caller."""
+    """One layer with its parameters resident. What a forward pass keeps is dropped by the backward pass."""
 
-    def __init__(self, x, dy, weight, bias):
-        channels = x.shape[1]
-        self.x, self.dy, self.weight, self.bias = x, dy, weight, bias
-        self.running_mean, self.running_var = torch.zeros(channels), torch.ones(channels)
-        self.output = None
+    def __init__(self, weight, bias):
+        self.weight, self.bias = weight, bias
+        self.running_mean, self.running_var = torch.zeros(len(weight)), torch.ones(len(weight))
+
+    def forward(self, x):
+        state = (self.running_mean, self.running_var)
+        y, mean, invstd = torch.native_batch_norm(x, self.weight, self.bias, *state, True, MOMENTUM, EPS)
+        self.kept = x, mean, invstd
+        return y
+
+    def backward(self, dy):
+        x, *statistics = self.kept
+        state = (self.running_mean, self.running_var)
+        self.kept = None
+        return torch.ops.aten.native_batch_norm_backward(
+            dy, x, self.weight, *state, *statistics, True, EPS, (True, True, True)
+        )
+
+
+class CompiledLayer(Layer):
+    def forward(self, x):
+        with torch.enable_grad():
+            inputs = [value.detach().requires_grad_() for value in (x, self.weight, self.bias)]
+            y = compiled_forward(inputs[0], self.running_mean, self.running_var, *inputs[1:])
+        self.kept = y, inputs
+        return y.detach()
+
+    def backward(self, dy):
+        (y, inputs), self.kept = self.kept, None
+        return torch.autograd.grad(y, inputs, dy)
+
+
+class Network:
+    """Layers with an input each, or a chain of them on the only input."""
+
+    def __init__(self, layers, pairs, is_chain):
+        self.layers, self.pairs, self.is_chain = layers, pairs, is_chain
 
     def forward(self):
-        self.output = forward_kernel(
-            self.x, self.weight, self.bias, self.running_mean, self.running_var, True, MOMENTUM, EPS
-        )
+        if not self.is_chain:
+            return [layer.forward(x) for layer, (x, _) in zip(self.layers, self.pairs)]
+        y = self.pairs[0][0]
+        for layer in self.layers:
+            y = layer.forward(y)
+        return [y]
 
     def backward(self):
-        _, mean, invstd = self.output
-        gradients = backward_kernel(
-            self.dy,
-            self.x,
-            self.weight,
-            self.running_mean,
-            self.running_var,
-            mean,
-            invstd,
-            True,
-            EPS,
-            (True, True, True),
-        )
-        self.output = None
-        return gradients
+        if not self.is_chain:
+            for layer, (_, dy) in zip(reversed(self.layers), reversed(self.pairs)):
+                gradients = layer.backward(dy)
+            return gradients
+        dx = self.pairs[0][1]
+        for layer in reversed(self.layers):
+            dx, *others = layer.backward(dx)
+        return dx, *others
 
 
-def memory_format(layer):
-    """The format of a request as PyTorch names it; it has none for channels last of ranks 2 and 3."""
-    if layer["format"] == "contiguous":
+def format_of(layer, way):
+    """How PyTorch names the format in memory; it has none for channels last of ranks 2 and 3."""
+    rank = len(layer["shape"])
+    if layer["format"] == "contiguous" and not (way == "channels_last" and rank in (4, 5)):
         return torch.contiguous_format
-    return {4: torch.channels_last, 5: torch.channels_last_3d}[len(layer["shape"])]
+    return {4: torch.channels_last, 5: torch.channels_last_3d}[rank]
 
 
-def random_layer(layer):
-    shape, channels = layer["shape"], layer["shape"][1]
-    x, dy = (torch.randn(shape).contiguous(memory_format=memory_format(layer)) for _ in range(2))
-    return Layer(x, dy, torch.ones(channels), torch.zeros(channels))
+class Loaded:
+    """What a request has loaded, placed as a way wants it when it is first measured."""
+
+    def __init__(self, request):
+        self.shapes = request["layers"]
+        self.chain_length = request["chainLength"]
+        self.networks = {}
+
+    def network(self, way):
+        if way not in self.networks:
+            kind = CompiledLayer if way == "compiled" else Layer
+            pairs = [self.tensors(shape, way) for shape in self.shapes]
+            channels = [shape["shape"][1] for shape in self.shapes] * self.chain_length
+            layers = [kind(torch.ones(count), torch.zeros(count)) for count in channels]
+            self.networks[way] = Network(layers, pairs, self.chain_length > 1)
+        return self.networks[way]
+
+    @staticmethod
+    def tensors(layer, way):
+        return [torch.randn(layer["shape"]).contiguous(memory_format=format_of(layer, way)) for _ in range(2)]
 
 
-def given_layer(batch):
-    form = memory_format(batch)
+def check(batch, way):
+    """The results of a second step, since steps repeat for as long as they are timed."""
+    kind = CompiledLayer if way == "compiled" else Layer
+    layer = kind(torch.tensor(batch["weight"]), torch.tensor(batch["bias"]))
+    form = format_of(batch, way)
     x, dy = (torch.tensor(batch[name]).reshape(batch["shape"]).contiguous(memory_format=form) for name in ("x", "dy"))
-    return Layer(x, dy, torch.tensor(batch["weight"]), torch.tensor(batch["bias"]))
+    for _ in range(2):
+        results = [layer.forward(x), *layer.backward(dy)]
+    return {name: values.flatten().tolist() for name, values in zip(("y", "dx", "dweight", "dbias"), results)}
 
 
-def check(layer):
-    layer.forward()
-    y = layer.output[0]
-    dx, dweight, dbias = layer.backward()
-    results = {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
-    return {name: values.flatten().tolist() for name, values in results.items()}
-
-
-def time_steps(layers, calls):
+def time_steps(network, calls):
     """Mean seconds of a step: all layers forward in order, then all backward in reverse."""
     forward = backward = 0.0
     for _ in range(calls):
         start = perf_counter()
-        for layer in layers:
-            layer.forward()
+        network.forward()
         middle = perf_counter()
-        for layer in reversed(layers):
-            layer.backward()
+        network.backward()
         forward += middle - start
         backward += perf_counter() - middle
     return {"forward": forward / calls, "backward": backward / calls, "step": (forward + backward) / calls}
 
 
-def answer(request, layers):
-    if request["command"] in ("load", "check", "unload"):
-        layers.clear()
+def answer(request, loaded):
+    """The answer to a request, and what is loaded after it."""
+    way, _, threads = request.get("variant", "").partition(":")
+    if threads:
+        torch.set_num_threads(int(threads))
     match request["command"]:
         case "load":
-            layers.extend(random_layer(layer) for layer in request["layers"])
-            return None
+            return None, Loaded(request)
         case "check":
-            torch.set_num_threads(int(request["variant"]))
-            return check(given_layer(request["batch"]))
+            return check(request["batch"], way), None
         case "time":
-            torch.set_num_threads(int(request["variant"]))
-            return time_steps(layers, request["calls"])
-        case "traffic":
-            return None
+            return time_steps(loaded.network(way), request["calls"]), loaded
+        case "count":
+            return None, loaded
         case "unload":
-            return None
+            return None, None
     raise ValueError(f"unknown command {request['command']}")
 
 
 def main():
     torch.manual_seed(1)
-    layers = []
+    loaded = None
     print(json.dumps({"ok": f"PyTorch {torch.__version__}"}), flush=True)
     with torch.no_grad():
         for line in sys.stdin:
             try:
-                reply = {"ok": answer(json.loads(line), layers)}
+                ok, loaded = answer(json.loads(line), loaded)
+                reply = {"ok": ok}
             except Exception as error:  # The parent tells the user; this process goes on with the next request.
                 reply = {"error": f"{type(error).__name__}: {error}"}
             print(json.dumps(reply), flush=True)

@@ -5,13 +5,12 @@
  */
 
 import { readFileSync } from 'node:fs';
+import binaryen from 'binaryen';
+import { AFFINE } from '../agreement.ts';
 import type { Batch, Engine, LayerRun } from '../engine.ts';
-import type { PlainBatch, PlainResults } from '../protocol.ts';
 import { repositoryFile } from '../repository.ts';
 import { elementCount } from '../workloads.ts';
 
-const A = 1.5;
-const B = -0.25;
 /** Bytes of a turn of the loops; sizes are rounded up to it. */
 const TURN = 64;
 const PAGE = 65_536;
@@ -33,15 +32,12 @@ interface Place {
   readonly dx: number;
 }
 
-export async function openRoofline(): Promise<Engine> {
+export async function open(): Promise<Engine> {
   const kernels = await compile();
   let places: Place[] = [];
   return {
     version: `WebAssembly SIMD, V8 ${process.versions.v8}`,
-    load(batches) {
-      places = placeAll(kernels.memory, batches);
-      return Promise.resolve();
-    },
+    load: (batches) => void (places = placeAll(kernels.memory, batches)),
     layers: (variant) => places.map((place) => layerRun(kernels, place, variant)),
     unload: () => void (places = []),
   };
@@ -49,8 +45,6 @@ export async function openRoofline(): Promise<Engine> {
 
 /** Text to machine code. The assembler optimizes nothing; V8 does what it does for every module. */
 async function compile(): Promise<Kernels> {
-  // Loaded here alone: it has 13 MB, and others want to know what this engine is expected to give.
-  const { default: binaryen } = await import('binaryen');
   const assembled = binaryen.parseText(readFileSync(repositoryFile('bench/engines/roofline.wat'), 'utf8'));
   assembled.setFeatures(binaryen.Features.SIMD128);
   if (!assembled.validate()) throw new Error('bench/engines/roofline.wat is no valid module');
@@ -79,8 +73,10 @@ function placeAll(memory: WebAssembly.Memory, batches: readonly Batch[]): Place[
 
 function layerRun(kernels: Kernels, { count, bytes, x, y, dy, dx }: Place, variant: string): LayerRun {
   const isAffine = variant === 'affine';
-  const forward = isAffine ? () => kernels.affine(y, x, bytes, A, B) : () => kernels.copy(y, x, bytes);
-  const backward = isAffine ? () => kernels.combine(dx, dy, x, bytes, A, B) : () => kernels.copy(dx, dy, bytes);
+  const forward = isAffine ? () => kernels.affine(y, x, bytes, AFFINE.a, AFFINE.b) : () => kernels.copy(y, x, bytes);
+  const backward = isAffine
+    ? () => kernels.combine(dx, dy, x, bytes, AFFINE.a, AFFINE.b)
+    : () => kernels.copy(dx, dy, bytes);
   const read = (start: number) => new Float32Array(kernels.memory.buffer, start, count).slice();
   return {
     forward,
@@ -91,10 +87,4 @@ function layerRun(kernels: Kernels, { count, bytes, x, y, dy, dx }: Place, varia
       return Promise.resolve({ y: read(y), dx: read(dx) });
     },
   };
-}
-
-/** What the variants compute, for the check. */
-export function expectedOf(variant: string, { x, dy }: PlainBatch): PlainResults {
-  if (variant === 'copy') return { y: x, dx: dy };
-  return { y: x.map((value) => value * A + B), dx: dy.map((value, i) => value * A + (x[i] ?? Number.NaN) * B) };
 }

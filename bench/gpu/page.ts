@@ -1,31 +1,26 @@
-/** The side of an engine in a page: `page_engine.ts` calls what is put on the window here. */
+/** The side of an engine in a page: `pages.ts` calls what is put on the window here. */
 
 import { answer } from '../answer.ts';
-import type { GpuFramework } from '../contenders.ts';
 import type { Engine } from '../engine.ts';
-import type { Answers, Request } from '../protocol.ts';
-import { type AdapterDescription, describeAdapter } from './describe_adapter.ts';
-import { openGpuEngine, type Versions } from './open_gpu_engine.ts';
-
-export interface BenchmarkPage {
-  describeAdapter(): Promise<AdapterDescription | null>;
-  /** @returns the engine's version. */
-  open(framework: GpuFramework, versions: Versions): Promise<string>;
-  ask(request: Request): Promise<Answers[Request['command']]>;
-}
+import type { Request } from '../protocol.ts';
+import { describeAdapter, openGpuEngine } from './gpu_engine.ts';
 
 let engine: Engine | null = null;
 
-const benchmark: BenchmarkPage = {
+const benchmark = {
   describeAdapter: () => describeAdapter((navigator as { gpu?: GPU }).gpu),
-  async open(framework, versions) {
-    engine = await openGpuEngine(framework, versions);
+  /** @returns the engine's version. */
+  async open(name: string): Promise<string> {
+    engine = await openGpuEngine(name);
     return engine.version;
   },
-  ask(request) {
+  /** What comes from the parent lost its type on the way. */
+  ask(request: unknown) {
     if (engine === null) throw new Error('open() comes first');
-    return answer(engine, request);
+    return answer(engine, request as Request);
   },
 };
+
+export type BenchmarkPage = typeof benchmark;
 
 Object.assign(globalThis, { benchmark });

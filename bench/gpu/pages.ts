@@ -3,12 +3,9 @@
 import { build, type OutputFile } from 'esbuild';
 import { basename } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright';
-import type { GpuFramework } from '../contenders.ts';
-import type { RunningEngine } from '../engine_process.ts';
-import type { Answers, Request } from '../protocol.ts';
+import type { CommandName, RequestOf, RunningEngine } from '../protocol.ts';
 import { repositoryFile } from '../repository.ts';
-import type { AdapterDescription } from './describe_adapter.ts';
-import type { Versions } from './open_gpu_engine.ts';
+import type { AdapterDescription } from './gpu_engine.ts';
 import type { BenchmarkPage } from './page.ts';
 
 /** Nothing listens there: every request is answered here. WebGPU wants a secure context, which this host name is. */
@@ -16,6 +13,18 @@ const ORIGIN = 'http://localhost';
 
 /** Cross-origin isolation: only then a page has a clock finer than a tenth of a millisecond. */
 const HEADERS = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
+/** A page's WebGPU on hardware: on Linux Chromium does not offer it unasked. */
+const HARDWARE_ARGUMENTS = ['--enable-unsafe-webgpu', '--enable-features=Vulkan', '--ignore-gpu-blocklist'];
+
+/**
+ * The browser's arguments.
+ * @param testArguments - those of the tests, which compute on SwiftShader.
+ */
+export function browserArguments(testArguments: readonly string[], isSoftware: boolean): string[] {
+  if (isSoftware) return [...testArguments];
+  return [...testArguments.filter((text) => !/webgpu|swiftshader/.test(text)), ...HARDWARE_ARGUMENTS];
+}
 
 declare const benchmark: BenchmarkPage;
 
@@ -50,23 +59,25 @@ export class Pages {
     return new Pages(await chromium.launch({ executablePath, args: [...args] }), files);
   }
 
-  /** The adapter of a page; `null` for none. */
-  async describeAdapter(): Promise<AdapterDescription | null> {
+  /** @throws Error where a page has no adapter. */
+  async describeAdapter(): Promise<AdapterDescription> {
     const page = await this.#newPage();
     try {
-      return await page.evaluate(() => benchmark.describeAdapter());
+      const adapter = await page.evaluate(() => benchmark.describeAdapter());
+      if (adapter === null) throw new Error(`${this.version} has no WebGPU adapter; CHROME_PATH names another browser`);
+      return adapter;
     } finally {
       await page.close();
     }
   }
 
-  async open(framework: GpuFramework, versions: Versions): Promise<RunningEngine> {
+  async open(name: string): Promise<RunningEngine> {
     const page = await this.#newPage();
-    const version = await page.evaluate(([name, given]) => benchmark.open(name, given), [framework, versions] as const);
+    const version = await page.evaluate((asked) => benchmark.open(asked), name);
     return {
       version: `${version}, ${this.version}`,
-      ask: async <C extends Request['command']>(request: Extract<Request, { command: C }>) =>
-        (await page.evaluate((asked) => benchmark.ask(asked), request as Request)) as Answers[C],
+      ask: async <C extends CommandName>(request: RequestOf<C>) =>
+        await page.evaluate((asked) => benchmark.ask(asked), request as unknown),
       stop: () => void page.close().catch(() => undefined),
     };
   }

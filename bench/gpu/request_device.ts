@@ -4,6 +4,10 @@
 import { Nudging } from '../../ts/device/webgpu_nudging.ts';
 import { isNode } from '../../ts/device/webgpu_platform.ts';
 
+/** Bits of `GPUBufferUsage` and `GPUMapMode`, by the standard: TypeScript's library does not declare them. */
+export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const;
+export const MAP_MODE_READ = 0x1;
+
 export interface OpenDevice {
   readonly device: GPUDevice;
   readonly info: GPUAdapterInfo;

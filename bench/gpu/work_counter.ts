@@ -3,7 +3,7 @@
  * framework is loaded, since bind groups are seen when they are made.
  */
 
-import type { GpuCounts } from '../engine.ts';
+import type { Counts, Engine } from '../engine.ts';
 
 /** Where the classes of WebGPU are. */
 export interface GpuClasses {
@@ -21,6 +21,18 @@ type Method = (this: object, ...parameters: unknown[]) => unknown;
 
 /** `GPUBufferUsage.STORAGE`, from the specification. */
 const STORAGE = 0x80;
+
+/** What commands of WebGPU came to, as the platform sees them. */
+export interface GpuCounts extends Readonly<Record<string, number>> {
+  readonly dispatches: number;
+  readonly submits: number;
+  /** Sizes of the storage bindings of all dispatches: the most that kernels which touch each value once can have moved. */
+  readonly bytesBound: number;
+  /** Buffers and pipelines made, and reads back. */
+  readonly buffers: number;
+  readonly pipelines: number;
+  readonly maps: number;
+}
 
 export class WorkCounter {
   readonly #counts = { dispatches: 0, submits: 0, bytesBound: 0, buffers: 0, pipelines: 0, maps: 0 };
@@ -59,17 +71,30 @@ export class WorkCounter {
   }
 }
 
+/**
+ * Counts one step of a variant: all layers forward, then all backward, as they are timed. In the steady state, once they have been
+ * timed. The library itself says how many bytes its kernels have read and written; other frameworks do not.
+ */
+export async function countStep(engine: Engine, variant: string, counter: Pick<WorkCounter, 'total'>): Promise<Counts> {
+  const layers = engine.layers(variant);
+  const reversed = [...layers].reverse();
+  const total = () => ({
+    ...counter.total,
+    ...(engine.bytesMoved !== undefined && { bytesMoved: engine.bytesMoved() }),
+  });
+  for (const layer of layers) await layer.refresh?.();
+  const start = total();
+  for (const layer of layers) await layer.forward();
+  await engine.finish?.();
+  const middle = total();
+  for (const layer of reversed) await (layer.backward ?? layer.step)?.call(layer);
+  await engine.finish?.();
+  return { forward: difference(middle, start), backward: difference(total(), middle) };
+}
+
 /** What has been counted between two totals. */
-export function difference(after: GpuCounts, before: GpuCounts): GpuCounts {
-  return {
-    dispatches: after.dispatches - before.dispatches,
-    submits: after.submits - before.submits,
-    bytesBound: after.bytesBound - before.bytesBound,
-    buffers: after.buffers - before.buffers,
-    pipelines: after.pipelines - before.pipelines,
-    maps: after.maps - before.maps,
-    ...(after.bytesMoved !== undefined && { bytesMoved: after.bytesMoved - (before.bytesMoved ?? 0) }),
-  };
+export function difference(after: Readonly<Record<string, number>>, before: Readonly<Record<string, number>>) {
+  return Object.fromEntries(Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)]));
 }
 
 /** Has every call of a method seen, after it has returned. */

@@ -10,15 +10,25 @@ import { createGroupMemory } from '../../ts/device/worker_exchange.ts';
 import { repositoryFile } from '../repository.ts';
 import type { ExchangeRequest, ExchangeStart } from './exchange_program.ts';
 
-export interface Exchanges {
-  /** Seconds that each of so many meetings took the first worker. */
+/** Workers that meet in one of the ways. */
+export interface Meeters {
+  /** Seconds that each of so many meetings took. */
   readonly meet: (bytes: number, rounds: number) => Promise<readonly number[]>;
-  close(): Promise<void>;
+  close(): Promise<unknown>;
 }
 
 /** @param largest - bytes of the largest payload. */
-export async function openExchanges(workers: number, largest: number): Promise<Exchanges> {
-  const program = await bundle(repositoryFile('bench/parallel/exchange_program.ts'));
+export async function openExchanges(workers: number, largest: number): Promise<Meeters> {
+  const { outputFiles } = await build({
+    entryPoints: [repositoryFile('bench/parallel/exchange_program.ts')],
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    write: false,
+    tsconfigRaw: {},
+  });
+  const program = outputFiles[0]?.text ?? '';
   const memory = createGroupMemory(workers, largest);
   const threads = Array.from({ length: workers }, (_, rank) => {
     return new Worker(program, { eval: true, workerData: { memory, rank, workers } satisfies ExchangeStart });
@@ -33,18 +43,4 @@ export async function openExchanges(workers: number, largest: number): Promise<E
       await Promise.all(threads.map((thread) => thread.terminate()));
     },
   };
-}
-
-async function bundle(file: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [file],
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    write: false,
-    tsconfigRaw: {},
-    logLevel: 'warning',
-  });
-  return outputFiles[0]?.text ?? '';
 }

@@ -3,13 +3,13 @@
  * workers take travels with the next command, as `finalize` does in a layer, so a meeting is one message there and one back.
  */
 
+import { Worker } from 'node:worker_threads';
 import { type Device, type DeviceBuffer, devices, init } from 'syncbn';
 // The only part of the library that is not reached through its face: a layer has it, users have not.
 import { MeetingPoint } from '../../ts/sync/meeting_point.ts';
-import { interleave } from '../interleave.ts';
+import { interleave } from '../measure.ts';
 import { percentile } from '../statistics.ts';
-import { openEchoes } from './echo.ts';
-import { openExchanges } from './exchanges.ts';
+import { type Meeters, openExchanges } from './exchanges.ts';
 
 /**
  * `bare`: `postMessage` there and back. `posted` and `shared`: meetings of worker devices through the calling thread, without and with
@@ -24,27 +24,14 @@ export interface MeetingTime {
   /** Seconds. */
   readonly p50: number;
   readonly p95: number;
-  readonly count: number;
 }
 
-export const PAYLOADS = [0, 2048, 65_536] as const;
+const PAYLOADS = [0, 2048, 65_536] as const;
 const BYTES_PER_VALUE = 4;
 /** Rounds of one contender before it is the next one's turn. */
 const TURN = 50;
 /** Until code is compiled. */
 const WARM_UP_ROUNDS = 300;
-
-/** One round of all workers. */
-type Round = (bytes: number) => Promise<unknown>;
-/** So many rounds, and the seconds that each took. */
-type Rounds = (bytes: number, rounds: number) => Promise<readonly number[]>;
-
-interface Contender {
-  readonly transport: Transport;
-  readonly bytes: number;
-  readonly run: Rounds;
-  readonly samples: number[];
-}
 
 /** @param rounds - of each transport, payload and number of workers. */
 export async function measureMeetings(workerCounts: readonly number[], rounds: number): Promise<MeetingTime[]> {
@@ -59,35 +46,33 @@ async function measureWith(workers: number, rounds: number): Promise<MeetingTime
   const posted = names(workers);
   await init(shared);
   await withoutSharedMemory(() => init(posted));
-  const echoes = await openEchoes(workers);
-  const exchanges = await openExchanges(workers, Math.max(...PAYLOADS));
-  const transports: readonly [Transport, Rounds][] = [
-    ['bare', timed(echoes.round)],
-    ['posted', timed(meetingOf(posted))],
-    ['shared', timed(meetingOf(shared))],
-    ['exchanged', exchanges.meet],
+  const transports: readonly (readonly [Transport, Meeters])[] = [
+    ['bare', openEchoes(workers)],
+    ['posted', openDevices(posted)],
+    ['shared', openDevices(shared)],
+    ['exchanged', await openExchanges(workers, Math.max(...PAYLOADS))],
   ];
   const contenders = PAYLOADS.flatMap((bytes) =>
-    transports.map(([transport, run]): Contender => ({ transport, bytes, run, samples: [] })),
+    transports.map(([transport, { meet }]) => ({ transport, bytes, meet, samples: [] as number[] })),
   );
-  for (const { run, bytes } of contenders) await run(bytes, WARM_UP_ROUNDS);
+  for (const { meet, bytes } of contenders) await meet(bytes, WARM_UP_ROUNDS);
   await interleave(
     contenders,
     ({ samples }) => samples.length >= rounds,
-    async ({ run, bytes, samples }) => void samples.push(...(await run(bytes, TURN))),
+    async ({ meet, bytes, samples }) => samples.push(...(await meet(bytes, TURN))),
   );
-  await Promise.all([echoes.close(), exchanges.close(), devices.close()]);
+  await Promise.all(transports.map(([, meeters]) => meeters.close()));
   return contenders.map(({ transport, bytes, samples }) => ({
     transport,
     workers,
     bytes,
     p50: percentile(samples, 0.5),
     p95: percentile(samples, 0.95),
-    count: samples.length,
   }));
 }
 
-function timed(round: Round): Rounds {
+/** Times one round of all workers again and again. */
+function timed(round: (bytes: number) => Promise<unknown>): Meeters['meet'] {
   return async (bytes, rounds) => {
     const seconds: number[] = [];
     for (let i = 0; i < rounds; i++) {
@@ -99,20 +84,49 @@ function timed(round: Round): Rounds {
   };
 }
 
+/** Workers that send back what they are sent, and nothing around them. */
+function openEchoes(count: number): Meeters {
+  const program = `const { parentPort } = require('node:worker_threads');
+    parentPort.on('message', (message) => parentPort.postMessage(message));`;
+  const workers = Array.from({ length: count }, () => new Worker(program, { eval: true }));
+  const payloads = new Map(PAYLOADS.map((bytes) => [bytes as number, new Uint8Array(bytes)]));
+  let missing = 0;
+  let end: () => void = () => undefined;
+  for (const worker of workers) {
+    worker.on('message', () => {
+      missing -= 1;
+      if (missing === 0) end();
+    });
+  }
+  const round = (bytes: number) =>
+    new Promise<void>((resolve) => {
+      missing = count;
+      end = resolve;
+      for (const worker of workers) worker.postMessage(payloads.get(bytes));
+    });
+  return {
+    meet: timed(round),
+    close: () => Promise.all(workers.map((worker) => worker.terminate())),
+  };
+}
+
 /** Worker devices whose memory holds the largest payload. */
-function meetingOf(names: readonly string[]): Round {
+function openDevices(names: readonly string[]): Meeters {
   const length = Math.max(...PAYLOADS) / BYTES_PER_VALUE;
   const replicas = names.map((name) => {
     const device = devices.get(name);
     return { device, buffer: device.allocate(length) };
   });
-  return (bytes) => {
-    const point = new MeetingPoint(names);
-    return Promise.all(replicas.map((replica, r) => meet(point, r, replica, bytes / BYTES_PER_VALUE)));
+  return {
+    meet: timed((bytes) => {
+      const point = new MeetingPoint(names);
+      return Promise.all(replicas.map((replica, r) => meetOthers(point, r, replica, bytes / BYTES_PER_VALUE)));
+    }),
+    close: () => devices.close(),
   };
 }
 
-async function meet(
+async function meetOthers(
   point: MeetingPoint,
   index: number,
   { device, buffer }: { readonly device: Device; readonly buffer: DeviceBuffer },

@@ -1,7 +1,7 @@
 /** Scatter and gather alone, in units of what it takes to copy the batch once. */
 
 import { DataParallel, devices, init, Module, tensor, type Tensor } from 'syncbn';
-import { interleave } from '../interleave.ts';
+import { interleave } from '../measure.ts';
 
 /** 16 MiB: larger than the caches nearest to a core, as batches are. */
 const SHAPE = [16, 64, 64, 64] as const;

@@ -5,18 +5,21 @@ import { join } from 'node:path';
 import { root, run } from '../tools.mjs';
 import { firstWay, say, SetupError } from './step.mjs';
 
-export function setUpPackages() {
-  if (isInstalled()) {
-    say('npm packages', 'installed as in the lock file');
+/** @param {string} [folder] - a folder with packages of its own; without it those of the repository's root are meant */
+export function setUpPackages(folder = '.') {
+  const step = folder === '.' ? 'npm packages' : `npm packages of ${folder}`;
+  if (isInstalled(folder)) {
+    say(step, 'installed as in the lock file');
     return;
   }
-  const way = firstWay('npm packages', [
-    { name: 'npm ci', go: () => npm('ci') },
+  const way = firstWay(step, [
+    { name: 'npm ci', go: () => npm(folder, 'ci') },
     // Some registries lack a binary of a foreign platform that the lock file names. Only `npm ci` minds.
-    { name: 'npm install', go: () => npm('install', '--no-save') },
+    { name: 'npm install', go: () => npm(folder, 'install', '--no-save') },
   ]);
-  if (way === null) throw new SetupError('the npm packages could not be installed', `npm ci ${options.join(' ')}`);
-  say('npm packages', `installed by ${way}`);
+  const command = `npm ci ${['--prefix', folder, ...options].join(' ')}`;
+  if (way === null) throw new SetupError(`the ${step} could not be installed`, command);
+  say(step, `installed by ${way}`);
 }
 
 /**
@@ -25,21 +28,21 @@ export function setUpPackages() {
  */
 const options = ['--ignore-scripts', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
 
-function npm(...words) {
-  const { ok, output } = run('npm', [...words, ...options], { quiet: true });
+function npm(folder, ...words) {
+  const { ok, output } = run('npm', [...words, ...options], { quiet: true, cwd: join(root, folder) });
   if (!ok) console.error(output.split('\n').slice(0, 10).join('\n'));
-  return ok && isInstalled() ? `npm ${words[0]}` : null;
+  return ok && isInstalled(folder) ? `npm ${words[0]}` : null;
 }
 
 /**
  * Whether `node_modules` holds every package of the lock file in its version. npm keeps a record of what it installed; comparing
  * that with the lock file tells more than times of files, which git sets as it likes.
  */
-function isInstalled() {
-  const record = join(root, 'node_modules', '.package-lock.json');
+function isInstalled(folder) {
+  const record = join(root, folder, 'node_modules', '.package-lock.json');
   if (!existsSync(record)) return false;
   const have = packagesOf(record);
-  const want = packagesOf(join(root, 'package-lock.json'));
+  const want = packagesOf(join(root, folder, 'package-lock.json'));
   return Object.entries(want).every(
     ([path, { version, optional }]) =>
       path === '' || (have[path] === undefined ? optional === true : have[path].version === version),

@@ -22,7 +22,6 @@ export const steps = [
   { name: 'build', script: 'build', count: countCheck, needed: true },
   { name: 'format', script: 'format:check', count: countCheck },
   { name: 'format:rust', script: 'format:rust:check', count: countCheck },
-  { name: 'house', script: 'house', count: countCheck },
   { name: 'types', script: 'types', count: countCheck },
   { name: 'lint', script: 'lint', count: countCheck },
   { name: 'lint:rust', script: 'lint:rust', count: countCheck },

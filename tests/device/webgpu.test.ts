@@ -72,6 +72,8 @@ describe('commands', () => {
     for (let i = 0; i < layers; i++) await layer.forward(x);
   }
 
+  beforeAll(() => devices.get('webgpu:1').warmUp({ channels: 3, length: 42, format: 'contiguous' }));
+
   it('of a tick share two submits, the first of which does not wait for the end', async () => {
     await endOfTick();
     const before = submits();

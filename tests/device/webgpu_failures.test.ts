@@ -6,9 +6,11 @@ import {
   DeviceLimitError,
   DeviceLostError,
   devices,
+  functional,
   init,
   NoAdapterError,
   OutOfMemoryError,
+  PartialError,
   ReplicaError,
   SynchronizedBatchNorm2d,
   tensor,
@@ -110,7 +112,8 @@ function lackMemoryOnce(gpuDevice: GPUDevice): void {
   gpuDevice.createBuffer = (descriptor) => {
     Reflect.deleteProperty(gpuDevice, 'createBuffer');
     gpuDevice.pushErrorScope('validation');
-    const invalid = create({ ...descriptor, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.MAP_WRITE });
+    // `MAP_READ` and `MAP_WRITE`, which no buffer may have both.
+    const invalid = create({ ...descriptor, usage: 0x1 | 0x2 });
     void gpuDevice.popErrorScope();
     const error = new GPUOutOfMemoryError('no room');
     queueMicrotask(() => {
@@ -123,17 +126,72 @@ function lackMemoryOnce(gpuDevice: GPUDevice): void {
 describe('a command that the platform refuses', () => {
   const name = 'webgpu:11';
 
-  it('is reported to whoever reads next, once, and leaves the device usable', async () => {
+  it('is told by the operation that gave it, once, and leaves the device usable', async () => {
     await init([name]);
     const bn = new BatchNorm2d(2, { device: name });
     const x = tensor(data, shape, { device: name });
     x.gpuBuffer().destroy();
-    const error = await errorOf(bn.forward(x).then((y) => y.data()));
+    const error = await errorOf(bn.forward(x));
     expect(error).toBeInstanceOf(ValidationError);
     expect(error).toMatchObject({ device: name });
     expect(String(error)).toContain('unless a shared GPUBuffer was destroyed');
     const other = tensor(data, shape, { device: name });
     expectSameBits(await other.data(), data);
+  });
+});
+
+describe('a partial of more values than a GPU counts', () => {
+  /** Moments of one channel in one node, as bytes that a network brought. */
+  function partialOf(samples: number, length: number): Uint8Array {
+    const bytes = new DataView(new ArrayBuffer(56));
+    bytes.setUint32(0, 0x314e4253, true);
+    bytes.setUint32(4, 1, true);
+    [1, length, 0, samples].forEach((number, i) => bytes.setBigUint64(8 + 8 * i, BigInt(number), true));
+    bytes.setFloat64(40, 1, true);
+    bytes.setFloat64(48, 1, true);
+    return new Uint8Array(bytes.buffer);
+  }
+
+  const channel = (): Tensor => tensor([1, 2], [2, 1], { device: 'webgpu:0' });
+  const vector = (): Tensor => tensor([5], [1], { device: 'webgpu:0' });
+
+  it.each([
+    [2 ** 32, 32],
+    [2 ** 45, 32],
+    [2 ** 27, 32],
+    [2 ** 20, 2 ** 31],
+  ])('of %i samples of %i is refused at once and changes nothing', async (samples, length) => {
+    const [mean, variance] = [vector(), vector()];
+    await expect(functional.finalize(partialOf(samples, length), channel())).rejects.toThrow(PartialError);
+    await expect(functional.updateRunning(partialOf(samples, length), mean, variance)).rejects.toThrow(PartialError);
+    expect([await mean.item(), await variance.item()]).toEqual([5, 5]);
+  });
+
+  it('is a limit: the largest node below it is taken', async () => {
+    const statistics = await functional.finalize(partialOf(2 ** 26, 32), channel());
+    expect((await statistics.data())[0]).toBe(1);
+  });
+});
+
+describe('a device whose kernels trap', () => {
+  it('is lost with an error that names the operation, can be recreated, and leaves nobody else the worse', async () => {
+    const name = 'webgpu:12';
+    await init([name, 'webgpu:0']);
+    const [x, bystander] = [tensor(data, shape, { device: name }), tensor(data, shape, { device: 'webgpu:0' })];
+    const { gpuDevice } = devices.get(name);
+    gpuDevice.createBuffer = () => {
+      throw new Error('the platform is out of order');
+    };
+    const attempt = (): unknown => devices.get(name).allocate(100_000);
+    expect(attempt).toThrow(/was lost during allocate.*devices\.recreate/);
+    expect(attempt).toThrow(DeviceLostError);
+    await expect(x.data()).rejects.toThrow(/was lost during allocate/);
+    x.dispose();
+    await settled();
+    expect(devices.describe().find((one) => one.name === name)?.work).toBeNull();
+    expectSameBits(await bystander.data(), data);
+    await devices.recreate(name).ready();
+    expectSameBits(await tensor(data, shape, { device: name }).data(), data);
   });
 });
 

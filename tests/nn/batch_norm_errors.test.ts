@@ -135,9 +135,9 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
   });
 
   it.each([
-    ['eps', '1', TypeError, 'expected eps to be a number, got string'],
+    ['eps', '1', TypeError, 'expected eps to be a number, got a string'],
     ['momentum', Number.NaN, RangeError, 'expected momentum to be a finite number or null, got NaN'],
-    ['momentum', '0.1', TypeError, 'expected momentum to be a number or null, got string'],
+    ['momentum', '0.1', TypeError, 'expected momentum to be a number or null, got a string'],
     ['numerics', 'fast', TypeError, "expected numerics to be 'stable' or 'torch', got fast"],
   ] as const)('refuses %s = %o that was set after construction', async (name, value, type, text) => {
     const bn = new BatchNorm1d(3, { device });
@@ -149,9 +149,9 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     [{ eps: -1 }, RangeError, 'batch_norm eps must be non-negative, but got -1'],
     [{ eps: '1' }, TypeError, 'expected eps to be a number'],
     [{ momentum: Number.NaN }, RangeError, 'finite number or null, got NaN'],
-    [{ momentum: true }, TypeError, 'expected momentum to be a number or null, got boolean'],
-    [{ affine: 1 }, TypeError, 'affine: expected a boolean, got number'],
-    [{ bias: 'no' }, TypeError, 'bias: expected a boolean, got string'],
+    [{ momentum: true }, TypeError, 'expected momentum to be a number or null, got a boolean'],
+    [{ affine: 1 }, TypeError, 'affine: expected a boolean, got a number'],
+    [{ bias: 'no' }, TypeError, 'bias: expected a boolean, got a string'],
     [{ trackRunningStats: null }, TypeError, 'trackRunningStats: expected a boolean, got null'],
     [{ numerics: 'exact' }, TypeError, "'stable' or 'torch', got exact"],
     [{ device: 'tpu' }, UnknownDeviceError, 'unknown device "tpu": expected one of cpu'],
@@ -165,7 +165,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     [0, RangeError, 'numFeatures: expected a positive integer, got 0'],
     [2.5, RangeError, 'numFeatures: expected a positive integer, got 2.5'],
     [Number.NaN, RangeError, 'got NaN'],
-    ['3', TypeError, 'numFeatures: expected a number, got string'],
+    ['3', TypeError, 'numFeatures: expected a number, got a string'],
     [undefined, TypeError, 'numFeatures: expected a number, got undefined'],
   ])('is not made with numFeatures = %o', (numFeatures, type, text) => {
     const make = (): unknown => new BatchNorm2d(numFeatures as number);
@@ -184,7 +184,7 @@ describe.each(deviceKinds)('a batch norm layer on %s', (kind) => {
     bn.weight?.dispose();
     await expect(bn.forward(batch(4, 3))).rejects.toThrow(DisposedError);
     bn.weight = 1 as unknown as Parameter;
-    await expect(bn.forward(batch(4, 3))).rejects.toThrow('expected weight to be a Tensor, got number');
+    await expect(bn.forward(batch(4, 3))).rejects.toThrow('expected weight to be a Tensor, got a number');
     expect(bn.numBatchesTracked).toBe(0);
   });
 

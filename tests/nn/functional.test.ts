@@ -199,6 +199,23 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
         'partials that are not neighbours',
         async () => mergeMoments([await functional.moments(x), await functional.moments(x, { firstSample: 5 })]),
       ],
+      ['bytes that are none, merged on the device', () => mergeMoments([new Uint8Array(7)], device)],
+      [
+        'partials that are not neighbours, merged on the device',
+        async () =>
+          mergeMoments([await functional.moments(x), await functional.moments(x, { firstSample: 5 })], device),
+      ],
+      [
+        'moments and sums, merged on the device',
+        async () =>
+          mergeMoments(
+            [
+              await functional.moments(x),
+              await functional.backwardReduce(x, x, await statistics, { firstSample: x.shape[0] ?? 0 }),
+            ],
+            device,
+          ),
+      ],
       [
         'sums where moments belong',
         async () => functional.finalize(await functional.backwardReduce(x, x, await statistics), x),

@@ -202,7 +202,7 @@ describe('registerBuffer()', () => {
       'a string for a value',
       ['note', 'x'],
       TypeError,
-      "buffer 'note': expected a Tensor, a number or null, got string",
+      "buffer 'note': expected a Tensor, a number or null, got a string",
     ],
   ])('refuses %s', (_, args, type, text) => {
     const net = new Block();

@@ -54,7 +54,7 @@ describe.each(deviceKinds)('defects of the originals, on %s', (kind) => {
     const asleep = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    const bn = new SynchronizedBatchNorm2d(2);
+    const bn = new SynchronizedBatchNorm2d(2, { onTimeout: 'local' });
     const net = await spread(
       new Around(bn, async (layer, x, replica) => {
         if (replica === 3) await asleep;

@@ -13,12 +13,12 @@ import {
   tensor,
   type Tensor,
 } from 'syncbn';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, oneDeviceOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
-import { Around, buffersOn, placed, spreadCopies, stateOf } from './modules.ts';
+import { Around, buffersOn, devicesSettled, placed, spreadCopies, stateOf } from './modules.ts';
 import { eventLoopTurns } from './sharded_step.ts';
 
 type Layer = SynchronizedBatchNorm1d;
@@ -51,6 +51,8 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
     names.forEach((name) => (devices.get(name).memoryLimit = Infinity));
     if (!(error instanceof ReplicaError)) throw new TypeError(`expected a ReplicaError, got ${String(error)}`);
     expect(await stateOf(net)).toEqual(state);
+    // The error is told at once; the other replicas give back what they hold when they come to it.
+    await devicesSettled(names);
     expect(buffersOn(names)).toEqual(memory);
     await expectWorking();
     return error;
@@ -184,6 +186,59 @@ describe.each(deviceKinds)('a failing replica on %s', (kind) => {
     await scope(async () => expect(net.forward(batch())).rejects.toThrow('Input tensor at index 1 has invalid shape'));
     expect(await stateOf(net)).toEqual(state);
     expect(buffersOn(names)).toEqual(memory);
+    await expectWorking();
+  });
+
+  it.each([0, 2])('is told at once beside one that never ends: replica %d', async (replica) => {
+    const never = new Promise<never>(() => undefined);
+    const error = await failureOf((inner, x, r) =>
+      r === replica ? Promise.reject(new Error('first')) : r === 1 ? never : inner.forward(x),
+    );
+    expect(error).toMatchObject({ replica, cause: { message: 'first' } });
+    // Scopes are open to everybody again.
+    await scope(async () => Promise.resolve());
+  });
+
+  it('is told at once beside one that comes late, whose work is freed when it comes', async () => {
+    let wake = (): void => undefined;
+    const asleep = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    let late: Promise<unknown> = Promise.resolve();
+    const [state, memory] = [await stateOf(net), buffersOn(names)];
+    const made: Tensor[] = [];
+    behaviour = async (inner, x, replica) => {
+      if (replica !== 1) throw new Error('first');
+      const work = asleep.then(async () => {
+        await expect(inner.forward(x)).rejects.toThrow('it is a copy that one replica had for one forward pass');
+        const output = tensor(data, shape, { device: names[1] ?? '' });
+        made.push(output);
+        return output;
+      });
+      late = work;
+      return work;
+    };
+    const failure: unknown = await scope(() => net.forward(batch()).catch((reason: unknown) => reason));
+    expect(failure).toMatchObject({ replica: 0, cause: { message: 'first' } });
+    wake();
+    await late;
+    await devicesSettled(names);
+    expect(made.map(({ isDisposed }) => isDisposed)).toEqual([true]);
+    expect(await stateOf(net)).toEqual(state);
+    expect(buffersOn(names)).toEqual(memory);
+    await expectWorking();
+  });
+
+  it('whose time is up is told although the one that is missing never comes', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const never = new Promise<never>(() => undefined);
+    behaviour = only(1, () => never);
+    const failed = net.forward(batch()).catch((reason: unknown) => reason);
+    await devicesSettled(names);
+    vi.advanceTimersByTime(15_000);
+    const error = await failed;
+    vi.useRealTimers();
+    expect(error).toMatchObject({ cause: { name: 'SyncTimeoutError', missingReplicas: [1] } });
     await expectWorking();
   });
 

@@ -188,7 +188,7 @@ describe.each(deviceKinds)('backward() on %s', (kind) => {
   it.each([
     ['no dy for many elements', () => undefined, RangeError, 'grad can be implicitly created only for scalar outputs'],
     ['a dy of another shape', () => plain(1, 2, 3), RangeError, 'expected a gradient of shape [2], got [3]'],
-    ['a dy that is a number', () => 1, TypeError, 'expected a Tensor, got number'],
+    ['a dy that is a number', () => 1, TypeError, 'expected a Tensor, got a number'],
     ['a dy on another device', () => tensor([1, 1], [2], { device: other }), DeviceMismatchError, other],
   ])('refuses %s and can run afterwards', async (_, dy, type, text) => {
     const x = leaf(1, 2);

@@ -235,7 +235,7 @@ describe.each(deviceKinds)('defineFunction() on %s', (kind) => {
     ['a gradient on another device', () => tensor([1], [1], { device: other }), RangeError, 'expected it on device'],
     ['too many gradients', () => [plain(1), plain(1)], RangeError, 'expected 1 gradients'],
     ['nothing for an input list of two', () => [], RangeError, 'expected 1 gradients'],
-    ['a number', () => 1, TypeError, 'expected a Tensor or null for input 0, got number'],
+    ['a number', () => 1, TypeError, 'expected a Tensor or null for input 0, got a number'],
   ])('refuses %s from its backward, naming the function', async (_, gradients, type, text) => {
     const wrong = defineFunction({
       name: 'wrong',
@@ -257,7 +257,7 @@ describe.each(deviceKinds)('defineFunction() on %s', (kind) => {
       backward: () => null,
     });
     await expect(wrong(leaf(1))).rejects.toThrow(
-      'forward of wrong: expected a Tensor or an array of tensors, got number',
+      'forward of wrong: expected a Tensor or an array of tensors, got a number',
     );
   });
 
@@ -284,6 +284,6 @@ describe('defineFunction()', () => {
       },
       backward: () => null,
     });
-    await expect(wrong(tensor([1]))).rejects.toThrow('saveForBackward(): expected tensors, got number');
+    await expect(wrong(tensor([1]))).rejects.toThrow('saveForBackward(): expected tensors, got a number');
   });
 });

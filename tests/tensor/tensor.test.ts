@@ -79,7 +79,7 @@ describe.each(deviceKinds)('a tensor on %s', (kind) => {
   it.each([
     ['values of another number', () => new Float32Array(3), RangeError, 'expected 2 values for shape [2], got 3'],
     ['a tensor of another shape', () => plain(1, 2, 3), RangeError, 'expected shape [2], got [3]'],
-    ['a number', () => 1, TypeError, 'expected a Tensor or a Float32Array, got number'],
+    ['a number', () => 1, TypeError, 'expected a Tensor or a Float32Array, got a number'],
   ])('refuses to copy %s and keeps its own', async (_, source, type, text) => {
     const x = plain(5, 6);
     const attempt = x.copy_(source() as Tensor);
@@ -110,7 +110,7 @@ describe.each(deviceKinds)('a tensor on %s', (kind) => {
   });
 
   it.each([
-    ['a number', () => 1, TypeError, 'grad: expected a Tensor or null, got number'],
+    ['a number', () => 1, TypeError, 'grad: expected a Tensor or null, got a number'],
     ['a tensor of another shape', () => plain(1, 2), RangeError, 'grad: expected shape [1], got [2]'],
     ['a tensor elsewhere', () => tensor([1], [1], { device: other }), DeviceMismatchError, other],
   ])('refuses %s for a gradient', (_, value, type, text) => {

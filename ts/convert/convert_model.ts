@@ -3,6 +3,7 @@
 import { checkOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts';
+import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
 import { childrenOf, isModule, refuseModulesInContainers } from '../nn/module_tree.ts';
 import type {
@@ -84,6 +85,7 @@ function revert<M extends Module>(module: M): Reverted<M> {
 /** Puts twins in the place of modules, each module's once. */
 function replaceModules(root: Module, twinOf: (module: Module) => Module): Module {
   refuseModulesInContainers(root);
+  refuseDuringForward(root, 'convertModel()');
   const twins = new Map(Array.from(root.modules(), (module) => [module, twinOf(module)] as const));
   for (const twin of twins.values()) {
     for (const [name, child] of childrenOf(twin)) {

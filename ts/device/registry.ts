@@ -92,7 +92,7 @@ export function canonicalDeviceName(name: string): string {
  */
 export function deviceByName(name: string): Device {
   if (typeof name !== 'string') {
-    throw new TypeError(`expected a device name such as 'cpu:0', got ${String(name)}`);
+    throw new TypeError(`expected a device name such as 'cpu:0', got ${describeValue(name)}`);
   }
   const canonical = canonicalDeviceName(name);
   const known = made.get(canonical);
@@ -109,6 +109,11 @@ export function deviceByName(name: string): Device {
     ]);
   }
   return make(canonical, kind);
+}
+
+/** Whether a device is on a `GPUDevice` that somebody else owns. */
+export function isAdopted(device: Device): boolean {
+  return device instanceof WebGpuFace && 'adopted' in device.origin;
 }
 
 /** @throws RangeError unless the device is a WebGPU device. */

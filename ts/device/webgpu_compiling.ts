@@ -5,21 +5,26 @@
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
 import type { Essentials } from './lazy_device.ts';
+import type { WebGpuFailures } from './webgpu_failures.ts';
 
 export class Compiling {
   readonly #kernels: GpuKernels;
+  readonly #failures: WebGpuFailures;
   readonly #atEndOfTick: Essentials['atEndOfTick'];
   #running: Promise<void> | null = null;
 
-  constructor(kernels: GpuKernels, { atEndOfTick }: Essentials) {
+  constructor(kernels: GpuKernels, failures: WebGpuFailures, { atEndOfTick }: Essentials) {
     this.#kernels = kernels;
+    this.#failures = failures;
     this.#atEndOfTick = atEndOfTick;
     kernels.compileLater();
   }
 
-  /** Sees to it that commands which wait for pipelines do not wait for ever. */
-  begin(): void {
-    this.#running ??= this.#compileAll();
+  /** After every command: one may wait for pipelines, and then somebody must compile them. */
+  beginIfNeeded(): void {
+    if (this.#kernels.isWaiting) {
+      this.#running ??= this.#compileAll();
+    }
   }
 
   /** Resolves when no command waits. */
@@ -31,7 +36,17 @@ export class Compiling {
     const turn = (): Promise<void> => new Promise((resolve) => this.#atEndOfTick(resolve));
     do {
       await turn();
-    } while (this.#kernels.compileNext());
+    } while (this.#compileNext());
     this.#running = null;
+  }
+
+  /** Whether others wait. A device that traps here is lost; whoever uses it next is told. */
+  #compileNext(): boolean {
+    try {
+      return !this.#failures.hasTrapped && this.#kernels.compileNext();
+    } catch (error) {
+      this.#failures.translate(error, 'compiling');
+      return false;
+    }
   }
 }

@@ -70,8 +70,7 @@ export async function openWebGpuDevice(
   if (isOwn) {
     tellOfDestruction(gpuDevice, failures);
   }
-  const parts = { kernels, bindings, failures, holding: new Holding(kernels, isOwn, essentials) };
-  return new OpenDevice(face, essentials, parts);
+  return new OpenDevice(face, essentials, { kernels, bindings, failures, isOwn });
 }
 
 /** The platform tells of a loss later. What is given meanwhile would be done by nobody, and nobody would say so. */
@@ -89,7 +88,8 @@ interface Parts {
   readonly kernels: GpuKernels;
   readonly bindings: GpuBindings;
   readonly failures: WebGpuFailures;
-  readonly holding: Holding;
+  /** Whether the device is not adopted. */
+  readonly isOwn: boolean;
 }
 
 class OpenDevice implements OpenWebGpu {
@@ -99,35 +99,43 @@ class OpenDevice implements OpenWebGpu {
   readonly #kernels: GpuKernels;
   readonly #bindings: GpuBindings;
   readonly #failures: WebGpuFailures;
+  readonly #isOwn: boolean;
   readonly #holding: Holding;
   readonly #doubts: Doubts;
   readonly #compiling: Compiling;
   /** `null` where answers come by themselves. */
   readonly #nudging: Nudging | null;
 
-  constructor(face: Device, essentials: Essentials, { kernels, bindings, failures, holding }: Parts) {
+  constructor(face: Device, essentials: Essentials, { kernels, bindings, failures, isOwn }: Parts) {
     this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
     this.#essentials = essentials;
     this.#kernels = kernels;
     this.#bindings = bindings;
     this.#failures = failures;
-    this.#holding = holding;
+    this.#isOwn = isOwn;
+    this.#holding = new Holding(kernels, failures, isOwn, essentials);
     this.#doubts = new Doubts(kernels, failures);
-    this.#compiling = new Compiling(kernels, essentials);
+    this.#compiling = new Compiling(kernels, failures, essentials);
     this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
     failures.bytesInUse = () => kernels.bytesInUse;
   }
 
   /** What has been given before is submitted. */
   get gpuDevice(): GPUDevice {
-    this.#kernels.submit();
+    if (!this.#failures.hasTrapped) {
+      this.#kernels.submit();
+    }
     return this.#platformDevice;
   }
 
   close(): Promise<void> {
     this.#failures.lose('close', new Error('it was closed'));
-    this.#kernels.destroy();
+    if (!this.#failures.hasTrapped) {
+      this.#kernels.destroy();
+    } else if (this.#isOwn) {
+      this.#platformDevice.destroy();
+    }
     return Promise.resolve();
   }
 
@@ -140,11 +148,17 @@ class OpenDevice implements OpenWebGpu {
   }
 
   memoryUsage(): MemoryUsage {
+    if (this.#failures.hasTrapped) {
+      return { bytesInUse: 0, bytesPeak: 0, bytesPooled: 0, bytesReserved: 0, buffers: 0 };
+    }
     const { bytesInUse, bytesPeak, bytesPooled, buffers } = this.#kernels;
     return { bytesInUse, bytesPeak, bytesPooled, bytesReserved: bytesInUse + bytesPooled, buffers };
   }
 
   details(): DeviceDetails {
+    if (this.#failures.hasTrapped) {
+      return { adapter: 'lost', isSoftware: false, traffic: null, work: null };
+    }
     const { adapterName, isSoftware, dispatches, submits, bytesRead, bytesWritten, allocations, pipelines } =
       this.#kernels;
     const work = { dispatches, submits, bytesRead, bytesWritten, allocations, pipelines };
@@ -183,7 +197,9 @@ class OpenDevice implements OpenWebGpu {
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
   release(buffer: DeviceBuffer): void {
     const own = this.#own(buffer);
-    this.#kernels.release(own.handle);
+    if (!this.#failures.hasTrapped) {
+      this.#kernels.release(own.handle);
+    }
     own.handle = ABSENT;
   }
 
@@ -397,15 +413,11 @@ class OpenDevice implements OpenWebGpu {
     this.#failures.check();
     this.#holding.begin();
     try {
-      const result = command(this.#kernels);
-      if (this.#kernels.isWaiting) {
-        this.#compiling.begin();
-      }
-      return result;
+      return command(this.#kernels);
     } catch (error) {
       throw this.#failures.translate(error, operation);
     } finally {
-      this.#doubts.end();
+      void this.#end();
     }
   }
 
@@ -417,11 +429,10 @@ class OpenDevice implements OpenWebGpu {
       let answer: Promise<T>;
       try {
         answer = command(this.#kernels);
+      } catch (error) {
+        throw this.#failures.translate(error, operation);
       } finally {
-        doubt = this.#doubts.end();
-      }
-      if (this.#kernels.isWaiting) {
-        this.#compiling.begin();
+        doubt = this.#end();
       }
       const result = await (this.#nudging?.hasten(answer) ?? answer);
       await doubt;
@@ -429,6 +440,16 @@ class OpenDevice implements OpenWebGpu {
     } catch (error) {
       throw this.#failures.translate(error, operation);
     }
+  }
+
+  /** A command has been given. Returns the doubt about what it writes. */
+  #end(): Promise<void> | null {
+    if (this.#failures.hasTrapped) {
+      return null;
+    }
+    const doubt = this.#doubts.end();
+    this.#compiling.beginIfNeeded();
+    return doubt;
   }
 
   /** Runs commands with a buffer of their own; it may go as soon as they are given, for they take effect in order. */

@@ -8,6 +8,7 @@ export class WebGpuFailures {
   readonly #device: string;
   readonly #errors: Essentials['errors'];
   #lost: DeviceLostError | null = null;
+  #hasTrapped = false;
   /** What the device holds: a platform that has no room does not tell. */
   bytesInUse: () => number = () => 0;
 
@@ -30,8 +31,17 @@ export class WebGpuFailures {
     }
   }
 
-  /** The library's error for what a kernel threw; anything unknown is returned as it is. */
+  /** Whether a call has ended in the middle. What the kernels keep of the device is not asked for anything then. */
+  get hasTrapped(): boolean {
+    return this.#hasTrapped;
+  }
+
+  /** The library's error for what a kernel threw; anything unknown is returned as it is. A trap loses the device. */
   translate(error: unknown, operation: string): unknown {
+    if (error instanceof WebAssembly.RuntimeError) {
+      this.#hasTrapped = true;
+      return this.lose(operation, error);
+    }
     return isGpuFailure(error) ? this.#errorOf(error, operation) : error;
   }
 

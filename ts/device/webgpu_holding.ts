@@ -6,16 +6,19 @@
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
 import type { Essentials } from './lazy_device.ts';
+import type { WebGpuFailures } from './webgpu_failures.ts';
 
 export class Holding {
   readonly #kernels: GpuKernels;
+  readonly #failures: WebGpuFailures;
   readonly #isAllowed: boolean;
   readonly #atEndOfTick: Essentials['atEndOfTick'];
   #isHolding = false;
 
   /** @param isAllowed - not on a device whose owner may look at its queue at any time. */
-  constructor(kernels: GpuKernels, isAllowed: boolean, { atEndOfTick }: Essentials) {
+  constructor(kernels: GpuKernels, failures: WebGpuFailures, isAllowed: boolean, { atEndOfTick }: Essentials) {
     this.#kernels = kernels;
+    this.#failures = failures;
     this.#isAllowed = isAllowed;
     this.#atEndOfTick = atEndOfTick;
   }
@@ -30,14 +33,20 @@ export class Holding {
     queueMicrotask(() => this.#submitFirst());
     this.#atEndOfTick(() => {
       this.#isHolding = false;
-      this.#kernels.flush();
+      this.#flush();
     });
   }
 
   #submitFirst(): void {
-    this.#kernels.flush();
-    if (this.#isHolding) {
+    this.#flush();
+    if (this.#isHolding && !this.#failures.hasTrapped) {
       this.#kernels.hold();
+    }
+  }
+
+  #flush(): void {
+    if (!this.#failures.hasTrapped) {
+      this.#kernels.flush();
     }
   }
 }

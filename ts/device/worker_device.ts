@@ -93,8 +93,6 @@ class WorkerDevice implements OpenDevice, Member {
   readonly #errors: Essentials['errors'];
   readonly #queue: WorkerQueue;
   readonly #memberships: Memberships;
-  /** Groups whose first member this is. */
-  #led: readonly WorkerGroup[] = [];
   readonly #pieces = new Pieces();
   #names = 0;
   #buffers = 0;
@@ -273,22 +271,20 @@ class WorkerDevice implements OpenDevice, Member {
     if (members.length < devices.length || typeof SharedArrayBuffer === 'undefined') {
       return null;
     }
-    const living = this.#led.filter(({ failure }) => failure === null);
-    const isSame = (group: WorkerGroup): boolean =>
-      group.members.length === members.length && group.members.every((member, i) => member === members[i]);
-    const group = living.find(isSame) ?? new WorkerGroup(members);
-    this.#led = living.includes(group) ? living : [...living, group];
-    return group;
+    return WorkerGroup.of(members);
   }
 
   give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void {
     const [number] = args;
     if (operation === 'join') {
       this.#memberships.groups.set(number as number, group);
-    } else if (operation === 'leave') {
-      this.#memberships.groups.delete(number as number);
     }
     this.#send(operation, args);
+  }
+
+  async leave(number: number): Promise<void> {
+    await this.#ask('leave', [number]);
+    this.#memberships.groups.delete(number);
   }
 
   forget(number: number, failure: Error): void {

@@ -36,6 +36,12 @@ describe('an exchange', () => {
     expect(members[0]?.take()).toEqual(Uint8Array.of(...partial, ...partial, ...partial));
   });
 
+  it('refuses a partial that is longer than a slot, whose end would lie in the slot after it', () => {
+    members.forEach((member) => member.post(Uint8Array.of(1)));
+    expect(() => members[0]?.post(new Uint8Array(1000))).toThrow(RangeError);
+    expect(members[1]?.take()).toEqual(Uint8Array.of(1, 1, 1));
+  });
+
   it('tells whether all have posted', () => {
     const [first, second, third] = members;
     first?.post(Uint8Array.of(1));

@@ -38,9 +38,25 @@ export class GroupBrokenError extends Error {
   }
 }
 
+/** Bytes of memory for a group of `members`, none of whose partials is longer than `slotBytes`. */
+export function groupMemoryBytes(members: number, slotBytes: number): number {
+  return headerBytes(members) + members * RING * stride(slotBytes);
+}
+
 /** Memory for a group of `members`, none of whose partials is longer than `slotBytes`. */
 export function createGroupMemory(members: number, slotBytes: number): Uint8Array<SharedArrayBuffer> {
-  return new Uint8Array(new SharedArrayBuffer(headerBytes(members) + members * RING * stride(slotBytes)));
+  return new Uint8Array(new SharedArrayBuffer(groupMemoryBytes(members, slotBytes)));
+}
+
+/** Makes memory that a group has left fit for another one of `members`, whose partials are at most `slotBytes` long. */
+export function reuseGroupMemory(
+  { buffer }: Uint8Array<SharedArrayBuffer>,
+  members: number,
+  slotBytes: number,
+): Uint8Array<SharedArrayBuffer> {
+  const memory = new Uint8Array(buffer, 0, groupMemoryBytes(members, slotBytes));
+  memory.fill(0, 0, headerBytes(members));
+  return memory;
 }
 
 /** Wakes whoever waits: the group has no future. */
@@ -82,10 +98,17 @@ export class Exchange {
     return didTakePart;
   }
 
-  /** Hands in a partial. @throws GroupBrokenError */
+  /**
+   * Hands in a partial.
+   * @throws GroupBrokenError; RangeError for a partial that has no room in a slot, whose end would be written into the next one.
+   */
   post(partial: Uint8Array): void {
     if (this.#isBroken()) {
       throw new GroupBrokenError();
+    }
+    const room = this.#slotStride - LENGTH_BYTES;
+    if (partial.length > room) {
+      throw new RangeError(`expected a partial of at most ${room} bytes, got ${partial.length}`);
     }
     this.#posted += 1;
     const begin = this.#slot(this.#rank, this.#posted);

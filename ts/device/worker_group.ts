@@ -4,10 +4,14 @@
  *
  * A group ends when a member fails or is lost. Only the calling thread ends it, once it knows why: what the others then say is a
  * mere consequence.
+ *
+ * Few groups have memory for their exchange at one time. A further one takes it from the group that was used longest ago, which
+ * gets other memory with its next command. Memory that all members have left is used again, since the garbage collectors of all
+ * threads together would have to find it before it is freed.
  */
 
 import type { BatchLayout, DeviceGroup, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
-import { breakGroup, createGroupMemory } from './worker_exchange.ts';
+import { breakGroup, createGroupMemory, groupMemoryBytes, reuseGroupMemory } from './worker_exchange.ts';
 import type { Tiling } from './worker_joint.ts';
 import type { GroupOperation } from './worker_protocol.ts';
 
@@ -17,6 +21,8 @@ export interface Member {
   readonly lost: Error | null;
   /** Gives a command of the group, whose result nobody awaits. */
   give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void;
+  /** Leaves a group after all its commands. Resolves when the worker does not look at its memory any more. */
+  leave(number: number): Promise<void>;
   /** Hears that a group has ended, and why. */
   forget(number: number, failure: Error): void;
   /** Resolves when all that was given is done. */
@@ -41,17 +47,40 @@ const LEAF_VALUES = 32;
 const HEADER_BYTES = 40;
 const NODE_BYTES = 16;
 
+/** Groups that have memory at one time. A program that trains has one or two. */
+const MOST_GROUPS = 4;
+
+type GroupMemory = Uint8Array<SharedArrayBuffer>;
+
 let groups = 0;
+/** The groups that have memory, the one used last at the end. */
+let withMemory: readonly WorkerGroup[] = [];
+/** Memory that groups have left, the one left last at the end. */
+let unused: readonly GroupMemory[] = [];
+
+/** Where the members of a group exchange partials. */
+interface Joined {
+  /** What workers call the group: another number with other memory. */
+  readonly number: number;
+  readonly memory: GroupMemory;
+  readonly slotBytes: number;
+}
 
 export class WorkerGroup implements DeviceGroup {
   readonly members: readonly Member[];
   #failure: Error | null = null;
-  /** What workers call it: another number with other memory. */
-  #number = 0;
-  #memory: Uint8Array<SharedArrayBuffer> | null = null;
-  #slotBytes = 0;
+  #joined: Joined | null = null;
+  /** Memory by number, until all members have left it. */
+  readonly #inUse = new Map<number, GroupMemory>();
 
-  constructor(members: readonly Member[]) {
+  /** The group of these members, in this order; a new one, unless there is one that has memory. */
+  static of(members: readonly Member[]): WorkerGroup {
+    const isSame = (group: WorkerGroup): boolean =>
+      group.members.length === members.length && group.members.every((member, i) => member === members[i]);
+    return withMemory.find(isSame) ?? new WorkerGroup(members);
+  }
+
+  private constructor(members: readonly Member[]) {
     this.members = members;
   }
 
@@ -80,9 +109,11 @@ export class WorkerGroup implements DeviceGroup {
   end(failure: Error): void {
     if (this.#failure === null) {
       this.#failure = failure;
-      if (this.#memory !== null) {
-        breakGroup(this.#memory);
-        this.members.forEach((member) => member.forget(this.#number, failure));
+      withMemory = withMemory.filter((group) => group !== this);
+      // Members may still wait for each other in memory that the group has given up.
+      for (const [number, memory] of this.#inUse) {
+        breakGroup(memory);
+        this.members.forEach((member) => member.forget(number, failure));
       }
     }
   }
@@ -102,8 +133,7 @@ export class WorkerGroup implements DeviceGroup {
         shares.map(({ layout }) => layout),
         inputs,
       );
-      this.#reserve(slotBytes);
-      const group = this.#number;
+      const group = this.#reserve(slotBytes);
       this.members.forEach((member, rank) => member.give(this, operation, [{ group, tiling, share: shares[rank] }]));
     } catch (error) {
       // Some of them may have got it, and wait for the others.
@@ -112,23 +142,60 @@ export class WorkerGroup implements DeviceGroup {
     }
   }
 
-  /** Sees to it that partials of so many bytes have room. */
-  #reserve(bytes: number): void {
-    if (bytes <= this.#slotBytes) {
-      return;
+  /**
+   * Sees to it that partials of so many bytes have room.
+   * @returns the number of the group.
+   */
+  #reserve(bytes: number): number {
+    let joined = this.#joined;
+    if (joined === null || bytes > joined.slotBytes) {
+      this.#leave();
+      joined = this.#join(Math.max(SLOT_BYTES, 2 ** Math.ceil(Math.log2(bytes))));
     }
-    const size = this.members.length;
-    const slotBytes = Math.max(SLOT_BYTES, 2 ** Math.ceil(Math.log2(bytes)));
-    const memory = createGroupMemory(size, slotBytes);
-    groups += 1;
-    for (const [rank, member] of this.members.entries()) {
-      if (this.#memory !== null) {
-        member.give(this, 'leave', [this.#number]);
-      }
-      member.give(this, 'join', [groups, rank, size, memory]);
-    }
-    [this.#number, this.#memory, this.#slotBytes] = [groups, memory, slotBytes];
+    withMemory = [...withMemory.filter((group) => group !== this), this];
+    withMemory.slice(0, -MOST_GROUPS).forEach((group) => group.#leave());
+    return joined.number;
   }
+
+  #join(slotBytes: number): Joined {
+    const size = this.members.length;
+    const memory = memoryOf(size, slotBytes);
+    groups += 1;
+    const joined = { number: groups, memory, slotBytes };
+    this.#joined = joined;
+    this.#inUse.set(joined.number, memory);
+    for (const [rank, member] of this.members.entries()) {
+      member.give(this, 'join', [joined.number, rank, size, memory]);
+    }
+    return joined;
+  }
+
+  /** Gives up the memory, which others may use once the members have done what they were given. */
+  #leave(): void {
+    const joined = this.#joined;
+    withMemory = withMemory.filter((group) => group !== this);
+    this.#joined = null;
+    if (joined !== null) {
+      void this.#whenLeft(joined.number).then((isLeft) => {
+        unused = isLeft ? [...unused, joined.memory].slice(-MOST_GROUPS) : unused;
+      });
+    }
+  }
+
+  /** Whether nobody looks at the memory any more; of a member that is lost nobody knows. */
+  async #whenLeft(number: number): Promise<boolean> {
+    const left = await Promise.allSettled(this.members.map((member) => member.leave(number)));
+    this.#inUse.delete(number);
+    return left.every(({ status }) => status === 'fulfilled');
+  }
+}
+
+/** Memory for a group: some that others have left, where there is enough. */
+function memoryOf(members: number, slotBytes: number): GroupMemory {
+  const bytes = groupMemoryBytes(members, slotBytes);
+  const left = unused.find(({ buffer }) => buffer.byteLength >= bytes);
+  unused = unused.filter((memory) => memory !== left);
+  return left === undefined ? createGroupMemory(members, slotBytes) : reuseGroupMemory(left, members, slotBytes);
 }
 
 /** How the channels are grouped, the same way on all devices, and how long a partial of a group can be. */

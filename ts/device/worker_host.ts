@@ -99,13 +99,18 @@ async function nodeStarter(): Promise<StartWorker> {
   };
 }
 
-/** Starts a worker; resolves with its first message. */
+/** Starts a worker; resolves with its first message. One that cannot take commands is ended. */
 function link(startWorker: StartWorker, start: WorkerStart, slot: SharedSlot | null): Promise<WorkerLink> {
   return new Promise((resolve, reject) => {
+    const fail = (cause: unknown): void => {
+      // Nobody knows of it, and Node's process would not end before it does.
+      void worker.terminate();
+      reject(cause instanceof Error ? cause : new Error(String(cause)));
+    };
     const listeners: Listeners = {
       onMessage: ({ lost }) => {
         if (lost !== undefined) {
-          reject(new Error(`${lost.failure.name}: ${lost.failure.message}`));
+          fail(new Error(`${lost.failure.name}: ${lost.failure.message}`));
           return;
         }
         worker.unref?.();
@@ -128,7 +133,7 @@ function link(startWorker: StartWorker, start: WorkerStart, slot: SharedSlot | n
           },
         });
       },
-      onEnd: reject,
+      onEnd: fail,
     };
     const worker = startWorker({
       onMessage: (data) => listeners.onMessage(data),

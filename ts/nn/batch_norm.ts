@@ -1,13 +1,14 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
+import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   checkArguments,
@@ -19,9 +20,14 @@ import {
   type ChannelVectors,
 } from './batch_norm_checks.ts';
 import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
+import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
+import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
+
+/** Layers whose batch a GPU has not confirmed yet, and when it has. */
+const unconfirmed = new WeakMap<BatchNorm, Promise<void>>();
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -114,6 +120,7 @@ export abstract class BatchNorm extends Module {
    * OutOfMemoryError. The state is unchanged then.
    */
   async forward(x: Tensor): Promise<Tensor> {
+    warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
     if (!device.isReady) {
       await device.ready();
@@ -123,19 +130,19 @@ export abstract class BatchNorm extends Module {
 
   /**
    * Forgets the batches seen: running mean 0, running variance 1, counter 0. Does nothing unless `trackRunningStats`.
-   * @throws OutOfMemoryError; nothing has changed then.
+   * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
   resetRunningStats(): void {
-    this.reset([]);
+    this.reset('resetRunningStats()', []);
   }
 
   /**
    * Forgets what was learned too: weight 1, bias 0, and {@link BatchNorm.resetRunningStats}. Parameters stay the same
    * objects and keep their gradients.
-   * @throws OutOfMemoryError; nothing has changed then.
+   * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
   resetParameters(): void {
-    this.reset([
+    this.reset('resetParameters()', [
       [this.weight, 1],
       [this.bias, 0],
     ]);
@@ -159,7 +166,8 @@ export abstract class BatchNorm extends Module {
     return batchNormOptions;
   }
 
-  private reset(parameters: readonly Refill[]): void {
+  private reset(operation: string, parameters: readonly Refill[]): void {
+    refuseDuringForward(this, operation);
     if (!this.trackRunningStats) {
       refill(parameters);
       return;
@@ -209,7 +217,12 @@ export abstract class BatchNorm extends Module {
   }
 
   /** Normalizes with the statistics of this batch, or the running ones. The device is ready. @internal */
-  forwardLocally(x: Tensor): Tensor {
+  forwardLocally(x: Tensor): Tensor | Promise<Tensor> {
+    // Each batch begins with the running statistics after the one before.
+    const earlier = unconfirmed.get(this);
+    if (earlier !== undefined) {
+      return earlier.then(() => this.forwardLocally(x));
+    }
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
@@ -217,10 +230,23 @@ export abstract class BatchNorm extends Module {
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
-    if (factor !== null) {
-      this.commitBatch(next);
+    const commit = (): Tensor => {
+      if (factor !== null) {
+        this.commitBatch(next);
+      }
+      return y;
+    };
+    const discard = (): void => {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+    };
+    const result = whenConfirmed([y.storage, next?.mean, next?.variance], commit, discard);
+    if (result instanceof Promise && factor !== null) {
+      const done = (): void => void unconfirmed.delete(this);
+      unconfirmed.set(this, result.then(done, done));
     }
-    return y;
+    return result;
   }
 
   /**
@@ -292,7 +318,7 @@ function refuseRank(rank: string, dims: string, shape: Shape): never {
 
 function checkNumFeatures(numFeatures: unknown): void {
   if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${kindOf(numFeatures)}`);
+    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
   }
   if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
     throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
@@ -302,7 +328,7 @@ function checkNumFeatures(numFeatures: unknown): void {
 function checkBooleans(options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`${name}: expected a boolean, got ${kindOf(value)}`);
+      throw new TypeError(`${name}: expected a boolean, got ${describeValue(value)}`);
     }
   }
 }

@@ -1,8 +1,8 @@
 /** What can be wrong with the arguments of batch norm. Texts begin as PyTorch's do, so that a search finds them. */
 
+import { describeValue } from '../describe_value.ts';
 import type { Device, DeviceKind, Numerics } from '../device/device.ts';
 import { DeviceMismatchError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
@@ -23,7 +23,7 @@ const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker'
 /** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
   if (!(value instanceof Tensor)) {
-    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${kindOf(value)}`);
+    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${describeValue(value)}`);
   }
   const { device } = value.storage;
   if (device.lost !== null) {
@@ -92,7 +92,7 @@ export function checkBatchSize(shape: Shape): void {
 /** @throws RangeError for an eps that would divide by zero, TypeError for what is no number. */
 export function checkEps(eps: unknown, usesBatchStatistics: boolean): void {
   if (typeof eps !== 'number') {
-    throw new TypeError(`batch_norm: expected eps to be a number, got ${kindOf(eps)}`);
+    throw new TypeError(`batch_norm: expected eps to be a number, got ${describeValue(eps)}`);
   }
   if (usesBatchStatistics && !(eps > 0 && eps < Infinity)) {
     throw new RangeError(`batch_norm eps must be positive during training, but got ${eps}; the default is 1e-5`);
@@ -111,7 +111,7 @@ export function checkMomentum(momentum: unknown, allowed: 'number' | 'number or 
     return;
   }
   if (typeof momentum !== 'number') {
-    throw new TypeError(`batch_norm: expected momentum to be a ${allowed}, got ${kindOf(momentum)}`);
+    throw new TypeError(`batch_norm: expected momentum to be a ${allowed}, got ${describeValue(momentum)}`);
   }
   if (!Number.isFinite(momentum)) {
     throw new RangeError(`batch_norm: expected momentum to be a finite ${allowed}, got ${momentum}`);

@@ -25,6 +25,7 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { Storage } from '../tensor/storage.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
 import { checkMatching, checkShard, checkStatistics, like, onDevice, vector } from './functional_support.ts';
@@ -169,8 +170,11 @@ export function updateRunning(
       next.forEach((storage) => storage.release());
       throw error;
     }
-    runningMean.replaceStorage(next[0]);
-    runningVar.replaceStorage(next[1]);
+    const keep = (): void => {
+      runningMean.replaceStorage(next[0]);
+      runningVar.replaceStorage(next[1]);
+    };
+    return whenConfirmed(next, keep, () => next.forEach((storage) => storage.release()));
   });
 }
 

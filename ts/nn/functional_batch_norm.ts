@@ -4,6 +4,7 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { Numerics } from '../device/device.ts';
 import { formatShape } from '../tensor/shape.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkArguments, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
 import { batchNormOperation } from './batch_norm_operation.ts';
@@ -91,10 +92,18 @@ export async function batchNorm(
       eps,
       numerics,
     });
-    if (next !== null) {
-      runningMean?.replaceStorage(next.mean);
-      runningVar?.replaceStorage(next.variance);
-    }
-    return y;
+    const keep = (): Tensor => {
+      if (next !== null) {
+        runningMean?.replaceStorage(next.mean);
+        runningVar?.replaceStorage(next.variance);
+      }
+      return y;
+    };
+    const discard = (): void => {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+    };
+    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, discard);
   });
 }

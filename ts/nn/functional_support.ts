@@ -4,7 +4,7 @@ import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } 
 import { DeviceMismatchError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
-import { filled } from '../tensor/storage_ops.ts';
+import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
 
@@ -31,7 +31,23 @@ export async function onDevice<T>(
   if (!device.isReady) {
     await device.ready();
   }
-  return work(device);
+  const result = await work(device);
+  const made = madeIn(result);
+  const discard = (): void => made.forEach((item) => item.dispose());
+  return whenConfirmed(
+    made.map((item) => item.storage),
+    () => result,
+    discard,
+  );
+}
+
+/** The tensors of a result: one, some by name, or none. */
+function madeIn(result: unknown): readonly Tensor[] {
+  if (result instanceof Tensor) {
+    return [result];
+  }
+  const isRecord = typeof result === 'object' && result !== null && !ArrayBuffer.isView(result);
+  return isRecord ? Object.values(result).filter((item) => item instanceof Tensor) : [];
 }
 
 /** A batch, or a shard of one, as devices take it. @throws RangeError unless it is at least (N, C). */

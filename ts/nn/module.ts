@@ -1,13 +1,14 @@
 /** Modules: layers, and trees of layers, with what they learn and remember. PyTorch's `nn.Module`. */
 
+import { describeValue } from '../describe_value.ts';
 import { deviceByName } from '../device/registry.ts';
-import { kindOf } from '../tensor/kind_of.ts';
 import type { Parameter } from '../tensor/parameter.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { moveModule } from './module_device.ts';
 import { formatModule } from './module_repr.ts';
 import { type Buffer, buffersKey, childrenOf, joinPath, parametersOf, walk } from './module_tree.ts';
 import {
+  type LoadableStateDict,
   loadStateDict,
   type LoadStateDictOptions,
   type LoadStateDictResult,
@@ -87,7 +88,7 @@ export abstract class Module {
 
   /**
    * Moves parameters, gradients and buffers to a device. Parameters stay the same objects. On failure nothing has moved.
-   * @throws UnknownDeviceError, OutOfMemoryError
+   * @throws UnknownDeviceError, OutOfMemoryError; ForwardInProgressError while a `DataParallel` runs the module.
    */
   async to(device: string): Promise<this> {
     await moveModule(this, deviceByName(device));
@@ -164,17 +165,21 @@ export abstract class Module {
 
   /**
    * A snapshot of parameters, buffers and counters under PyTorch's keys; what two parents share stands under both. The
-   * tensors share memory with the module until either changes, and are freed by `dispose()` or the end of a scope.
+   * tensors share memory with the module until that changes, and are freed by `dispose()` or the end of a scope. Unlike
+   * PyTorch's they do not change with the module, so `copy_` into one is refused: write to {@link Module.namedParameters} and
+   * {@link Module.namedBuffers}, or change the dict and load it.
+   * @throws RangeError when two values have one key.
    */
   stateDict(): StateDict {
     return stateDictOf(this);
   }
 
   /**
-   * Copies the values of a state dict into this module; its tensors may be on any device.
-   * @throws StateDictError naming every mismatch; the module is then unchanged.
+   * Copies the values that a state dict has at the call into this module; its tensors may be on any device.
+   * @throws StateDictError naming every mismatch; ForwardInProgressError while a `DataParallel` runs the module. It is then
+   * unchanged.
    */
-  loadStateDict(dict: Readonly<StateDict>, options?: LoadStateDictOptions): Promise<LoadStateDictResult> {
+  loadStateDict(dict: LoadableStateDict, options?: LoadStateDictOptions): Promise<LoadStateDictResult> {
     return loadStateDict(this, dict, options);
   }
 
@@ -207,8 +212,8 @@ export abstract class Module {
   /** @throws TypeError always: JSON has no room for tensors. */
   toJSON(): never {
     throw new TypeError(
-      `a module cannot be written as JSON; for each [key, tensor] of stateDict() save Array.from(await tensor.data()) and ` +
-        `tensor.shape, and give them to loadStateDict() later`,
+      `a module cannot be written as JSON; for each [key, tensor] of stateDict() save Array.from(await tensor.data()), and give ` +
+        `loadStateDict() an object with Float32Array.from(values) under the same keys later`,
     );
   }
 
@@ -259,7 +264,7 @@ function checkBuffer(name: string, value: unknown): Buffer {
     return value.keep();
   }
   if (value !== null && typeof value !== 'number') {
-    throw new TypeError(`buffer '${name}': expected a Tensor, a number or null, got ${kindOf(value)}`);
+    throw new TypeError(`buffer '${name}': expected a Tensor, a number or null, got ${describeValue(value)}`);
   }
   return value;
 }

@@ -5,6 +5,7 @@
 
 import { describeValue } from '../describe_value.ts';
 import { PartialError } from '../errors.ts';
+import { uint8ArrayOf } from '../typed_array.ts';
 
 /** What partials are of, by their number in the header less one. */
 const partialKinds = ['moments', 'total', 'deviations', 'sums'] as const;
@@ -67,13 +68,14 @@ interface Read {
 }
 
 function readPartial(partial: unknown, where: string): Read {
-  if (!isBytes(partial)) {
+  const bytes = uint8ArrayOf(partial);
+  if (bytes === null) {
     throw new PartialError(`${where}: expected a partial, which is a Uint8Array, got ${describeValue(partial)}`);
   }
-  const view = new DataView(partial.buffer, partial.byteOffset, partial.byteLength);
-  if (partial.byteLength < HEADER_BYTES || view.getUint32(0, true) !== MARK) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.byteLength < HEADER_BYTES || view.getUint32(0, true) !== MARK) {
     throw new PartialError(
-      `${where}: expected a partial, got ${partial.byteLength} bytes that do not begin with the mark of a partial`,
+      `${where}: expected a partial, got ${bytes.byteLength} bytes that do not begin with the mark of a partial`,
     );
   }
   const kind = partialKinds[view.getUint32(KIND_AT, true) - 1];
@@ -81,10 +83,5 @@ function readPartial(partial: unknown, where: string): Read {
   if (kind === undefined) {
     throw new PartialError(`${where}: expected a partial, got bytes of an unknown kind`);
   }
-  return { bytes: partial, kind, channels };
-}
-
-/** By its tag, for arrays of another realm are instances of that realm's class. */
-function isBytes(value: unknown): value is Uint8Array {
-  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]';
+  return { bytes, kind, channels };
 }

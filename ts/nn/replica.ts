@@ -13,6 +13,8 @@ export interface ReplicaPlace {
   readonly path: string;
   /** What the module was copied from. */
   readonly original: Module;
+  /** The forward pass that the replicas were made for. */
+  readonly pass: { readonly isOver: boolean };
   /** Where the replicas meet; `null` without the callback behaviour, under plain `DataParallel`. */
   readonly meetingPoint: MeetingPoint | null;
 }
@@ -27,6 +29,21 @@ export function placeReplica(module: Module, place: ReplicaPlace): void {
 /** The module's place; `null` for a module that is no replica. */
 export function replicaPlace(module: Module): ReplicaPlace | null {
   return (module as { readonly [placeKey]?: ReplicaPlace })[placeKey] ?? null;
+}
+
+/**
+ * The place of a layer that is being called.
+ * @throws Error when the forward pass that the replica was made for is over: its copies of parameters are gone.
+ */
+export function placeInForward(layer: Module): ReplicaPlace | null {
+  const place = replicaPlace(layer);
+  if (place?.pass.isOver === true) {
+    throw new Error(
+      `layer ${place.path}: it is a copy that one replica had for one forward pass, which is over; a backward, or whatever else ` +
+        `comes later, cannot call it again to recompute its output: keep what is needed, by saveForBackward() for example`,
+    );
+  }
+  return place;
 }
 
 /** Errors by the layer that threw them, for whoever reports them. Holds nothing alive. */

@@ -1,17 +1,27 @@
 /** State dicts: what a module has learned, as a plain object with PyTorch's keys. */
 
 import { checkOptions } from '../check_options.ts';
+import { describeValue } from '../describe_value.ts';
 import { StateDictError } from '../errors.ts';
-import { kindOf } from '../tensor/kind_of.ts';
-import { formatShape, sameShape } from '../tensor/shape.ts';
-import type { Storage } from '../tensor/storage.ts';
+import { allOrNone } from '../tensor/all_or_none.ts';
+import { batchLayout, elementCount, formatShape, sameShape } from '../tensor/shape.ts';
+import { Storage } from '../tensor/storage.ts';
+import { copyTo, writeLogical } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { float32ArrayOf } from '../typed_array.ts';
+import { refuseDuringForward } from './forward_passes.ts';
 import type { Module } from './module.ts';
 import { typeNameOf } from './module_repr.ts';
 import { buffersKey, joinPath, parametersOf, walk } from './module_tree.ts';
 
 /** Tensors and counters by dotted path, for example `layer1.0.bn1.weight`. */
 export type StateDict = Record<string, Tensor | number>;
+
+/**
+ * What a module takes in: also what readers of checkpoints give, arrays of the right length for tensors, and BigInts, tensors and
+ * arrays of one element for counters.
+ */
+export type LoadableStateDict = Readonly<Record<string, Tensor | Float32Array | BigInt64Array | number | bigint>>;
 
 export interface LoadStateDictOptions {
   /** Whether missing and unexpected keys are errors; default `true`. Mismatches always are. */
@@ -33,15 +43,22 @@ interface Entry {
   readonly value: Tensor | number;
 }
 
-/** A snapshot: later training does not change it. */
+/** A snapshot: later training does not change it, and its tensors cannot be written to. */
 export function stateDictOf(root: Module): StateDict {
   return Object.fromEntries(
-    entriesOf(root).map(({ key, value }) => [key, value instanceof Tensor ? value.detach() : value]),
+    entriesOf(root).map(({ key, value }) => [key, value instanceof Tensor ? value.snapshot(writeToModule) : value]),
   );
 }
 
+/** Why a tensor of a state dict takes no `copy_`, which in PyTorch would write to the module. */
+const writeToModule =
+  'expected a tensor that may be written to, got one of a state dict, which is a snapshot that shares no memory with the ' +
+  'module once either changes; write to the parameter or buffer (namedParameters(), namedBuffers()), put a new tensor into ' +
+  'the state dict and loadStateDict() it, or write to a detach() of this one';
+
 /**
- * Copies the values of a state dict into a module, whatever devices they are on. Either all of them or, on failure, none.
+ * Copies the values of a state dict into a module, whatever devices they are on: those of the moment of the call. Either all of
+ * them or, on failure, none.
  * @throws StateDictError with all mismatches at once.
  */
 export async function loadStateDict(
@@ -52,43 +69,106 @@ export async function loadStateDict(
   checkDict(dict);
   checkOptions<LoadStateDictOptions>('loadStateDict()', options, { strict: 'boolean' });
   const { strict = true } = options;
+  if (typeof strict !== 'boolean') {
+    throw new TypeError(`loadStateDict(): expected strict to be a boolean, got ${describeValue(strict)}`);
+  }
+  // Read once: the properties may be getters, and arrays may be of another realm.
+  const given = new Map<string, unknown>(
+    Object.entries(dict).map(([key, value]) => [key, float32ArrayOf(value) ?? value]),
+  );
   const entries = entriesOf(root);
-  const present = entries.filter(({ key }) => Object.hasOwn(dict, key));
+  const present = entries.filter(({ key }) => given.has(key));
   const known = new Set(entries.map(({ key }) => key));
   const missingKeys = entries
-    .filter(({ key, module, name }) => !Object.hasOwn(dict, key) && !module.toleratesMissing(name))
+    .filter(({ key, module, name }) => !given.has(key) && !module.toleratesMissing(name))
     .map(({ key }) => key);
-  const unexpectedKeys = Object.keys(dict).filter((key) => !known.has(key));
-  const mismatches = present.flatMap((entry) => mismatch(entry, dict[entry.key]) ?? []);
+  const unexpectedKeys = [...given.keys()].filter((key) => !known.has(key));
+  const mismatches = present.flatMap((entry) => mismatch(entry, given.get(entry.key)) ?? []);
   const hasKeyErrors = strict && missingKeys.length + unexpectedKeys.length > 0;
   if (mismatches.length > 0 || hasKeyErrors) {
     const [missing, unexpected] = strict ? [missingKeys, unexpectedKeys] : [[], []];
     throw new StateDictError(typeNameOf(root), missing, unexpected, mismatches);
   }
-  await copyValues(present, dict);
+  refuseDuringForward(root, 'loadStateDict()');
+  // All copies begin now, so that what arrives is what the dict holds at the call.
+  const loads = await allOrNone(
+    present.map((entry) => prepare(root, entry, given.get(entry.key))),
+    release,
+  );
+  try {
+    await followTargets(loads);
+    refuseDuringForward(root, 'loadStateDict()');
+    loads.forEach(apply);
+  } finally {
+    loads.forEach(release);
+  }
   return { missingKeys, unexpectedKeys };
 }
 
-async function copyValues(entries: readonly Entry[], dict: Readonly<Record<string, unknown>>): Promise<void> {
-  const copies: { readonly target: Tensor; readonly storage: Storage }[] = [];
-  try {
-    for (const { key, value: target } of entries) {
-      const source = dict[key];
-      if (target instanceof Tensor && source instanceof Tensor) {
-        copies.push({ target, storage: await source.copyLike(target) });
-      }
-    }
-  } catch (error) {
-    copies.forEach(({ storage }) => storage.release());
-    throw error;
+/** A value on its way into a module: a number, or memory, of which the load holds a reference. */
+interface Load {
+  readonly entry: Entry;
+  readonly target: Tensor | null;
+  value: number | Storage;
+}
+
+async function prepare(root: Module, entry: Entry, source: unknown): Promise<Load> {
+  const { value: target } = entry;
+  if (typeof target === 'number') {
+    return { entry, target: null, value: await numberIn(root, entry, source) };
   }
-  copies.forEach(({ target, storage }) => target.replaceStorage(storage));
-  for (const { key, module, name } of entries) {
-    const value = dict[key];
-    if (typeof value === 'number') {
-      module[buffersKey].set(name, value);
+  return { entry, target, value: await copyOf(source, target) };
+}
+
+function apply({ entry: { module, name }, target, value }: Load): void {
+  if (typeof value === 'number') {
+    module[buffersKey].set(name, value);
+  } else {
+    target?.replaceStorage(value.retain());
+  }
+}
+
+function release({ value }: Load): void {
+  if (typeof value !== 'number') {
+    value.release();
+  }
+}
+
+/** Brings memory to where its target is by now, when that was moved while the load was under way. */
+async function followTargets(loads: readonly Load[]): Promise<void> {
+  for (let stray = loads.find(isAstray); stray !== undefined; stray = loads.find(isAstray)) {
+    const { target, value } = stray;
+    if (target !== null && typeof value !== 'number') {
+      stray.value = await copyTo(value, target.storage.device);
+      value.release();
     }
   }
+}
+
+function isAstray({ target, value }: Load): boolean {
+  return target !== null && typeof value !== 'number' && target.storage.device !== value.device;
+}
+
+/** The values of a tensor or array in the place and format of the target. They are those of the moment of the call. */
+async function copyOf(source: unknown, target: Tensor): Promise<Storage> {
+  if (source instanceof Tensor) {
+    return source.copyLike(target);
+  }
+  const layout = batchLayout(target.shape, target.memoryFormat);
+  // Checked by `mismatch`.
+  return Storage.from(target.storage.device, source as Float32Array, (buffer, data) =>
+    writeLogical(buffer, data, layout),
+  );
+}
+
+/** @throws StateDictError for a tensor that holds no number of the kind; it can be read only now. */
+async function numberIn(root: Module, entry: Entry, source: unknown): Promise<number> {
+  const value = source instanceof Tensor ? await source.item() : toNumber(source);
+  const problem = numberMismatch(entry, value);
+  if (problem !== null) {
+    throw new StateDictError(typeNameOf(root), [], [], [problem]);
+  }
+  return value;
 }
 
 /**
@@ -124,23 +204,46 @@ function checkKeys(entries: readonly Entry[]): void {
 
 function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unknown>> {
   if (typeof dict !== 'object' || dict === null) {
-    throw new TypeError(`Expected state_dict to be dict-like, got ${kindOf(dict)}`);
+    throw new TypeError(`Expected state_dict to be dict-like, got ${describeValue(dict)}`);
   }
 }
 
 /** What keeps a value from being loaded, in PyTorch's words. */
-function mismatch({ key, value: target }: Entry, source: unknown): string | null {
+function mismatch(entry: Entry, source: unknown): string | null {
+  const { key, value: target } = entry;
   if (typeof target === 'number') {
-    const isCount = typeof source === 'number' && Number.isInteger(source) && source >= 0;
-    return isCount
-      ? null
-      : `While copying ${key}, expected a non-negative integer from checkpoint but received ${typeof source === 'number' ? source : kindOf(source)}.`;
+    // The one value of a tensor is not known yet.
+    return source instanceof Tensor && elementCount(source.shape) === 1 ? null : numberMismatch(entry, source);
   }
-  if (!(source instanceof Tensor)) {
-    return `While copying the parameter named "${key}", expected a Tensor from checkpoint but received ${kindOf(source)}.`;
+  if (!(source instanceof Tensor || source instanceof Float32Array)) {
+    return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}.`;
   }
-  return sameShape(source.shape, target.shape)
+  const fits =
+    source instanceof Tensor ? sameShape(source.shape, target.shape) : source.length === elementCount(target.shape);
+  const shape = source instanceof Tensor ? source.shape : [source.length];
+  return fits
     ? null
-    : `size mismatch for ${key}: copying a param with shape ${formatShape(source.shape)} from checkpoint, ` +
+    : `size mismatch for ${key}: copying a param with shape ${formatShape(shape)} from checkpoint, ` +
         `the shape in current model is ${formatShape(target.shape)}.`;
+}
+
+function numberMismatch({ key, name }: Entry, source: unknown): string | null {
+  const value = toNumber(source);
+  const isCount = name === 'num_batches_tracked';
+  if (isCount ? Number.isSafeInteger(value) && value >= 0 : !Number.isNaN(value) || typeof source === 'number') {
+    return null;
+  }
+  const expected = isCount ? 'a non-negative integer' : 'a number';
+  const isNumeric = typeof source === 'number' || typeof source === 'bigint';
+  return `While copying ${key}, expected ${expected} from checkpoint but received ${isNumeric ? source : describeValue(source)}.`;
+}
+
+/** A number, a BigInt, or the one element of an array, as readers of checkpoints give counters; NaN for anything else. */
+function toNumber(source: unknown): number {
+  if (typeof source === 'number' || typeof source === 'bigint') {
+    return Number(source);
+  }
+  const isArray = ArrayBuffer.isView(source) && !(source instanceof DataView);
+  const items = isArray ? Array.from(source as unknown as ArrayLike<number | bigint>) : [];
+  return items.length === 1 ? Number(items[0]) : Number.NaN;
 }

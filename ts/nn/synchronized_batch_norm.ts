@@ -48,7 +48,7 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
     }
 
     /** @throws as the plain layer; SyncTimeoutError, SyncDeadlockError */
-    override forward(x: Tensor): Promise<Tensor> {
+    override async forward(x: Tensor): Promise<Tensor> {
       const place = meetingPlace(this);
       return place === null ? super.forward(x) : synchronizedForward(this, x, place);
     }

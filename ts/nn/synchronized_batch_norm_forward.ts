@@ -13,6 +13,7 @@ import { isGradEnabled } from '../tensor/grad_mode.ts';
 import type { GraphNode } from '../tensor/graph_node.ts';
 import { batchLayout, formatShape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
+import { confirmation } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { BatchNorm } from './batch_norm.ts';
 import { checkTensor } from './batch_norm_checks.ts';
@@ -98,9 +99,9 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
     const call = { layer, x, place, session, plan, layout, outputs, isRecorded };
     const outcome = await meetOnStatistics(call);
     if (outcome.kind === 'met') {
-      return complete(call, outcome.value);
+      return await complete(call, outcome.value);
     }
-    return fallBack(layer, x, place, outcome.error);
+    return await fallBack(layer, x, place, outcome.error);
   } finally {
     outputs.taken.forEach((storage) => storage.release());
   }
@@ -148,7 +149,7 @@ async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
     });
   }
   const partial = await partialOf(call);
-  if (!(partial instanceof Uint8Array)) {
+  if ('kind' in partial) {
     return partial;
   }
   return session.meet(place.index, { partial, call }, async (arrivals) => {
@@ -228,7 +229,7 @@ function commit({ layer, place, outputs: { next } }: Call, origin: object): void
 }
 
 /** Normalizes with the merged statistics, unless that is being done. */
-function complete(call: Call, { merged, origin, node }: Merged): Tensor {
+async function complete(call: Call, { merged, origin, node }: Merged): Promise<Tensor> {
   const { x, place, outputs } = call;
   const { y } = outputs;
   try {
@@ -240,6 +241,7 @@ function complete(call: Call, { merged, origin, node }: Merged): Tensor {
         device.updateRunning({ merged, running });
       }
       device.normalize({ ...args, statistics });
+      await confirmation([y, outputs.next?.mean, outputs.next?.variance]);
       commit(call, origin);
     }
     return outputOf(x, y.retain(), node, place.index);
@@ -289,7 +291,12 @@ function outputOf(x: Tensor, y: Storage, node: GraphNode | null, index: number):
  * Every replica comes here when one does. A share too small for statistics of its own fails, and with it the forward of
  * all: no result is ever made of both kinds of statistics.
  */
-function fallBack(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, cause: SyncTimeoutError): Tensor {
+function fallBack(
+  layer: SynchronizedLayer,
+  x: Tensor,
+  place: MeetingPlace,
+  cause: SyncTimeoutError,
+): Tensor | Promise<Tensor> {
   const { samples, length } = batchLayout(x.shape, x.memoryFormat);
   if (samples * length === 1) {
     throw new RangeError(

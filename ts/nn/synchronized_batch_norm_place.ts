@@ -1,8 +1,8 @@
-/** Whether a layer synchronizes now, and the two warnings for when it should have and did not. */
+/** Whether a layer synchronizes now, and the warnings for when it should have and did not. */
 
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import type { Module } from './module.ts';
-import { type ReplicaPlace, replicaPlace } from './replica.ts';
+import { placeInForward, type ReplicaPlace } from './replica.ts';
 
 /** The place of a layer that meets its copies in the other replicas. */
 export interface MeetingPlace extends ReplicaPlace {
@@ -14,7 +14,7 @@ export interface MeetingPlace extends ReplicaPlace {
  * under plain `DataParallel`, of which it warns.
  */
 export function meetingPlace(layer: Module): MeetingPlace | null {
-  const place = replicaPlace(layer);
+  const place = placeInForward(layer);
   if (place === null || place.devices.length === 1 || !layer.training) {
     return null;
   }
@@ -30,12 +30,25 @@ export function meetingPlace(layer: Module): MeetingPlace | null {
   return { ...place, meetingPoint };
 }
 
+/** Warns of a plain layer that trains where synchronized layers would synchronize. */
+export function warnIfPlainAmongReplicas(layer: Module): void {
+  const place = placeInForward(layer);
+  if (place !== null && place.meetingPoint !== null && place.devices.length > 1 && layer.training) {
+    warnOfLocalStatistics(
+      place,
+      'plain layer',
+      'it is no synchronized layer; use SynchronizedBatchNorm1d, 2d or 3d, or convertModel()',
+    );
+  }
+}
+
 /** Why a layer used the statistics of each device alone. */
-export type LossOfSynchronization = 'plain DataParallel' | 'time-out';
+export type LossOfSynchronization = 'plain DataParallel' | 'plain layer' | 'time-out';
 
 /** Which layers have been warned of, by cause. Holds nothing alive. */
 const warned: Readonly<Record<LossOfSynchronization, WeakSet<Module>>> = {
   'plain DataParallel': new WeakSet(),
+  'plain layer': new WeakSet(),
   'time-out': new WeakSet(),
 };
 
@@ -44,7 +57,7 @@ export function warnOfLocalStatistics(place: ReplicaPlace, cause: LossOfSynchron
   if (!warned[cause].has(place.original)) {
     warned[cause].add(place.original);
     console.warn(
-      `syncbn: the synchronized layer ${place.path} was trained with the statistics of each device alone, not of the whole batch ` +
+      `syncbn: the layer ${place.path} was trained with the statistics of each device alone, not of the whole batch ` +
         `on ${place.devices.length} devices: ${reason}. Said once per layer.`,
     );
   }

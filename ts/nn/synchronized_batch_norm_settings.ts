@@ -9,8 +9,8 @@ export interface Synchronization {
   /** How long the first replica to reach the layer waits for the last, in seconds; `Infinity`: for ever. Default 15. */
   syncTimeout: number;
   /**
-   * After that time, either every replica uses the statistics of its own share, with a warning (`'local'`, default), or
-   * every one throws (`'error'`).
+   * After that time, either every replica throws (`'error'`, default), or every one uses the statistics of its own share, which
+   * is other mathematics, with a warning (`'local'`).
    */
   onTimeout: 'local' | 'error';
   /**
@@ -35,7 +35,7 @@ export type SynchronizedLayer = BatchNorm & Synchronization;
  * @throws TypeError or RangeError for others.
  */
 export function synchronizationOf(options: Readonly<Partial<Synchronization>>): Synchronization {
-  const { syncTimeout = 15, onTimeout = 'local', epsMode = 'plus' } = options;
+  const { syncTimeout = 15, onTimeout = 'error', epsMode = 'plus' } = options;
   checkSynchronization({ syncTimeout, onTimeout, epsMode });
   return { syncTimeout, onTimeout, epsMode };
 }

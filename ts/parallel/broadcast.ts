@@ -3,7 +3,7 @@
 import type { Device } from '../device/device.ts';
 import type { Gradients } from '../tensor/graph_node.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { allOrNone } from './all_or_none.ts';
+import { allOrNone } from '../tensor/all_or_none.ts';
 import { record } from './record.ts';
 
 /**

@@ -5,7 +5,7 @@ import { elementCount, physicalDim, physicalShape, type Shape } from '../tensor/
 import { Storage } from '../tensor/storage.ts';
 import { copyTo, holding } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { allOrNone } from './all_or_none.ts';
+import { allOrNone } from '../tensor/all_or_none.ts';
 
 /** One dimension of a shape, cut into consecutive pieces. */
 export class Cut {

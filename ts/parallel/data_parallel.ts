@@ -3,7 +3,8 @@
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { Device } from '../device/device.ts';
-import { deviceByName, devices } from '../device/registry.ts';
+import { deviceByName, devices, isAdopted } from '../device/registry.ts';
+import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule } from '../nn/module_tree.ts';
@@ -20,7 +21,7 @@ import { madeSince, tensorsIn } from './structure.ts';
 export interface DataParallelOptions {
   /**
    * Devices to run on, in this order; the first holds the module. Default: the device of the module, then all others of its
-   * kind that `devices.list()` offers; for a module on a `'cpu'` device that device alone.
+   * kind that `devices.list()` offers, but for adopted GPUs; for a module on a `'cpu'` device that device alone.
    */
   readonly deviceIds?: readonly string[];
   /** Where the outputs are gathered; default the first of `deviceIds`. */
@@ -89,6 +90,16 @@ export class DataParallel<M extends Module = Module> extends Module {
    * is then what it was before.
    */
   async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
+    const end = beginForward(this.module);
+    try {
+      // One device gives what the module gives; several give the same structure with gathered tensors.
+      return (await this.run(inputs)) as Awaited<ReturnType<M['forward']>>;
+    } finally {
+      end();
+    }
+  }
+
+  private async run(inputs: readonly unknown[]): Promise<unknown> {
     const devices = this.deviceIds.map(deviceByName);
     checkPlacement(this.module, devices);
     await Promise.all(devices.map((device) => device.ready()));
@@ -101,8 +112,7 @@ export class DataParallel<M extends Module = Module> extends Module {
     } finally {
       scattered.dispose(tensorsIn(output));
     }
-    // One device gives what the module gives; several give the same structure with gathered tensors.
-    return output as Awaited<ReturnType<M['forward']>>;
+    return output;
   }
 
   private async runReplicas({ inputs }: Scattered, devices: readonly Device[]): Promise<unknown> {
@@ -227,10 +237,14 @@ function deviceOf(module: Module): string {
   return 'cpu:0';
 }
 
-/** Several devices in the calling thread would take turns on its one core. */
+/**
+ * Several devices in the calling thread would take turns on its one core. A GPU that was adopted is for the work of its owner, and
+ * does ours only where it is named.
+ */
 function defaultDeviceIds(own: string): readonly string[] {
   const { kind } = deviceByName(own);
-  const isOther = (name: string): boolean => name !== own && name.startsWith(`${kind}:`);
+  const isOther = (name: string): boolean =>
+    name !== own && name.startsWith(`${kind}:`) && !isAdopted(deviceByName(name));
   return kind === 'cpu' ? [own] : [own, ...devices.list().filter(isOther)];
 }
 

@@ -1,4 +1,4 @@
-/** Parallel apply: the replicas run concurrently, all are awaited, and of their failures the one that explains is thrown. */
+/** Parallel apply: the replicas run concurrently, until all have ended well or one has failed. */
 
 import { ReplicaError } from '../errors.ts';
 import type { Module } from '../nn/module.ts';
@@ -14,8 +14,8 @@ import { madeSince } from './structure.ts';
  * @param devices - their names, for errors.
  * @param meetingPoint - is told who has finished and who has failed.
  * @returns the outputs in order of replicas.
- * @throws ReplicaError for the replica of lowest index whose failure is not a mere consequence of another's. The outputs of
- * the others are disposed.
+ * @throws ReplicaError for the replica that fails first, at once: another may take long, or for ever. The outputs of the others
+ * are disposed, also of those that end later; what a late one does comes to nothing.
  */
 export async function parallelApply(
   replicas: readonly Module[],
@@ -24,29 +24,27 @@ export async function parallelApply(
   meetingPoint: MeetingPoint | null,
 ): Promise<unknown[]> {
   const start = upcomingSerial();
-  const runAll = (): Promise<PromiseSettledResult<unknown>[]> =>
-    Promise.allSettled(
-      replicas.map(async (replica, r) => {
-        try {
-          const output = await call(replica, inputs[r] ?? []);
-          meetingPoint?.finish(r);
-          return output;
-        } catch (error) {
-          const failure = replicaError(r, devices[r] ?? 'unknown', error);
-          meetingPoint?.fail(r, failure);
-          throw failure;
-        }
-      }),
-    );
-  const results = await (replicas.length > 1 ? whileReplicasRun(runAll) : runAll());
-  const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as ReplicaError] : []));
-  const outputs = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const [first] = failures;
-  if (first === undefined) {
-    return outputs;
-  }
-  madeSince(start, outputs).forEach((output) => output.dispose());
-  throw failures.find((failure) => meetingPoint?.isConsequence(failure.cause) !== true) ?? first;
+  const runAll = async (): Promise<unknown[]> => {
+    const runs = replicas.map(async (replica, r) => {
+      try {
+        const output = await call(replica, inputs[r] ?? []);
+        meetingPoint?.finish(r);
+        return output;
+      } catch (error) {
+        const failure = replicaError(r, devices[r] ?? 'unknown', error);
+        meetingPoint?.fail(r, failure);
+        throw failure;
+      }
+    });
+    try {
+      return await Promise.all(runs);
+    } catch (error) {
+      const discard = (output: unknown): void => madeSince(start, output).forEach((tensor) => tensor.dispose());
+      runs.forEach((run) => void run.then(discard, () => undefined));
+      throw error;
+    }
+  };
+  return replicas.length > 1 ? whileReplicasRun(runAll) : runAll();
 }
 
 /** The error that tells the caller which replica failed; one that tells it already is kept. */

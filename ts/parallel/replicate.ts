@@ -7,8 +7,13 @@ import { buffersKey, childrenOf, joinPath, parametersOf, refuseModulesInContaine
 import { placeReplica } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { allOrNone } from './all_or_none.ts';
+import { allOrNone } from '../tensor/all_or_none.ts';
 import { broadcast } from './broadcast.ts';
+
+/** What the replicas of one forward pass have in common. */
+interface Pass {
+  isOver: boolean;
+}
 
 /** The replicas of one forward pass. */
 export class Replicas {
@@ -17,12 +22,14 @@ export class Replicas {
   /** Every module of the tree with its copies, in order of devices; parents first. */
   private readonly copies: ReadonlyMap<Module, readonly Module[]>;
   private readonly tensors: readonly Tensor[];
+  private readonly pass: Pass;
 
   /** @internal */
-  constructor(root: Module, copies: ReadonlyMap<Module, readonly Module[]>, tensors: readonly Tensor[]) {
+  constructor(root: Module, copies: ReadonlyMap<Module, readonly Module[]>, tensors: readonly Tensor[], pass: Pass) {
     this.roots = copies.get(root) ?? [];
     this.copies = copies;
     this.tensors = tensors;
+    this.pass = pass;
   }
 
   /**
@@ -50,9 +57,10 @@ export class Replicas {
 
   /**
    * Gives back the copies of parameters and buffers, but for those that are part of the output; what the graph needs of them
-   * stays until it is done.
+   * stays until it is done. The layers of replicas refuse to be called from now on.
    */
   dispose(except: ReadonlySet<Tensor>): void {
+    this.pass.isOver = true;
     this.tensors.filter((tensor) => !except.has(tensor)).forEach((tensor) => tensor.dispose());
   }
 }
@@ -80,8 +88,9 @@ export async function replicate(
   const tensors = new Map(broadcasts);
   const names = devices.map((device) => device.name);
   const copies = new Map<Module, readonly Module[]>();
+  const pass: Pass = { isOver: false };
   for (const [name, original] of module.namedModules()) {
-    const place = { devices: names, path: name === '' ? path : joinPath(path, name), original, meetingPoint };
+    const place = { devices: names, path: name === '' ? path : joinPath(path, name), original, meetingPoint, pass };
     const replicas = devices.map((_, index) => {
       const copy = shallowCopy(original);
       placeReplica(copy, { ...place, index });
@@ -97,7 +106,7 @@ export async function replicate(
       (own) => tensors.get(own),
     ),
   );
-  return new Replicas(module, copies, [...tensors.values()].flat());
+  return new Replicas(module, copies, [...tensors.values()].flat(), pass);
 }
 
 /** Makes the copies of a module refer to the children, parameters and buffers of their own replicas. */

@@ -119,23 +119,6 @@ describe('a failed replica', () => {
     await expect(between.meet(2, 2, list)).rejects.toBe(error);
     expect(() => point.attend(3, 'bn', options)).toThrow(error);
   });
-
-  it('is told from those who only passed its error on', () => {
-    const point = new MeetingPoint(devicesOf(3));
-    const error = failure(1, new RangeError('broken'));
-    point.fail(1, error);
-    point.fail(0, failure(0, new TypeError('another')));
-    expect(point.isConsequence(error)).toBe(true);
-    expect(point.isConsequence(new Error('wrapped by the user', { cause: error }))).toBe(true);
-    expect(point.isConsequence(new TypeError('another'))).toBe(false);
-    expect(point.isConsequence(undefined)).toBe(false);
-  });
-
-  it('does not hang the search for consequences when causes go in a circle', () => {
-    const circular = new Error('circular');
-    circular.cause = circular;
-    expect(new MeetingPoint(devicesOf(1)).isConsequence(circular)).toBe(false);
-  });
 });
 
 describe('a replica that finishes without the layer', () => {

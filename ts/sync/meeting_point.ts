@@ -80,18 +80,6 @@ export class MeetingPoint {
     this.sessions.forEach((session) => session.reject(error));
   }
 
-  /** Whether an error, or a cause of it, is another replica's that was received here by one that waited. */
-  isConsequence(error: unknown): boolean {
-    const seen = new Set<unknown>();
-    for (let link = error; link instanceof Error && !seen.has(link); link = link.cause) {
-      if (link === this.firstFailure) {
-        return true;
-      }
-      seen.add(link);
-    }
-    return false;
-  }
-
   /** Begins to watch when all replicas wait and none can go on, and anew with each arrival. */
   private watchForCrossing(): void {
     this.stopWatching();

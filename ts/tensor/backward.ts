@@ -9,6 +9,7 @@ import type { Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
+import { confirmation, copyTo } from './storage_ops.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
@@ -112,7 +113,16 @@ class BackwardPass {
   /** Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. */
   async commit(): Promise<void> {
     await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
+    await this.#confirm();
     accumulateGrads(this.#leaves, this.#owned);
+  }
+
+  /** Makes sure that the gradients, and what they are added to, are there: a GPU says later that lent memory had gone. */
+  async #confirm(): Promise<void> {
+    const grads = Array.from(this.#leaves.keys(), (leaf) => leaf.gradToAddTo?.storage);
+    const lent = grads.filter((storage) => storage?.isExposed === true);
+    await Promise.all(lent.map(async (storage) => storage && (await copyTo(storage, storage.device)).release()));
+    await confirmation(Array.from(this.#leaves.values(), ({ storage }) => storage));
   }
 
   end(): void {

@@ -1,10 +1,11 @@
 /** Making tensors from data. */
 
+import { describeValue, quoteValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
-import { kindOf } from './kind_of.ts';
-import { batchLayout, checkShape, elementCount, formatShape, type Shape } from './shape.ts';
+import { float32ArrayOf } from '../typed_array.ts';
+import { batchLayout, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
 import { Storage } from './storage.ts';
 import { writeLogical } from './storage_ops.ts';
 import { Tensor } from './tensor.ts';
@@ -30,18 +31,19 @@ const tensorOptions: KnownOptions<TensorOptions> = {
 /**
  * Makes a tensor. Synchronous: before the device is ready, the data waits on the host.
  *
- * @param data - values in logical (N, C, …) order, as a `Float32Array` or (nested) numbers; copied.
+ * @param data - values in logical (N, C, …) order, as a `Float32Array` or (nested) numbers; copied. The array may come from another
+ * frame or context, and may lie in shared memory.
  * @param shape - sizes; may be omitted for nested numbers, whose own shape it then is.
  * @throws TypeError for data that are no numbers; RangeError when data and shape disagree; OutOfMemoryError
  */
 export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorOptions = {}): Tensor {
   checkOptions('tensor()', options, tensorOptions);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
-  const sizes = shape ?? (data instanceof Float32Array ? [data.length] : nestedShape(data));
-  checkShape(sizes);
+  const array = float32ArrayOf(data);
+  const sizes = shapeOf(shape ?? (array === null ? nestedShape(data) : [array.length]));
   checkRequiresGrad(requiresGrad);
   checkMemoryFormat(memoryFormat, sizes);
-  const values = data instanceof Float32Array ? data : flatten(data);
+  const values = array ?? flatten(data);
   if (values.length !== elementCount(sizes)) {
     throw new RangeError(
       `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}`,
@@ -69,34 +71,45 @@ export async function tensorFromGPUBuffer(
 ): Promise<Tensor> {
   checkOptions('tensorFromGPUBuffer()', options, tensorOptions);
   const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = options;
-  checkShape(shape);
+  const sizes = shapeOf(shape);
   checkRequiresGrad(requiresGrad);
-  checkMemoryFormat(memoryFormat, shape);
+  checkMemoryFormat(memoryFormat, sizes);
   const device = webGpuDevice(deviceByName(name));
   await device.ready();
-  const storage = Storage.adopt(await device.adoptBuffer(buffer, elementCount(shape)));
-  return new Tensor({ storage, shape, memoryFormat, requiresGrad });
+  const storage = Storage.adopt(await device.adoptBuffer(buffer, elementCount(sizes)));
+  return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
 }
 
 function checkRequiresGrad(requiresGrad: unknown): void {
   if (typeof requiresGrad !== 'boolean') {
-    throw new TypeError(`requiresGrad: expected a boolean, got ${String(requiresGrad)}`);
+    throw new TypeError(`requiresGrad: expected a boolean, got ${quoteValue(requiresGrad)}`);
   }
 }
 
 function checkMemoryFormat(format: unknown, shape: Shape): void {
   if (format !== 'contiguous' && format !== 'channels_last') {
-    throw new TypeError(`memoryFormat: expected 'contiguous' or 'channels_last', got ${String(format)}`);
+    throw new TypeError(`memoryFormat: expected 'contiguous' or 'channels_last', got ${quoteValue(format)}`);
   }
   if (format === 'channels_last' && shape.length < 3) {
     throw new RangeError(`memoryFormat 'channels_last': expected rank 3 or more, got shape ${formatShape(shape)}`);
   }
 }
 
+/** As many dimensions as a nested array may have. */
+const MAX_DIMS = 64;
+
+/** As many values as a nested array gets room for at first. */
+const FIRST_ROOM = 1024;
+
 /** The shape that the first elements suggest; {@link flatten} refuses arrays that do not keep to it. */
-function nestedShape(data: unknown): number[] {
+function nestedShape(data: unknown): Shape {
   const shape: number[] = [];
   for (let level = data; Array.isArray(level); level = (level as unknown[])[0]) {
+    if (shape.length === MAX_DIMS) {
+      throw new TypeError(
+        `expected numbers nested at most ${MAX_DIMS} deep, got arrays nested deeper, or an array that contains itself`,
+      );
+    }
     shape.push(level.length);
   }
   return shape;
@@ -104,17 +117,28 @@ function nestedShape(data: unknown): number[] {
 
 function flatten(data: unknown): Float32Array {
   const shape = nestedShape(data);
-  const values = new Float32Array(elementCount(shape));
+  const count = elementCount(shape);
+  // Room grows with the values found, for a sparse array may claim any length.
+  let values = new Float32Array(Math.min(count, FIRST_ROOM));
   let end = 0;
   const visit = (item: unknown, dim: number): void => {
     const size = shape[dim];
     if (size === undefined) {
+      if (end === values.length) {
+        const larger = new Float32Array(Math.min(count, 2 * end));
+        larger.set(values);
+        values = larger;
+      }
       values[end++] = checkNumber(item);
-    } else if (!Array.isArray(item) || item.length !== size) {
-      const given = Array.isArray(item) ? String(item.length) : kindOf(item);
-      throw new RangeError(`expected sequence of length ${size} at dim ${dim} (got ${given})`);
+    } else if (!Array.isArray(item)) {
+      throw new RangeError(`expected sequence of length ${size} at dim ${dim} (got the number ${checkNumber(item)})`);
+    } else if (item.length !== size) {
+      throw new RangeError(`expected sequence of length ${size} at dim ${dim} (got ${item.length})`);
     } else {
-      item.forEach((inner) => visit(inner, dim + 1));
+      // By index, so that a hole is the `undefined` that it reads as.
+      for (let i = 0; i < size; i += 1) {
+        visit(item[i], dim + 1);
+      }
     }
   };
   visit(data, 0);
@@ -123,9 +147,10 @@ function flatten(data: unknown): Float32Array {
 
 function checkNumber(item: unknown): number {
   if (typeof item !== 'number') {
-    throw new TypeError(
-      `expected data as a Float32Array or (nested) numbers, got ${kindOf(item)}; Float32Array.from() converts typed arrays`,
-    );
+    const advice = ArrayBuffer.isView(item)
+      ? '; Float32Array.from() converts typed arrays, and several become one Float32Array with a shape: tensor(values, [2, 3])'
+      : '';
+    throw new TypeError(`expected data as a Float32Array or (nested) numbers, got ${describeValue(item)}${advice}`);
   }
   return item;
 }

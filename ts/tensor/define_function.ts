@@ -1,10 +1,10 @@
 /** Differentiable operations written by the user: PyTorch's `autograd.Function`. */
 
+import { describeValue } from '../describe_value.ts';
 import { checkOptions } from '../check_options.ts';
 import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
-import { kindOf } from './kind_of.ts';
 import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
@@ -105,7 +105,7 @@ function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tenso
   for (const [i, output] of outputs.entries()) {
     if (!(output instanceof Tensor)) {
       throw new TypeError(
-        `forward of ${name}: expected a Tensor or an array of tensors, got ${kindOf(output)} at ${i}`,
+        `forward of ${name}: expected a Tensor or an array of tensors, got ${describeValue(output)} at ${i}`,
       );
     }
   }
@@ -162,7 +162,9 @@ function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
 function checkGradients(name: string, results: readonly unknown[]): Gradients {
   return results.map((result, i) => {
     if (result !== null && result !== undefined && !(result instanceof Tensor)) {
-      throw new TypeError(`backward of ${name}: expected a Tensor or null for input ${i}, got ${kindOf(result)}`);
+      throw new TypeError(
+        `backward of ${name}: expected a Tensor or null for input ${i}, got ${describeValue(result)}`,
+      );
     }
     return result ?? null;
   });

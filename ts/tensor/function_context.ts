@@ -1,6 +1,6 @@
 /** What a user's differentiable operation remembers between forward and backward. */
 
-import { kindOf } from './kind_of.ts';
+import { describeValue } from '../describe_value.ts';
 import { Tensor } from './tensor.ts';
 
 /** Carries values from `forward` to `backward`. */
@@ -21,7 +21,7 @@ export class FunctionContext {
     for (const saved of tensors as readonly unknown[]) {
       if (!(saved instanceof Tensor)) {
         throw new TypeError(
-          `saveForBackward(): expected tensors, got ${kindOf(saved)}; use attributes for anything else`,
+          `saveForBackward(): expected tensors, got ${describeValue(saved)}; use attributes for anything else`,
         );
       }
     }

@@ -1,7 +1,6 @@
 /** Parameters: tensors that a module learns. */
 
 import { describeValue } from '../describe_value.ts';
-import { kindOf } from './kind_of.ts';
 import { Tensor } from './tensor.ts';
 
 /**
@@ -15,7 +14,9 @@ export class Parameter extends Tensor {
    */
   constructor(data: Tensor, requiresGrad = true) {
     if (!(data instanceof Tensor)) {
-      throw new TypeError(`new Parameter(): expected a Tensor, got ${kindOf(data)}; make one with tensor(data, shape)`);
+      throw new TypeError(
+        `new Parameter(): expected a Tensor, got ${describeValue(data)}; make one with tensor(data, shape)`,
+      );
     }
     if (typeof requiresGrad !== 'boolean') {
       throw new TypeError(

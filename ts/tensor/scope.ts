@@ -1,7 +1,7 @@
 /** Scopes: tensors made inside one are disposed at its end. */
 
+import { describeValue } from '../describe_value.ts';
 import { doReplicasRun } from './concurrent_replicas.ts';
-import { kindOf } from './kind_of.ts';
 import { isThenable } from './thenable.ts';
 
 /** What a scope looks after. */
@@ -41,7 +41,7 @@ export function untrack(item: Scoped): void {
  */
 export function scope<T>(fn: () => T): T {
   if (typeof fn !== 'function') {
-    throw new TypeError(`scope(): expected a function, got ${kindOf(fn)}`);
+    throw new TypeError(`scope(): expected a function, got ${describeValue(fn)}`);
   }
   const items = new Set<Scoped>();
   open.push(items);

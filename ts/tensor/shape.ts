@@ -1,7 +1,8 @@
 /** Shapes: validation, sizes, and how a shape lies in memory. */
 
+import { describeValue, quoteValue } from '../describe_value.ts';
 import type { BatchLayout, MemoryFormat } from '../device/device.ts';
-import { kindOf } from './kind_of.ts';
+import { isThenable } from './thenable.ts';
 
 /** A tensor's sizes, outermost first, in logical (N, C, …) order. */
 export type Shape = readonly number[];
@@ -20,14 +21,20 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
-/** @throws TypeError or RangeError unless every size is a non-negative integer and their product is exact. */
-export function checkShape(shape: unknown): asserts shape is Shape {
-  if (!Array.isArray(shape)) {
-    throw new TypeError(`expected a shape such as [8, 64, 32, 32], got ${String(shape)}`);
+/**
+ * A copy of a shape that the user gave, which he cannot change afterwards.
+ * @throws TypeError or RangeError unless every size is a non-negative integer and their product is exact.
+ */
+export function shapeOf(given: unknown): Shape {
+  if (!Array.isArray(given)) {
+    const isObject = typeof given === 'object' && !ArrayBuffer.isView(given) && !isThenable(given);
+    const advice = isObject ? '; options come after the shape: tensor(data, shape, options)' : '';
+    throw new TypeError(`expected a shape such as [8, 64, 32, 32], got ${quoteValue(given)}${advice}`);
   }
-  for (const size of shape as unknown[]) {
+  const shape: readonly unknown[] = Object.freeze(Array.from(given));
+  for (const size of shape) {
     if (typeof size !== 'number') {
-      throw new TypeError(`expected a shape of numbers, got a ${kindOf(size)} in [${shape.join(', ')}]`);
+      throw new TypeError(`expected a shape of numbers, got ${describeValue(size)} in it`);
     }
     if (!Number.isInteger(size) || size < 0) {
       throw new RangeError(`expected sizes to be non-negative integers, got shape ${formatShape(shape as Shape)}`);
@@ -36,6 +43,7 @@ export function checkShape(shape: unknown): asserts shape is Shape {
   if (!Number.isSafeInteger(elementCount(shape as Shape))) {
     throw new RangeError(`shape ${formatShape(shape as Shape)} has more elements than can be counted`);
   }
+  return shape as Shape;
 }
 
 /** How a tensor of rank ≥ 2 lies in memory as a batch: N samples, C channels, L the product of the rest. */

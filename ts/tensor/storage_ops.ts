@@ -18,6 +18,34 @@ export async function holding<T>(storages: readonly Storage[], work: () => T | P
   }
 }
 
+/**
+ * Resolves once it is sure that what wrote the storages has not failed; `null` if it is sure now. A GPU says later that it has
+ * refused a command whose memory its owner had destroyed, so whoever changes a state by what was computed asks first.
+ */
+export function confirmation(storages: readonly (Storage | null | undefined)[]): Promise<void> | null {
+  const doubts = storages.flatMap((storage) => storage?.device.confirm?.([storage.buffer]) ?? []);
+  return doubts.length === 0 ? null : Promise.all(doubts).then(() => undefined);
+}
+
+/**
+ * `keep()` once the storages are sure (see {@link confirmation}), which is at once for all that no memory of others takes part in;
+ * `discard()` when what wrote them has failed.
+ */
+export function whenConfirmed<T>(
+  storages: Parameters<typeof confirmation>[0],
+  keep: () => T,
+  discard: () => void,
+): T | Promise<T> {
+  const confirming = confirmation(storages);
+  if (confirming === null) {
+    return keep();
+  }
+  return confirming.then(keep, (error: unknown) => {
+    discard();
+    throw error;
+  });
+}
+
 /** New memory on a ready device, filled by `fill`; given back when `fill` fails. */
 export function filled(device: Device, length: number, fill: (buffer: DeviceBuffer) => void): Storage {
   const storage = Storage.allocate(device, length);
@@ -49,6 +77,7 @@ export function copyTo(source: Storage, device: Device): Promise<Storage> {
     try {
       const rows = { offset: 0, stride: source.length };
       await device.copyRows({ buffer: source.buffer, ...rows }, { buffer: storage.buffer, ...rows }, source.length, 1);
+      await confirmation([storage]);
       return storage;
     } catch (error) {
       storage.release();

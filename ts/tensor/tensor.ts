@@ -1,13 +1,14 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
+import { describeValue, quoteValue } from '../describe_value.ts';
 import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { DeviceMismatchError, DisposedError } from '../errors.ts';
+import { float32ArrayOf } from '../typed_array.ts';
 import { runBackward } from './backward.ts';
 import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
-import { kindOf } from './kind_of.ts';
 import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
@@ -54,12 +55,19 @@ export class Tensor {
   #requiresGrad: boolean;
   #source: Source | null;
   #isDonated = false;
+  /** Why `copy_` is refused; `null`: it is not. */
+  #readOnly: string | null = null;
   #grad: Tensor | null = null;
   /** Whether the user may hold the gradient: he has read it, or set it. */
   #isGradKnown = false;
 
   /** @internal */
   constructor(parts: TensorParts) {
+    if (!((parts as TensorParts | undefined)?.storage instanceof Storage)) {
+      throw new TypeError(
+        'new Tensor(): expected to be called by the library only; make a tensor with tensor(data, shape)',
+      );
+    }
     this.shape = Object.isFrozen(parts.shape) ? parts.shape : Object.freeze([...parts.shape]);
     this.memoryFormat = parts.memoryFormat;
     this.#storage = parts.storage;
@@ -115,7 +123,7 @@ export class Tensor {
   /** @throws Error on the result of an operation, which requires what its inputs require. */
   set requiresGrad(value: boolean) {
     if (typeof value !== 'boolean') {
-      throw new TypeError(`requiresGrad: expected a boolean, got ${String(value)}`);
+      throw new TypeError(`requiresGrad: expected a boolean, got ${quoteValue(value)}`);
     }
     if (this.#source !== null && value !== this.#requiresGrad) {
       throw new Error(
@@ -180,6 +188,13 @@ export class Tensor {
     return this.derive('to', copyTo(storage, target), async ([gradient]) => [(await gradient?.to(name)) ?? null]);
   }
 
+  /** A {@link Tensor.detach} that takes no `copy_`. @param why - the text of the error. @internal */
+  snapshot(why: string): Tensor {
+    const snapshot = this.detach();
+    snapshot.#readOnly = why;
+    return snapshot;
+  }
+
   /** A tensor of the same memory that is not part of the graph. */
   detach(): Tensor {
     const { shape, memoryFormat } = this;
@@ -196,22 +211,26 @@ export class Tensor {
     if (this.#source !== null) {
       throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
     }
+    if (this.#readOnly !== null) {
+      throw new Error(`copy_(): ${this.#readOnly}`);
+    }
     const layout = batchLayout(this.shape, this.memoryFormat);
     let storage: Storage;
-    if (source instanceof Float32Array) {
-      if (source.length !== old.length) {
+    const values = float32ArrayOf(source);
+    if (values !== null) {
+      if (values.length !== old.length) {
         throw new RangeError(
-          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${source.length}`,
+          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}`,
         );
       }
-      storage = Storage.from(device, source, (buffer, data) => writeLogical(buffer, data, layout));
+      storage = Storage.from(device, values, (buffer, data) => writeLogical(buffer, data, layout));
     } else if (source instanceof Tensor) {
       if (!sameShape(this.shape, source.shape)) {
         throw new RangeError(`copy_(): expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`);
       }
       storage = await source.copyLike(this);
     } else {
-      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${kindOf(source)}`);
+      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${describeValue(source)}`);
     }
     this.replaceStorage(storage);
     return this;
@@ -239,7 +258,7 @@ export class Tensor {
         );
       }
     } else if (!(dy instanceof Tensor)) {
-      throw new TypeError(`backward(): expected a Tensor, got ${kindOf(dy)}`);
+      throw new TypeError(`backward(): expected a Tensor, got ${describeValue(dy)}`);
     } else if (!sameShape(dy.shape, this.shape)) {
       throw new RangeError(
         `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
@@ -464,7 +483,7 @@ export class Tensor {
 /** A tensor that is gone may still be given its gradient, so its device does not matter then. */
 function checkGradient(owner: Tensor, gradient: unknown): void {
   if (!(gradient instanceof Tensor)) {
-    throw new TypeError(`grad: expected a Tensor or null, got ${kindOf(gradient)}`);
+    throw new TypeError(`grad: expected a Tensor or null, got ${describeValue(gradient)}`);
   }
   if (!sameShape(owner.shape, gradient.shape)) {
     throw new RangeError(`grad: expected shape ${formatShape(owner.shape)}, got ${formatShape(gradient.shape)}`);

@@ -314,7 +314,8 @@ impl Gpu {
         self.submit_encoded();
     }
 
-    fn submit_encoded(&mut self) {
+    /// Submits what is held, but nothing that waits.
+    pub(crate) fn submit_encoded(&mut self) {
         if self.pending.encoder.is_some() {
             let encoder = self.take_encoder();
             self.submit_encoder(encoder);

@@ -11,9 +11,9 @@ use crate::reduce::word;
 use crate::shaders::Shader;
 
 /// Invocations of a workgroup.
-const WORKGROUP: u64 = 64;
+pub(crate) const WORKGROUP: usize = 64;
 /// Values of a side of a tile of `permute`.
-const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 
 /// Rows inside a buffer: row i begins at element `offset + i · stride`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Gpu {
             kernel: Kernel::new(Shader::CopyRows, "copy_rows", &[]),
             params: params.map(word).into(),
             bindings: vec![self.binding(source.buffer)?, self.writable(target.buffer)?],
-            workgroups: (values as u64).div_ceil(WORKGROUP),
+            workgroups: values.div_ceil(WORKGROUP) as u64,
             bytes_read: bytes,
             bytes_written: bytes,
         }])
@@ -134,7 +134,7 @@ impl Gpu {
             kernel: Kernel::new(Shader::EvaluationStatistics, "evaluation_statistics", &[]),
             params: vec![word(channels), single_eps(eps).to_bits()],
             bindings,
-            workgroups: (channels as u64).div_ceil(WORKGROUP),
+            workgroups: channels.div_ceil(WORKGROUP) as u64,
             bytes_read: 8 * channels as u64,
             bytes_written: 16 * channels as u64,
         }])
@@ -187,7 +187,7 @@ pub(crate) fn flat(kernel: Kernel, params: Vec<u32>, bindings: Vec<Binding>, vec
         kernel,
         params,
         bindings,
-        workgroups: (vectors as u64).div_ceil(WORKGROUP),
+        workgroups: vectors.div_ceil(WORKGROUP) as u64,
         bytes_read: tensors * bytes,
         bytes_written: bytes,
     }

@@ -152,7 +152,7 @@ impl Gpu {
 
     /// Names a buffer of wgpu that somebody else owns: `release` forgets it and destroys nothing.
     pub fn adopt_buffer(&mut self, buffer: wgpu::Buffer, length: usize) -> u32 {
-        self.submit();
+        self.submit_encoded();
         self.memory.adopt(buffer, length)
     }
 

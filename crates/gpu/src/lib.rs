@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod bind_groups;
+pub mod boundaries;
 mod commands;
 mod context;
 mod counters;

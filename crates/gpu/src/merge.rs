@@ -12,8 +12,8 @@ use crate::shaders::Shader;
 use crate::tiles::{Family, Tiles, node_bytes};
 
 /// Invocations of a workgroup of `chunked` and of `coalesced`; see `merge_lanes.wgsl`.
-const CHUNKED: usize = 64;
-const COALESCED: usize = 256;
+pub(crate) const CHUNKED: usize = 64;
+pub(crate) const COALESCED: usize = 256;
 
 /// How eps guards the inverse deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -11,13 +11,13 @@ use crate::shaders::Shader;
 use crate::tiles::Family;
 
 /// Values of a block.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 /// Vectors of a long run in planes.
-const LONG: usize = 128;
+pub(crate) const LONG: usize = 128;
 /// Rows of a run of rows.
-const ROWS: usize = 32;
+pub(crate) const ROWS: usize = 32;
 /// Values of the shortest plane that a run can follow: a vector must not touch more than two.
-const SHORTEST_PLANE: usize = 4;
+pub(crate) const SHORTEST_PLANE: usize = 4;
 
 /// The runs of a batch.
 #[derive(Debug, Clone, Copy)]

@@ -32,15 +32,21 @@ impl Family {
 }
 
 /// Values of the largest chunk of a plane.
-const PLANE_CHUNK: usize = 4096;
+pub(crate) const PLANE_CHUNK: usize = 4096;
 /// Rows of the largest chunk of rows for `coalesced`, and for `chunked` if they have 13 channels or more.
-const LONG_ROWS_CHUNK: usize = 512;
-const ROWS_CHUNK: usize = 256;
+pub(crate) const LONG_ROWS_CHUNK: usize = 512;
+pub(crate) const ROWS_CHUNK: usize = 256;
 /// Vectors that a lane sums before they go to a pair; see `sums.wgsl`.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 /// Invocations of a workgroup of `coalesced` and of `chunked`.
-const COALESCED: usize = 128;
-const CHUNKED: usize = 64;
+pub(crate) const COALESCED: usize = 128;
+pub(crate) const CHUNKED: usize = 64;
+
+/// Values of a channel for which a lane of `coalesced` is worth while: of rows and of planes.
+pub(crate) const LANE_OF_ROWS: usize = 32;
+pub(crate) const LANE_OF_PLANES: usize = 64;
+/// Invocations of `coalesced` that share a unit at most.
+pub(crate) const MOST_LANES: usize = 32;
 
 /// The cuts of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -125,9 +131,9 @@ impl Tiles {
         }
         let (per_lane, most) = if self.is_rows {
             // A workgroup then has all columns of 128 channels or fewer, which lie one after the other.
-            (32, (4 * COALESCED / self.layout.channels()).next_power_of_two().clamp(4, 32))
+            (LANE_OF_ROWS, (4 * COALESCED / self.layout.channels()).next_power_of_two().clamp(4, MOST_LANES))
         } else {
-            (64, 32)
+            (LANE_OF_PLANES, MOST_LANES)
         };
         self.chunk.div_ceil(per_lane).next_power_of_two().min(most)
     }

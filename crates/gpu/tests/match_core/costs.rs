@@ -114,3 +114,69 @@ fn held_commands_outlive_the_memory_that_is_given_up_for_others() {
     assert_eq!(download(&mut gpu, second), [2.0; 500]);
     assert_eq!(gpu.usage().bytes_pooled, 0);
 }
+
+#[test]
+fn freed_buffers_of_all_sizes_take_no_more_than_twice_what_was_ever_in_use() {
+    for is_held in [false, true] {
+        let mut gpu = device(Family::Chunked);
+        for samples in (1..200_usize).map(|step| 1 + 37 * step % 199) {
+            if is_held {
+                gpu.hold();
+            }
+            let case = Case { samples, channels: 3, length: 16, format: Format::Contiguous, mean: 0.0, std: 1.0 };
+            let step = Step::of(case);
+            let outcome = step.on_one_device(&mut gpu, false);
+            assert_eq!(outcome.y.len(), case.layout().elements());
+            let usage = gpu.usage();
+            assert!(usage.bytes_in_use + usage.bytes_pooled <= 2 * usage.bytes_peak, "{usage:?}");
+            gpu.flush();
+        }
+    }
+}
+
+#[test]
+fn commands_that_wait_for_pipelines_have_the_bits_of_those_that_do_not() {
+    for format in [Format::Contiguous, Format::ChannelsLast] {
+        let step = Step::of(Case { samples: 21, channels: 5, length: 6, format, mean: 0.0, std: 1.0 });
+        let mut at_once = device(Family::Chunked);
+        let expected = step.moments_and_outputs(&mut at_once, |_| {});
+        let mut later = device(Family::Chunked);
+        later.compile_later();
+        let mut turns = 0;
+        let actual = step.moments_and_outputs(&mut later, |gpu| {
+            while gpu.is_waiting() {
+                let before = gpu.pipelines();
+                gpu.compile_next();
+                assert!(gpu.pipelines() <= before + 1);
+                turns += 1;
+            }
+        });
+        assert!(turns >= 3, "{turns}");
+        for (actual, expected) in actual.iter().zip(&expected) {
+            expect_same("result", actual, expected);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_wait_compiles_what_it_needs() {
+    let mut gpu = device(Family::Chunked);
+    gpu.compile_later();
+    let handle = upload(&mut gpu, &[1.0; 8]);
+    gpu.add(handle, handle, handle).expect("valid");
+    assert!(gpu.is_waiting());
+    gpu.share(handle).expect("a buffer in use");
+    assert!(!gpu.is_waiting());
+    assert_eq!(download(&mut gpu, handle), [2.0; 8]);
+}
+
+#[test]
+fn a_reader_of_what_waits_is_told_that_the_device_is_gone() {
+    let mut gpu = device(Family::Chunked);
+    gpu.compile_later();
+    let handle = upload(&mut gpu, &[1.0; 8]);
+    gpu.fill(handle, 2.0).expect("valid");
+    let reading = gpu.read(handle).expect("valid");
+    gpu.destroy();
+    assert!(matches!(crate::device::outcome(&gpu, reading), Err(syncbn_gpu::GpuError::Lost { .. })));
+}

@@ -3,8 +3,10 @@
 mod costs;
 mod device;
 mod exact;
+mod extremes;
 mod failures;
 mod kernels;
+mod search;
 mod step;
 mod tolerances;
 
@@ -65,7 +67,22 @@ fn results_written_over_the_inputs_are_the_same() {
 }
 
 fn expect_same_outcome(name: &str, actual: &Outcome, expected: &Outcome) {
-    let pairs = [
+    for (what, actual, expected) in pairs(actual, expected) {
+        expect_same(&format!("{name} {what}"), actual, expected);
+    }
+}
+
+/// The first result whose bits differ.
+fn different(actual: &Outcome, expected: &Outcome) -> Option<&'static str> {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    pairs(actual, expected)
+        .into_iter()
+        .find(|(_, actual, expected)| bits(actual) != bits(expected))
+        .map(|(what, ..)| what)
+}
+
+fn pairs<'a>(actual: &'a Outcome, expected: &'a Outcome) -> [(&'static str, &'a [f32], &'a [f32]); 7] {
+    [
         ("statistics", &actual.statistics, &expected.statistics),
         ("y", &actual.y, &expected.y),
         ("running_mean", &actual.running_mean, &expected.running_mean),
@@ -73,8 +90,5 @@ fn expect_same_outcome(name: &str, actual: &Outcome, expected: &Outcome) {
         ("dx", &actual.dx, &expected.dx),
         ("dweight", &actual.dweight, &expected.dweight),
         ("dbias", &actual.dbias, &expected.dbias),
-    ];
-    for (what, actual, expected) in pairs {
-        expect_same(&format!("{name} {what}"), actual, expected);
-    }
+    ]
 }

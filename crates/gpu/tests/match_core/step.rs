@@ -9,6 +9,7 @@ pub(crate) const EPS: f64 = 1e-5;
 pub(crate) const MOMENTUM: f64 = 0.1;
 
 /// The tensors that go in.
+#[derive(Clone)]
 pub(crate) struct Step {
     pub(crate) case: Case,
     pub(crate) x: Vec<f32>,
@@ -84,6 +85,33 @@ impl Step {
         shard.release(gpu);
         vectors.release(gpu);
         outcome
+    }
+
+    /// What commands give that are all given before any is awaited, memory being freed and used again between them: a partial, the
+    /// output, and a tensor that is written, overwritten and read. `meanwhile` runs before the answers are awaited.
+    pub(crate) fn moments_and_outputs(&self, gpu: &mut Gpu, meanwhile: impl FnOnce(&mut Gpu)) -> Vec<Vec<f32>> {
+        let layout = self.case.layout();
+        let shard = Shard::new(gpu, self, &layout, 0..layout.samples(), false);
+        let vectors = Vectors::new(gpu, self);
+        let Shard { x, y, statistics, .. } = shard;
+        let normalize = Normalize { x, y, layout, statistics, weight: vectors.weight, bias: vectors.bias };
+        gpu.batch_norm(&BatchNorm { normalize, eps: EPS, running: Some(vectors.running) }).expect("valid");
+        let output = gpu.read(y).expect("a buffer in use");
+        let partial = gpu.moments(x, &layout, 0).expect("valid");
+        gpu.fill(y, 0.5).expect("valid");
+        gpu.add(y, x, y).expect("valid");
+        let sum = gpu.read(y).expect("a buffer in use");
+        gpu.write(y, &self.dy).expect("a buffer in use");
+        let written = gpu.read(y).expect("a buffer in use");
+        shard.release(gpu);
+        vectors.release(gpu);
+        let again = upload(gpu, &self.x);
+        gpu.fill(again, 3.0).expect("valid");
+        meanwhile(gpu);
+        let partial = wait(gpu, partial).iter().map(|byte| f32::from(*byte)).collect();
+        let results = vec![wait(gpu, output), partial, wait(gpu, sum), wait(gpu, written), download(gpu, again)];
+        gpu.release(again).expect("a buffer in use");
+        results
     }
 
     /// On several devices, which are one here: nothing but bytes passes between the shards.

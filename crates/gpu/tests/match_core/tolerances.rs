@@ -20,12 +20,20 @@ pub(crate) const GRADIENT: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-
 
 /// Fails unless all values are as near as they must be. What is not a number is near to nothing.
 pub(crate) fn expect_near(what: &str, actual: &[f32], expected: &[f32], tolerance: Tolerance) {
-    assert_eq!(actual.len(), expected.len(), "{what}");
-    for (i, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+    if let Some(problem) = problem(actual, expected, tolerance) {
+        panic!("{what}{problem}");
+    }
+}
+
+/// The first value that is not as near as it must be.
+pub(crate) fn problem(actual: &[f32], expected: &[f32], tolerance: Tolerance) -> Option<String> {
+    assert_eq!(actual.len(), expected.len());
+    actual.iter().zip(expected).enumerate().find_map(|(i, (actual, expected))| {
         let bound = tolerance.absolute + tolerance.relative * f64::from(expected.abs());
         let distance = (f64::from(*actual) - f64::from(*expected)).abs();
-        assert!(distance <= bound, "{what}[{i}]: expected {expected}, got {actual}, {distance:e} > {bound:e}");
-    }
+        let is_near = distance <= bound;
+        (!is_near).then(|| format!("[{i}]: expected {expected}, got {actual}, {distance:e} > {bound:e}"))
+    })
 }
 
 /// Fails unless all bits are the same.
