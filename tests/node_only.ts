@@ -7,6 +7,8 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/device/traps.test.ts':
     'replaces the text of the program that workers run; what it tests is the same everywhere',
   'tests/device/worker_lost.test.ts': 'ends workers from outside, by the events of Node',
+  'tests/device/worker_memory.test.ts':
+    'replaces the text of the program that workers run; what it tests is the same everywhere',
   'tests/device/worker_process.test.ts': 'starts processes',
   'tests/device/worker_shared.test.ts': 'looks at what Node posts, where threads share memory',
   'tests/device/worker_group.test.ts': 'ends workers from outside, by the events of Node',
@@ -16,5 +18,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'ts/device/worker_joint.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
   'tests/tensor/other_realm.test.ts': 'makes realms by the `vm` of Node',
+  'tests/tensor/two_copies.test.ts': 'loads the library twice, by the module cache of Vitest in Node',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

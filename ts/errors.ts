@@ -164,8 +164,10 @@ export class UnknownDeviceError extends RangeError {
   readonly device: string;
   readonly known: readonly string[];
 
-  constructor(device: string, known: readonly string[]) {
-    super(`unknown device ${JSON.stringify(device)}: expected one of ${known.join(', ')}`);
+  /** @param meant - the known name that was probably meant. */
+  constructor(device: string, known: readonly string[], meant: string | null = null) {
+    const advice = meant === null ? '' : `; did you mean '${meant}'?`;
+    super(`unknown device ${JSON.stringify(device)}: expected one of ${known.join(', ')}${advice}`);
     this.device = device;
     this.known = known;
   }
@@ -200,6 +202,20 @@ export class DisposedError extends Error {
           `keep() it, return it from the scope, or detach() it before`,
     );
     this.shape = shape;
+  }
+}
+
+/** A tensor or module was made by another copy of this library, which is loaded beside this one. */
+export class TwoCopiesError extends TypeError {
+  override readonly name = 'TwoCopiesError';
+
+  /** @param given - what was given, in words. */
+  constructor(given: string) {
+    super(
+      `two copies of syncbn are loaded, and ${given} is of the other one; let everything load the same copy: import the library everywhere ` +
+        `or require it everywhere, install one version (npm dedupe), name it in resolve.dedupe or as external in bundlers, and make tensors ` +
+        `and modules anew after a hot reload`,
+    );
   }
 }
 

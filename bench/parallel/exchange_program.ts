@@ -9,6 +9,8 @@ export interface ExchangeStart {
   readonly memory: Uint8Array<SharedArrayBuffer>;
   readonly rank: number;
   readonly workers: number;
+  /** Bytes of the largest payload. */
+  readonly largest: number;
 }
 
 /** What it is asked for. */
@@ -17,8 +19,8 @@ export interface ExchangeRequest {
   readonly rounds: number;
 }
 
-const { memory, rank, workers } = workerData as ExchangeStart;
-const exchange = new Exchange(memory, rank, workers);
+const { memory, rank, workers, largest } = workerData as ExchangeStart;
+const exchange = new Exchange(memory, rank, workers, largest);
 
 parentPort?.on('message', ({ bytes, rounds }: ExchangeRequest) => {
   const payload = new Uint8Array(bytes);

@@ -31,7 +31,7 @@ export async function openExchanges(workers: number, largest: number): Promise<M
   const program = outputFiles[0]?.text ?? '';
   const memory = createGroupMemory(workers, largest);
   const threads = Array.from({ length: workers }, (_, rank) => {
-    return new Worker(program, { eval: true, workerData: { memory, rank, workers } satisfies ExchangeStart });
+    return new Worker(program, { eval: true, workerData: { memory, rank, workers, largest } satisfies ExchangeStart });
   });
   return {
     async meet(bytes, rounds) {

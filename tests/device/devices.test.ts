@@ -18,6 +18,30 @@ describe('device names', () => {
     },
   );
 
+  it.each([
+    ['cuda:0', 'webgpu:0'],
+    ['cuda', 'webgpu'],
+    ['gpu', 'webgpu'],
+    ['GPU:3', 'webgpu:3'],
+    ['mps', 'webgpu'],
+    ['web-gpu:1', 'webgpu:1'],
+    ['CPU', 'cpu'],
+    ['cpu0', 'cpu:0'],
+    ['cpu:01', 'cpu:1'],
+    ['workers:2', 'worker:2'],
+    ['thread', 'worker'],
+  ])('%j is refused, and %s suggested', (name, meant) => {
+    expect(() => devices.get(name)).toThrow(`did you mean '${meant}'?`);
+    expect(devices.get(meant).kind).toBe(meant.split(':')[0]);
+  });
+
+  it.each(['cpu:64', 'cuda:64', 'cpu:-1', 'cpu:1.5', 'tpu', 'meta', '', ':0'])(
+    '%j is refused without a guess',
+    (name) => {
+      expect(() => devices.get(name)).toThrow(/^unknown device (?!.*did you mean)/);
+    },
+  );
+
   it('must be strings', () => {
     expect(() => devices.get(0 as unknown as string)).toThrow(
       new TypeError("expected a device name such as 'cpu:0', got 0"),

@@ -156,6 +156,20 @@ describe('an adopted buffer keeps its values after', () => {
   });
 });
 
+describe('tensorFromGPUBuffer()', () => {
+  const adopt = tensorFromGPUBuffer as (...args: unknown[]) => Promise<Tensor>;
+
+  it.each([
+    ['no options', [[4, 1]], 'expected the device of the buffer'],
+    ['options without a device', [[4, 1], { requiresGrad: true }], 'expected the device of the buffer'],
+    ['options in place of the shape', [{ device }], 'expected'],
+    ['a shape that nobody awaited', [Promise.resolve([4, 1]), { device }], 'got a promise (await it)'],
+    ['the device of another kind', [[4, 1], { device: 'cpu' }], 'expected a WebGPU device'],
+  ])('refuses %s', async (_, args, text) => {
+    await expect(adopt(new Owner().buffer, ...args)).rejects.toThrow(text);
+  });
+});
+
 describe('a buffer that was handed out', () => {
   it('keeps its values when its tensor is donated', async () => {
     const batch = tensor(initial, shape, { device });

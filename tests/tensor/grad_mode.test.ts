@@ -40,6 +40,14 @@ describe('noGrad()', () => {
     expect(isGradEnabled()).toBe(true);
   });
 
+  it.each([
+    ['a promise', Promise.resolve(1), 'got a promise; pass the function itself'],
+    ['nothing', undefined, 'expected a function, got undefined'],
+  ])('refuses %s', (_, value, text) => {
+    expect(() => noGrad(value as unknown as () => void)).toThrow(text);
+    expect(isGradEnabled()).toBe(true);
+  });
+
   it('lets leaves made inside require gradients', () => {
     expect(noGrad(() => leaf()).requiresGrad).toBe(true);
   });

@@ -60,9 +60,11 @@ describe('memory', () => {
     expect(await device.read(buffer)).toEqual(data);
   });
 
-  it('cannot grant more than a WebAssembly memory holds', () => {
-    expect(() => device.allocate(2 ** 30)).toThrow(OutOfMemoryError);
+  it.each([2 ** 30 - 2 ** 24, 2 ** 30, 2 ** 32, 2 ** 32 + 10, 2 ** 45])('cannot grant %i values', (length) => {
+    expect(() => device.allocate(length)).toThrow(OutOfMemoryError);
+    expect(device.bufferBytes(length) ?? Infinity).toBeGreaterThan(device.mostBytes);
     device.allocate(10);
+    expect(device.memoryUsage().buffers).toBe(1);
   });
 
   it('takes no more from the system when sizes repeat', () => {

@@ -3,7 +3,7 @@
  * several of these devices take turns on one core.
  */
 
-import { DeviceLostError, DeviceMismatchError, NotInitializedError } from '../errors.ts';
+import { DeviceLostError, DeviceMismatchError, NotInitializedError, OutOfMemoryError } from '../errors.ts';
 import {
   type CpuInstance,
   type CpuKernels,
@@ -161,11 +161,14 @@ export class CpuDevice implements Device {
 
   /** Bytes that a buffer of `length` values counts for, on any device with these kernels; nothing when none can be that large. */
   bufferBytes(length: number): number | undefined {
-    return this.#call('bufferBytes', length, (kernels) => kernels.bufferBytes(length));
+    return isTooLong(length) ? undefined : this.#call('bufferBytes', length, (kernels) => kernels.bufferBytes(length));
   }
 
   allocate(length: number): DeviceBuffer {
     return this.#call('allocate', length, (kernels) => {
+      if (isTooLong(length)) {
+        throw new OutOfMemoryError(this.name, length * Float32Array.BYTES_PER_ELEMENT, kernels.bytesInUse);
+      }
       const handle = kernels.allocate(length);
       return new CpuBuffer(this, length, handle, kernels.address(handle));
     });
@@ -297,11 +300,11 @@ export class CpuDevice implements Device {
   }
 
   /**
-   * Whether bytes are partials of one batch, end to end.
+   * What {@link merge} gives, at once, of partials that lie end to end.
    * @throws PartialError
    */
-  checkPartials(bytes: Uint8Array): Uint8Array {
-    return this.#call('merge', null, (kernels) => kernels.merge(bytes));
+  mergeBytes(partials: Uint8Array): Uint8Array {
+    return this.#call('merge', null, (kernels) => kernels.merge(partials));
   }
 
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
@@ -467,6 +470,11 @@ export class CpuDevice implements Device {
     const { byteOffset, length } = this.#inUse(buffer);
     return new Float32Array(memory.buffer, byteOffset, length);
   }
+}
+
+/** Whether no memory holds so many values. The kernels, whose numbers have 32 bits, would take a longer buffer for a short one. */
+function isTooLong(length: number): boolean {
+  return length * Float32Array.BYTES_PER_ELEMENT > MOST_BYTES;
 }
 
 function describeWork(work: Work): string {

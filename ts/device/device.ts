@@ -241,10 +241,10 @@ export interface Device {
   /** The same to a CPU device of the calling thread, where this device has a better way than `readRows`; else `null`. */
   copyOut?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
   /**
-   * Resolves once it is sure that what wrote these buffers has not failed; before this nothing must be kept of what comes of them.
+   * Resolves once it is sure that what wrote a buffer has not failed; before this nothing must be kept of what comes of it.
    * `null`, or absent: it is sure already, as it always is where no memory of others takes part.
    */
-  confirm?(buffers: readonly DeviceBuffer[]): Promise<void> | null;
+  confirm?(buffer: DeviceBuffer): Promise<void> | null;
   /** `target[i] = value`. */
   fill(target: DeviceBuffer, value: number): void;
   /** `target[i] = a[i] + b[i]`; `target` may be `a` or `b`. */

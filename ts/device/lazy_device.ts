@@ -154,8 +154,8 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
     return this.opened.copyOut?.(...args) ?? null;
   }
 
-  confirm(buffers: readonly DeviceBuffer[]): Promise<void> | null {
-    return this.opened.confirm?.(buffers) ?? null;
+  confirm(buffer: DeviceBuffer): Promise<void> | null {
+    return this.opened.confirm?.(buffer) ?? null;
   }
 
   fill(...args: Parameters<Device['fill']>): void {

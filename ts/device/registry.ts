@@ -14,11 +14,12 @@ import {
   ValidationError,
   WorkerStartError,
 } from '../errors.ts';
-import { describeValue } from '../describe_value.ts';
+import { describeValue, quoteValue } from '../describe_value.ts';
 import { compileModule } from '../wasm/compile_module.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } from './device.ts';
+import { suggestDevice } from './device_name.ts';
 import { atEndOfTick } from './end_of_tick.ts';
 import { endToEnd } from './end_to_end.ts';
 import { type Essentials, LazyDevice } from './lazy_device.ts';
@@ -81,6 +82,11 @@ export function host(): CpuDevice {
   return callingThread;
 }
 
+/** The kernels of the calling thread that serve a device: its own, where it is there. */
+export function kernelsFor(device: Device): CpuDevice {
+  return device instanceof CpuDevice ? device : host();
+}
+
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
   return (kinds as readonly string[]).includes(name) ? `${name}:0` : name;
@@ -92,7 +98,7 @@ export function canonicalDeviceName(name: string): string {
  */
 export function deviceByName(name: string): Device {
   if (typeof name !== 'string') {
-    throw new TypeError(`expected a device name such as 'cpu:0', got ${describeValue(name)}`);
+    throw new TypeError(`expected a device name such as 'cpu:0', got ${quoteValue(name)}`);
   }
   const canonical = canonicalDeviceName(name);
   const known = made.get(canonical);
@@ -103,10 +109,8 @@ export function deviceByName(name: string): Device {
   const kind = kinds.find((one) => one === wanted);
   if (kind === undefined || !/^(0|[1-9]\d?)$/.test(ordinal) || Number(ordinal) >= MAX_DEVICES) {
     const last = MAX_DEVICES - 1;
-    throw new UnknownDeviceError(name, [
-      'cpu',
-      ...kinds.flatMap((one) => [`${one}:0`, `${one}:1`, '…', `${one}:${last}`]),
-    ]);
+    const names = ['cpu', ...kinds.flatMap((one) => [`${one}:0`, `${one}:1`, '…', `${one}:${last}`])];
+    throw new UnknownDeviceError(name, names, suggestDevice(name, MAX_DEVICES));
   }
   return make(canonical, kind);
 }

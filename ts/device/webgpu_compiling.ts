@@ -20,11 +20,9 @@ export class Compiling {
     kernels.compileLater();
   }
 
-  /** After every command: one may wait for pipelines, and then somebody must compile them. */
-  beginIfNeeded(): void {
-    if (this.#kernels.isWaiting) {
-      this.#running ??= this.#compileAll();
-    }
+  /** Sees to it that commands which wait for pipelines do not wait for ever. */
+  begin(): void {
+    this.#running ??= this.#compileAll();
   }
 
   /** Resolves when no command waits. */

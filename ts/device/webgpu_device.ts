@@ -216,8 +216,9 @@ class OpenDevice implements OpenWebGpu {
     });
   }
 
-  confirm(buffers: readonly DeviceBuffer[]): Promise<void> | null {
-    return this.#doubts.confirm(buffers.map((buffer) => this.#own(buffer)));
+  confirm(buffer: DeviceBuffer): Promise<void> | null {
+    const { failure, doubt } = this.#own(buffer);
+    return failure === null ? doubt : Promise.reject(failure);
   }
 
   read(buffer: DeviceBuffer): Promise<Float32Array<ArrayBuffer>> {
@@ -448,7 +449,9 @@ class OpenDevice implements OpenWebGpu {
       return null;
     }
     const doubt = this.#doubts.end();
-    this.#compiling.beginIfNeeded();
+    if (this.#kernels.isWaiting) {
+      this.#compiling.begin();
+    }
     return doubt;
   }
 

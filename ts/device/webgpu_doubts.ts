@@ -53,13 +53,13 @@ export class Doubts {
 
   /** The command has been given. Returns the doubt about what it writes, whose rejection somebody has seen. */
   end(): Promise<void> | null {
-    const [sources, outputs] = [this.#sources, this.#outputs];
-    if (sources.length > 0) {
-      this.#sources = [];
+    const outputs = this.#outputs;
+    if (outputs.length === 0 && !this.#hasScope && this.#sources.length === 0) {
+      return null;
     }
-    if (outputs.length > 0) {
-      this.#outputs = [];
-    }
+    const sources = this.#sources;
+    this.#sources = [];
+    this.#outputs = [];
     const doubt = this.#hasScope || sources.length > 0 ? this.#doubtOf(sources) : null;
     for (const output of outputs) {
       output.doubt = doubt;
@@ -70,16 +70,6 @@ export class Doubts {
       (error: unknown) => settle(outputs, doubt, error as Error),
     );
     return doubt;
-  }
-
-  /** Resolves once it is sure that what wrote the buffers has not failed; `null` if it is sure now. */
-  confirm(buffers: readonly DoubtfulBuffer[]): Promise<void> | null {
-    const failed = buffers.find(({ failure }) => failure !== null);
-    if (failed?.failure !== null && failed !== undefined) {
-      return Promise.reject(failed.failure);
-    }
-    const doubts = buffers.flatMap(({ doubt }) => doubt ?? []);
-    return doubts.length === 0 ? null : Promise.all(doubts).then(() => undefined);
   }
 
   #beginScope(): void {

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { breakGroup, createGroupMemory, Exchange, GroupBrokenError, MOST_WAITING } from './worker_exchange.ts';
+import { breakGroup, createGroupMemory, Exchange, GroupBrokenError } from './worker_exchange.ts';
 
 let memory: Uint8Array<SharedArrayBuffer>;
 let members: readonly Exchange[];
 
 beforeEach(() => {
   memory = createGroupMemory(3, 100);
-  members = [0, 1, 2].map((rank) => new Exchange(memory, rank, 3));
+  members = [0, 1, 2].map((rank) => new Exchange(memory, rank, 3, 100));
 });
 afterEach(() => vi.restoreAllMocks());
 
@@ -21,13 +21,18 @@ describe('an exchange', () => {
     for (const member of members) expect([...member.take()]).toEqual([10, 11, 11, 12, 12, 12]);
   });
 
-  it('keeps what the slowest member has not taken while the others run ahead as far as they may', () => {
-    const [slow, ...fast] = members;
-    for (let i = 0; i < MOST_WAITING; i++) slow?.post(Uint8Array.of(i));
-    for (let i = 0; i < MOST_WAITING; i++) fast.forEach((member) => member.post(Uint8Array.of(10 + i)));
-    for (let i = 0; i < MOST_WAITING; i++) fast.forEach((member) => member.take());
-    for (let i = 0; i < MOST_WAITING; i++) fast.forEach((member) => member.post(Uint8Array.of(20 + i)));
-    for (let i = 0; i < MOST_WAITING; i++) expect([...(slow?.take() ?? [])]).toEqual([i, 10 + i, 10 + i]);
+  it.each([
+    ['small', 100, 8],
+    ['large', 2 ** 21, 1],
+  ])('of %s partials keeps what the slowest member has not taken while the others run ahead', (_, slotBytes, most) => {
+    const large = createGroupMemory(3, slotBytes);
+    const [slow, ...fast] = [0, 1, 2].map((rank) => new Exchange(large, rank, 3, slotBytes));
+    expect(slow?.mostWaiting).toBe(most);
+    for (let i = 0; i < most; i++) slow?.post(Uint8Array.of(i));
+    for (let i = 0; i < most; i++) fast.forEach((member) => member.post(Uint8Array.of(10 + i)));
+    for (let i = 0; i < most; i++) fast.forEach((member) => member.take());
+    for (let i = 0; i < most; i++) fast.forEach((member) => member.post(Uint8Array.of(20 + i)));
+    for (let i = 0; i < most; i++) expect([...(slow?.take() ?? [])]).toEqual([i, 10 + i, 10 + i]);
   });
 
   it('takes a partial as long as was agreed', () => {

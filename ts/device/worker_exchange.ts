@@ -2,7 +2,7 @@
  * Where the workers of a group exchange partials: memory they share, so that none of them goes through the calling thread.
  *
  * Every member posts the same number of partials, one per group of channels, and takes as many times those of all. It posts
- * at most {@link MOST_WAITING} partials that it has not taken yet, so nobody is further ahead of the slowest than that twice,
+ * at most {@link mostWaiting} partials that it has not taken yet, so nobody is further ahead of the slowest than that twice,
  * and a ring of so many slots per member is never written over before all have read it.
  *
  * All sleep on one word, which every post and the end of the group raise: a sleeper that watched its peer's counter would
@@ -13,8 +13,14 @@
  * Partials that a member has posted and not taken. While one waits, the next is computed, so that a member whose core did something
  * else for a while does not stop the others. Those for which nobody waits are still cached when they are taken.
  */
-export const MOST_WAITING = 8;
-const RING = 2 * MOST_WAITING;
+const MOST_WAITING = 8;
+/** From here on partials are those of a whole layer, one per command, and there is none to be ahead with. */
+const LARGE_SLOT_BYTES = 1024 * 1024;
+
+/** Partials of at most so many bytes that a member may have posted and not taken. */
+export function mostWaiting(slotBytes: number): number {
+  return slotBytes > LARGE_SLOT_BYTES ? 1 : MOST_WAITING;
+}
 
 /** Places in the header, which is of i32, a line of cache apart. */
 const LINE = 16;
@@ -40,7 +46,7 @@ export class GroupBrokenError extends Error {
 
 /** Bytes of memory for a group of `members`, none of whose partials is longer than `slotBytes`. */
 export function groupMemoryBytes(members: number, slotBytes: number): number {
-  return headerBytes(members) + members * RING * stride(slotBytes);
+  return headerBytes(members) + members * 2 * mostWaiting(slotBytes) * stride(slotBytes);
 }
 
 /** Memory for a group of `members`, none of whose partials is longer than `slotBytes`. */
@@ -72,6 +78,8 @@ export class Exchange {
   readonly #header: Int32Array<SharedArrayBuffer>;
   readonly #rank: number;
   readonly #members: number;
+  /** Partials that this member may have posted and not taken. */
+  readonly mostWaiting: number;
   readonly #slotStride: number;
   #posted = 0;
   #taken = 0;
@@ -79,12 +87,14 @@ export class Exchange {
   /** What {@link take} gives, kept: garbage of one worker would stop the others. */
   readonly #all: Uint8Array;
 
-  constructor(memory: Uint8Array<SharedArrayBuffer>, rank: number, members: number) {
+  /** @param slotBytes - what the memory was made for. */
+  constructor(memory: Uint8Array<SharedArrayBuffer>, rank: number, members: number, slotBytes: number) {
     this.#memory = memory;
     this.#header = new Int32Array(memory.buffer);
     this.#rank = rank;
     this.#members = members;
-    this.#slotStride = (memory.length - headerBytes(members)) / (members * RING);
+    this.mostWaiting = mostWaiting(slotBytes);
+    this.#slotStride = stride(slotBytes);
     this.#all = new Uint8Array(members * this.#slotStride);
   }
 
@@ -172,7 +182,9 @@ export class Exchange {
   }
 
   #slot(member: number, number: number): number {
-    const place = member * RING + ((number >>> 0) % RING);
+    // A power of two, so that numbers that run over go on around the ring.
+    const ring = 2 * this.mostWaiting;
+    const place = member * ring + ((number >>> 0) % ring);
     return headerBytes(this.#members) + place * this.#slotStride;
   }
 }

@@ -123,7 +123,7 @@ export class CommandExecutor {
   }
 
   #call(operation: Operation, args: readonly unknown[]): unknown {
-    const [name, length, members, memory] = args as [number, number, number, Uint8Array<SharedArrayBuffer>];
+    const [name, length] = args as [number, number];
     switch (operation) {
       case 'allocate':
         this.#buffers.set(name, this.#device.allocate(length));
@@ -132,7 +132,7 @@ export class CommandExecutor {
         this.#release(name);
         return;
       case 'join':
-        this.#exchanges.set(name, new Exchange(memory, length, members));
+        this.#exchanges.set(name, new Exchange(...(args.slice(1) as ConstructorParameters<typeof Exchange>)));
         return;
       case 'leave':
         this.#exchanges.delete(name);

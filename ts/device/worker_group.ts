@@ -165,7 +165,7 @@ export class WorkerGroup implements DeviceGroup {
     this.#joined = joined;
     this.#inUse.set(joined.number, memory);
     for (const [rank, member] of this.members.entries()) {
-      member.give(this, 'join', [joined.number, rank, size, memory]);
+      member.give(this, 'join', [joined.number, memory, rank, size, slotBytes]);
     }
     return joined;
   }

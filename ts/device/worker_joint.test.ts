@@ -59,7 +59,7 @@ describe('a command of a group', () => {
 
   /** The first of two members; its sample comes before that of the other. */
   const setUp = (): Command[] => [
-    ['join', GROUP, 0, 2, memory],
+    ['join', GROUP, memory, 0, 2, 1024],
     ...[x, y, z, spoiled].map((buffer): Command => ['allocate', buffer.number, 96]),
     ['allocate', statistics.number, 12],
     ['writeRows', values, { buffer: x, offset: 0, stride: 96 }, 96, 1],
@@ -79,7 +79,7 @@ describe('a command of a group', () => {
 
   /** What the other member, which holds the same values as the next sample, posts for groups of two channels. */
   async function postAsOther(): Promise<void> {
-    const other = new Exchange(memory, 1, 2);
+    const other = new Exchange(memory, 1, 2, 1024);
     const buffer = device.allocate(96);
     device.write(buffer, values);
     for (const part of [

@@ -5,7 +5,7 @@
 
 import type { CpuDevice } from './cpu_device.ts';
 import type { ChannelRange, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
-import { type Exchange, MOST_WAITING } from './worker_exchange.ts';
+import type { Exchange } from './worker_exchange.ts';
 
 const ALL: ChannelRange = [0, 0];
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -94,7 +94,7 @@ async function inGroups(exchange: Exchange, { channels, width }: Tiling, { reduc
     const part: ChannelRange = [first, Math.min(first + width, channels)];
     exchange.post(await reduce(part));
     waiting.push(part);
-    while (waiting.length === MOST_WAITING || (waiting.length > 0 && exchange.isThere)) {
+    while (waiting.length === exchange.mostWaiting || (waiting.length > 0 && exchange.isThere)) {
       finishNext();
     }
   }

@@ -2,13 +2,14 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { awaited } from '../device/awaited.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { whenConfirmed } from '../tensor/storage_ops.ts';
+import { confirmation } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   checkArguments,
@@ -122,10 +123,7 @@ export abstract class BatchNorm extends Module {
   async forward(x: Tensor): Promise<Tensor> {
     warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
-    if (!device.isReady) {
-      await device.ready();
-    }
-    return this.forwardLocally(x);
+    return awaited([device], () => this.forwardLocally(x));
   }
 
   /**
@@ -154,6 +152,11 @@ export abstract class BatchNorm extends Module {
       `${numFeatures}, eps=${pythonFloat(eps)}, momentum=${pythonFloat(momentum)}, affine=${pythonBoolean(affine)}, ` +
       `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}`
     );
+  }
+
+  /** Not unless somebody has put another `forward` in place of the layer's own. @internal */
+  override mayKeepTensors(): boolean {
+    return this.forward !== BatchNorm.prototype.forward;
   }
 
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
@@ -230,23 +233,39 @@ export abstract class BatchNorm extends Module {
     }
     const running = this.runningStatistics();
     const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
-    const commit = (): Tensor => {
+    const confirming = confirmation([y.storage, next?.mean, next?.variance]);
+    if (confirming === null) {
       if (factor !== null) {
         this.commitBatch(next);
       }
       return y;
-    };
-    const discard = (): void => {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-    };
-    const result = whenConfirmed([y.storage, next?.mean, next?.variance], commit, discard);
-    if (result instanceof Promise && factor !== null) {
+    }
+    const result = this.whenConfirmed(confirming, y, factor === null ? undefined : next);
+    if (factor !== null) {
       const done = (): void => void unconfirmed.delete(this);
       unconfirmed.set(this, result.then(done, done));
     }
     return result;
+  }
+
+  /** @param next - `undefined` where the batch is not counted. */
+  private async whenConfirmed(
+    confirming: Promise<void>,
+    y: Tensor,
+    next: RunningStatistics<Storage> | null | undefined,
+  ): Promise<Tensor> {
+    try {
+      await confirming;
+    } catch (error) {
+      y.dispose();
+      next?.mean.release();
+      next?.variance.release();
+      throw error;
+    }
+    if (next !== undefined) {
+      this.commitBatch(next);
+    }
+    return y;
   }
 
   /**

@@ -4,7 +4,7 @@ import { describeValue } from '../describe_value.ts';
 import type { Device, DeviceKind, Numerics } from '../device/device.ts';
 import { DeviceMismatchError } from '../errors.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
 /** Tensors of C values under PyTorch's names; `null` where there is none. */
 export type ChannelVectors = readonly (readonly [name: string, vector: Tensor | null])[];
@@ -22,7 +22,7 @@ const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker'
 
 /** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
 export function checkTensor(value: unknown, name: string): Device {
-  if (!(value instanceof Tensor)) {
+  if (!isTensor(value)) {
     throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${describeValue(value)}`);
   }
   const { device } = value.storage;

@@ -3,6 +3,7 @@
  * their arguments and take over the running statistics; this file allocates, computes and records.
  */
 
+import { withRoom } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type BatchLayout, type Numerics } from '../device/device.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import { type Gradients, GraphNode } from '../tensor/graph_node.ts';
@@ -136,7 +137,8 @@ function outputOf(operation: BatchNormOperation, layout: BatchLayout, y: Storage
     name: 'batch_norm',
     inputs: [x, weight, bias],
     saved: saved.weight === null ? [saved.x, statistics] : [saved.x, statistics, saved.weight],
-    backward: ([dy]) => (dy === undefined || dy === null ? [null, null, null] : runBackward(backward, dy)),
+    backward: ([dy]) =>
+      dy === undefined || dy === null ? [null, null, null] : withRoom(() => runBackward(backward, dy)),
   });
   return new Tensor({ storage: y, shape, memoryFormat, source: { node, index: 0 } });
 }

@@ -22,14 +22,26 @@
  */
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
+import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
-import { Storage } from '../tensor/storage.ts';
+import { endToEnd } from '../device/end_to_end.ts';
+import { deviceByName, kernelsFor } from '../device/registry.ts';
+import type { Storage } from '../tensor/storage.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
-import { checkMatching, checkShard, checkStatistics, like, onDevice, vector } from './functional_support.ts';
-import { checkAlike, checkPartial } from './partial_header.ts';
+import {
+  checkMatching,
+  checkShard,
+  checkStatistics,
+  checkWhole,
+  filledPair,
+  like,
+  onDevice,
+  onDeviceWithPartials,
+  vector,
+} from './functional_support.ts';
+import { checkAlike } from './partial_header.ts';
 import { checkEpsMode } from './synchronized_batch_norm_settings.ts';
 
 export { batchNorm, type BatchNormFunctionOptions } from './functional_batch_norm.ts';
@@ -81,12 +93,13 @@ export async function total(x: Tensor, options: ShardOptions = {}): Promise<Uint
  */
 export async function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions = {}): Promise<Uint8Array> {
   checkOptions('functional.deviations()', options, shardOptions);
-  return onDevice('deviations', [x], (device) => {
+  return onDeviceWithPartials('deviations', [x], (device) => {
     checkNumerics('torch', device);
     const shard = checkShard(x, options.firstSample);
     const { channels } = shard.layout;
     const where = 'functional.deviations(), merged';
-    return device.deviations({ ...shard, total: checkPartial(merged, { where, kinds: ['total'], channels }) });
+    const { bytes } = checkWhole(device, merged, { where, kinds: ['total'], channels });
+    return device.deviations({ ...shard, total: bytes });
   });
 }
 
@@ -108,8 +121,13 @@ export async function mergeSums(partials: readonly Uint8Array[], device = 'cpu')
 async function merge(partials: readonly Uint8Array[], device: string, where: string): Promise<Uint8Array> {
   const target = deviceByName(device);
   const alike = checkAlike(partials, where);
-  await target.ready();
-  return target.merge(alike);
+  return awaited([target, kernelsFor(target)], () => {
+    // A GPU lays partials end to end, and would find out later what is wrong with them.
+    if (target.kind === 'webgpu') {
+      kernelsFor(target).mergeBytes(endToEnd(alike));
+    }
+    return target.merge(alike);
+  });
 }
 
 /**
@@ -121,12 +139,12 @@ async function merge(partials: readonly Uint8Array[], device: string, where: str
 export async function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
   checkOptions('functional.finalize()', options, finalizeOptions);
   const { eps = 1e-5, epsMode = 'plus' } = options;
-  return onDevice('finalize', [x], (device) => {
+  return onDeviceWithPartials('finalize', [x], (device) => {
     checkEps(eps, true);
     checkEpsMode(epsMode);
     const { channels } = checkShard(x).layout;
     const where = 'functional.finalize(), merged';
-    const bytes = checkPartial(merged, { where, kinds: ['moments', 'deviations'], channels });
+    const { bytes } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels });
     return vector(device, [STATISTICS_ROWS, channels], (statistics) =>
       device.finalize({ merged: bytes, eps, epsMode, statistics }),
     );
@@ -144,7 +162,7 @@ export function updateRunning(
   runningVar: Tensor,
   momentum = 0.1,
 ): Promise<void> {
-  return onDevice('updateRunning', [runningMean, runningVar], (device) => {
+  return onDeviceWithPartials('updateRunning', [runningMean, runningVar], (device) => {
     checkMomentum(momentum, 'number');
     const { length } = runningMean.storage;
     checkChannels(
@@ -155,21 +173,18 @@ export function updateRunning(
       ],
     );
     const where = 'functional.updateRunning(), merged';
-    const bytes = checkPartial(merged, { where, kinds: ['moments', 'deviations'], channels: length });
-    const next = [Storage.allocate(device, length), Storage.allocate(device, length)] as const;
-    const running = {
-      mean: runningMean.storage.buffer,
-      variance: runningVar.storage.buffer,
-      nextMean: next[0].buffer,
-      nextVariance: next[1].buffer,
-      momentum,
-    };
-    try {
-      device.updateRunning({ merged: bytes, running });
-    } catch (error) {
-      next.forEach((storage) => storage.release());
-      throw error;
+    const { bytes, count } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels: length });
+    if (count === 1) {
+      throw new RangeError(
+        `${where}: expected a batch of more than 1 value per channel, whose variance is defined, got 1 value; ` +
+          `leave the running statistics as they are after such a batch`,
+      );
     }
+    const mean = runningMean.storage.buffer;
+    const variance = runningVar.storage.buffer;
+    const next = filledPair(device, length, (nextMean, nextVariance) =>
+      device.updateRunning({ merged: bytes, running: { mean, variance, nextMean, nextVariance, momentum } }),
+    );
     const keep = (): void => {
       runningMean.replaceStorage(next[0]);
       runningVar.replaceStorage(next[1]);
@@ -226,20 +241,20 @@ export function backwardParameters(
   sums: Uint8Array,
   statistics: Tensor,
 ): Promise<{ readonly dweight: Tensor; readonly dbias: Tensor }> {
-  return onDevice('backwardParameters', [statistics], (device) => {
+  return onDeviceWithPartials('backwardParameters', [statistics], (device) => {
     const channels = statistics.shape[1] ?? 0;
     checkStatistics(statistics, channels, []);
-    const bytes = checkPartial(sums, { where: 'functional.backwardParameters(), sums', kinds: ['sums'], channels });
-    const compute = (isWeight: boolean): Tensor =>
-      vector(device, [channels], (target) =>
-        device.backwardParameters({
-          sums: bytes,
-          statistics: statistics.storage.buffer,
-          dweight: isWeight ? target : null,
-          dbias: isWeight ? null : target,
-        }),
-      );
-    return { dweight: compute(true), dbias: compute(false) };
+    const { bytes } = checkWhole(device, sums, {
+      where: 'functional.backwardParameters(), sums',
+      kinds: ['sums'],
+      channels,
+    });
+    const [dweight, dbias] = filledPair(device, channels, (dweight, dbias) =>
+      device.backwardParameters({ sums: bytes, statistics: statistics.storage.buffer, dweight, dbias }),
+    );
+    const vectorOf = (storage: Storage): Tensor =>
+      new Tensor({ storage, shape: [channels], memoryFormat: 'contiguous' });
+    return { dweight: vectorOf(dweight), dbias: vectorOf(dbias) };
   });
 }
 
@@ -262,13 +277,13 @@ export async function backwardInput(
 ): Promise<Tensor> {
   checkOptions('functional.backwardInput()', options, backwardInputOptions);
   const { weight = null, sums = null } = options;
-  return onDevice('backwardInput', [dy, x, statistics, weight], (device) => {
+  return onDeviceWithPartials('backwardInput', [dy, x, statistics, weight], (device) => {
     const { layout } = checkShard(x);
     checkMatching(dy, x);
     const { channels } = layout;
     checkStatistics(statistics, channels, [weight]);
     const where = 'functional.backwardInput(), sums';
-    const bytes = sums && checkPartial(sums, { where, kinds: ['sums'], channels });
+    const whole = sums && checkWhole(device, sums, { where, kinds: ['sums'], channels });
     return like(dy, x, (dx, arranged) =>
       device.backwardInput({
         x: x.storage.buffer,
@@ -277,7 +292,7 @@ export async function backwardInput(
         layout,
         statistics: statistics.storage.buffer,
         weight: weight?.storage.buffer ?? null,
-        sums: bytes,
+        sums: whole?.bytes ?? null,
       }),
     );
   });

@@ -1,12 +1,15 @@
 /** What the steps in `functional.ts` have in common: checks, and tensors for their results. */
 
+import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
-import { DeviceMismatchError } from '../errors.ts';
+import { kernelsFor } from '../device/registry.ts';
+import { DeviceMismatchError, PartialError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkTensor } from './batch_norm_checks.ts';
+import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
 
 /**
  * Runs `work` on the device of the tensors, once it is ready.
@@ -18,6 +21,21 @@ export async function onDevice<T>(
   tensors: readonly (Tensor | null)[],
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
+  const device = deviceOf(operation, tensors);
+  return awaited([device], () => confirmed(work(device)));
+}
+
+/** The same for work that checks partials, in the calling thread: see {@link checkWhole}. */
+export async function onDeviceWithPartials<T>(
+  operation: string,
+  tensors: readonly (Tensor | null)[],
+  work: (device: Device) => T | Promise<T>,
+): Promise<T> {
+  const device = deviceOf(operation, tensors);
+  return awaited([device, kernelsFor(device)], () => confirmed(work(device)));
+}
+
+function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Device {
   const [device, ...others] = tensors
     .filter((item) => item !== null)
     .map((item, i) => checkTensor(item, `tensor ${i} of functional.${operation}()`));
@@ -28,16 +46,17 @@ export async function onDevice<T>(
   if (stranger !== undefined) {
     throw new DeviceMismatchError(operation, [device.name, stranger.name]);
   }
-  if (!device.isReady) {
-    await device.ready();
-  }
-  const result = await work(device);
+  return device;
+}
+
+/** The result of a step, once its tensors are sure where memory of others takes part. */
+async function confirmed<T>(step: T | Promise<T>): Promise<T> {
+  const result = await step;
   const made = madeIn(result);
-  const discard = (): void => made.forEach((item) => item.dispose());
   return whenConfirmed(
     made.map((item) => item.storage),
     () => result,
-    discard,
+    () => made.forEach((item) => item.dispose()),
   );
 }
 
@@ -84,10 +103,50 @@ export function checkStatistics(statistics: Tensor, channels: number, vectors: r
   );
 }
 
+/** A merged partial of a whole batch. */
+export interface Whole {
+  readonly bytes: Uint8Array;
+  /** n, the values per channel. */
+  readonly count: number;
+}
+
+/**
+ * The merged partial of a whole batch, checked to its last byte before the device gets it: a device in another thread could tell of
+ * damage only when a result is read, and what it was to replace would be lost by then.
+ * @throws PartialError
+ */
+export function checkWhole(device: Device, partial: unknown, wanted: PartialWanted): Whole {
+  const bytes = checkPartial(partial, wanted);
+  const { first, samples, length } = rangeOf(kernelsFor(device).mergeBytes(bytes));
+  if (samples > 0 && first > 0) {
+    throw new PartialError(
+      `${wanted.where}: expected the partial of a whole batch, which begins with sample 0, got one that begins with sample ` +
+        `${first}; merge those of all shards, in order of samples`,
+    );
+  }
+  return { bytes, count: samples * length };
+}
+
 /** A contiguous tensor filled by `fill`. */
 export function vector(device: Device, shape: Shape, fill: (target: DeviceBuffer) => void): Tensor {
   const length = shape.reduce((product, size) => product * size, 1);
   return new Tensor({ storage: filled(device, length, fill), shape, memoryFormat: 'contiguous' });
+}
+
+/** Two vectors of C values that one command fills; both are given back when it fails. */
+export function filledPair(
+  device: Device,
+  channels: number,
+  fill: (first: DeviceBuffer, second: DeviceBuffer) => void,
+): readonly [Storage, Storage] {
+  const first = Storage.allocate(device, channels);
+  try {
+    const second = filled(device, channels, (buffer) => fill(first.buffer, buffer));
+    return [first, second];
+  } catch (error) {
+    first.release();
+    throw error;
+  }
 }
 
 /**

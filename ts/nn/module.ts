@@ -1,9 +1,10 @@
 /** Modules: layers, and trees of layers, with what they learn and remember. PyTorch's `nn.Module`. */
 
+import { copyKey, thisCopy } from '../copy_of_library.ts';
 import { describeValue } from '../describe_value.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { Parameter } from '../tensor/parameter.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { moveModule } from './module_device.ts';
 import { formatModule } from './module_repr.ts';
 import { type Buffer, buffersKey, childrenOf, joinPath, parametersOf, walk } from './module_tree.ts';
@@ -33,6 +34,11 @@ import {
  * ```
  */
 export abstract class Module {
+  /** @internal */
+  get [copyKey](): object {
+    return thisCopy;
+  }
+
   /** Makes `structuredClone` and `postMessage` fail: a clone would be an object without methods and memory. @internal */
   readonly cloning: symbol = cannotBeCloned;
 
@@ -222,6 +228,11 @@ export abstract class Module {
     return false;
   }
 
+  /** Whether somebody may hold what `forward` has taken or given: a module of the user's may. @internal */
+  mayKeepTensors(): boolean {
+    return true;
+  }
+
   /** Whether a state dict may lack this buffer, because old checkpoints do. @internal */
   toleratesMissing(_name: string): boolean {
     return false;
@@ -260,7 +271,7 @@ function bufferAccessor(name: string): PropertyDescriptor {
 }
 
 function checkBuffer(name: string, value: unknown): Buffer {
-  if (value instanceof Tensor) {
+  if (isTensor(value)) {
     return value.keep();
   }
   if (value !== null && typeof value !== 'number') {

@@ -5,6 +5,7 @@
  * word, so it is an error.
  */
 
+import { refuseOtherCopy } from '../copy_of_library.ts';
 import { CyclicModuleError } from '../errors.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -20,8 +21,16 @@ export const buffersKey: unique symbol = Symbol('syncbn.buffers');
 /** A module found in a tree, under the path that leads to it. */
 export type NamedModule = readonly [path: string, module: Module];
 
+/** @throws TwoCopiesError for a module or tensor of another copy of the library, which would be missed without a word. */
 export function isModule(value: unknown): value is Module {
-  return typeof value === 'object' && value !== null && buffersKey in value;
+  if (typeof value !== 'object' || value === null) {
+    return false;
+  }
+  if (buffersKey in value) {
+    return true;
+  }
+  refuseOtherCopy(value);
+  return false;
 }
 
 /** The children of one module by property, a shared one once per property. */

@@ -16,7 +16,7 @@ export type PartialKind = (typeof partialKinds)[number];
 /** `SBN1` in ASCII, read as a little-endian number. */
 const MARK = 0x31_4e_42_53;
 const HEADER_BYTES = 40;
-const [KIND_AT, CHANNELS_AT] = [4, 8];
+const [KIND_AT, CHANNELS_AT, LENGTH_AT, FIRST_AT, SAMPLES_AT] = [4, 8, 16, 24, 32];
 
 /** What a function wants of a partial. */
 export interface PartialWanted {
@@ -40,6 +40,24 @@ export function checkPartial(partial: unknown, { where, kinds, channels }: Parti
     );
   }
   return bytes;
+}
+
+/** What a partial covers. */
+export interface PartialRange {
+  /** Global number of the first sample. */
+  readonly first: number;
+  readonly samples: number;
+  /** L, values per sample and channel. */
+  readonly length: number;
+}
+
+/** What a partial that has been checked covers. */
+export function rangeOf({ buffer, byteOffset, byteLength }: Uint8Array): PartialRange {
+  const view = new DataView(buffer, byteOffset, byteLength);
+  const [length = 0, first = 0, samples = 0] = [LENGTH_AT, FIRST_AT, SAMPLES_AT].map((at) =>
+    Number(view.getBigUint64(at, true)),
+  );
+  return { first, samples, length };
 }
 
 /** @throws PartialError unless there is at least one partial, and all are of the same thing and of as many channels. */

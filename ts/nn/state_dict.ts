@@ -7,7 +7,7 @@ import { allOrNone } from '../tensor/all_or_none.ts';
 import { batchLayout, elementCount, formatShape, sameShape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { copyTo, writeLogical } from '../tensor/storage_ops.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { float32ArrayOf } from '../typed_array.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import type { Module } from './module.ts';
@@ -215,7 +215,7 @@ function mismatch(entry: Entry, source: unknown): string | null {
     // The one value of a tensor is not known yet.
     return source instanceof Tensor && elementCount(source.shape) === 1 ? null : numberMismatch(entry, source);
   }
-  if (!(source instanceof Tensor || source instanceof Float32Array)) {
+  if (!(isTensor(source) || source instanceof Float32Array)) {
     return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}.`;
   }
   const fits =

@@ -52,6 +52,11 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
       const place = meetingPlace(this);
       return place === null ? super.forward(x) : synchronizedForward(this, x, place);
     }
+
+    /** @internal */
+    override mayKeepTensors(): boolean {
+      return this.forward !== Synchronized.prototype.forward;
+    }
   }
   // TypeScript does not see that what extends `plain` has what `plain` adds to `BatchNorm`.
   return Synchronized as unknown as LayerClass<Layer, SynchronizedBatchNormOptions>;

@@ -3,6 +3,7 @@
  * that it runs once, when every gradient is there, and has nobody to wait for.
  */
 
+import { withRoom } from '../device/awaited.ts';
 import type { BatchLayout, Device, DeviceGroup, GroupBackwardArguments } from '../device/device.ts';
 import { mergePartials } from '../device/registry.ts';
 import { type Gradients, GraphNode, type GraphNodeOptions } from '../tensor/graph_node.ts';
@@ -85,17 +86,17 @@ async function runJointly(joint: Joint, gradients: Gradients, groups: Set<Device
   const parts: Part[] = [];
   try {
     for (const [r, shard] of joint.shards.entries()) {
-      parts.push(partOf(shard, gradients[r] ?? null));
+      parts.push(await withRoom(() => partOf(shard, gradients[r] ?? null)));
     }
     const devices = parts.map(({ shard }) => shard.statistics.device);
     const group = groupOf(devices, joint.plan);
     if (group !== null) {
       groups.add(group);
-      return gradientsOf(joint, parts, (shares) => group.batchNormBackward(shares));
+      return await gradientsOf(joint, parts, (shares) => group.batchNormBackward(shares));
     }
     const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
     const sums = await mergePartials(devices, partials.map(valueOf));
-    return gradientsOf(joint, parts, (shares) => shares.forEach((share) => runSteps(share, sums)));
+    return await gradientsOf(joint, parts, (shares) => shares.forEach((share) => runSteps(share, sums)));
   } finally {
     parts.forEach(({ dy }) => dy.release());
   }
@@ -135,15 +136,17 @@ async function partialOf({ shard, dy }: Part, plan: BatchPlan): Promise<Uint8Arr
   }
 }
 
-/**
- * Parameter gradients on the first device, dx on every one.
- * @param compute - fills them.
- */
-function gradientsOf(
-  joint: Joint,
-  parts: readonly Part[],
-  compute: (shares: readonly GroupBackwardArguments[]) => void,
-): Gradients {
+/** Memory for the gradients that are wanted. */
+interface Outputs {
+  readonly dweight: Storage | null;
+  readonly dbias: Storage | null;
+  readonly dxs: readonly (Storage | null)[];
+  /** All of them. */
+  readonly made: readonly Storage[];
+}
+
+/** Parameter gradients on the first device, dx on every one. */
+function allocate(joint: Joint, parts: readonly Part[]): Outputs {
   const made: Storage[] = [];
   const make = (isWanted: boolean, storage: () => Storage): Storage | null => {
     if (!isWanted) {
@@ -163,6 +166,22 @@ function gradientsOf(
         isOwn ? dy.retain() : Storage.allocate(shard.storage.device, dy.length),
       ),
     );
+    return { dweight, dbias, dxs, made };
+  } catch (error) {
+    made.forEach((storage) => storage.release());
+    throw error;
+  }
+}
+
+/** @param compute - fills the gradients. */
+async function gradientsOf(
+  joint: Joint,
+  parts: readonly Part[],
+  compute: (shares: readonly GroupBackwardArguments[]) => void,
+): Promise<Gradients> {
+  const { dweight, dbias, dxs, made } = await withRoom(() => allocate(joint, parts));
+  const channels = parts[0]?.shard.layout.channels ?? 0;
+  try {
     compute(
       parts.map(({ shard, dy }, r) => ({
         x: shard.storage.buffer,

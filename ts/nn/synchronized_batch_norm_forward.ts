@@ -5,6 +5,7 @@
  * batch comes before the deviations from it.
  */
 
+import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
 import { deviceByName, mergePartials } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
@@ -94,7 +95,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
     return layer.forwardLocally(x);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
-  const outputs = allocate(layer, x, place, plan);
+  const outputs = await awaited([device], () => allocate(layer, x, place, plan));
   try {
     const call = { layer, x, place, session, plan, layout, outputs, isRecorded };
     const outcome = await meetOnStatistics(call);

@@ -1,5 +1,6 @@
 /** Broadcast: one tensor, copied to every replica's device; the gradients of the copies are summed. */
 
+import { withRoom } from '../device/awaited.ts';
 import type { Device } from '../device/device.ts';
 import type { Gradients } from '../tensor/graph_node.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -33,16 +34,16 @@ async function sumOf(gradients: Gradients, device: Device): Promise<Tensor | nul
   for (const gradient of gradients) {
     if (gradient !== null) {
       const here: Tensor = await gradient.to(device.name);
-      sum = sum === null ? here : added(sum, here);
+      sum = sum === null ? here : await added(sum, here);
     }
   }
   return sum;
 }
 
 /** The sum of two tensors that nobody else needs; both are disposed, also when there is no room for it. */
-function added(sum: Tensor, addend: Tensor): Tensor {
+async function added(sum: Tensor, addend: Tensor): Promise<Tensor> {
   try {
-    return sum.plus(addend);
+    return await withRoom(() => sum.plus(addend));
   } finally {
     sum.dispose();
     addend.dispose();

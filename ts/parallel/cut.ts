@@ -1,5 +1,6 @@
 /** Cutting memory along one dimension, and putting it together again, across devices. */
 
+import { awaited, withRoom } from '../device/awaited.ts';
 import type { Device, MemoryFormat, Rows } from '../device/device.ts';
 import { elementCount, physicalDim, physicalShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -56,11 +57,8 @@ export class Cut {
    * @returns a reference that the caller must release.
    */
   async join(pieces: readonly (Tensor | null)[], device: Device): Promise<Storage> {
-    const arranged: (Storage | null)[] = [];
+    const arranged = await withRoom(() => this.arrange(pieces));
     try {
-      for (const piece of pieces) {
-        arranged.push(piece?.inFormat(this.memoryFormat) ?? null);
-      }
       const [only] = arranged;
       return await (arranged.length === 1 && only ? moved(only, device) : this.paste(arranged, device));
     } finally {
@@ -68,21 +66,35 @@ export class Cut {
     }
   }
 
+  /** The pieces in the memory format of the whole: references to release, all or none. */
+  private arrange(pieces: readonly (Tensor | null)[]): readonly (Storage | null)[] {
+    const arranged: (Storage | null)[] = [];
+    try {
+      for (const piece of pieces) {
+        arranged.push(piece?.inFormat(this.memoryFormat) ?? null);
+      }
+      return arranged;
+    } catch (error) {
+      arranged.forEach((storage) => storage?.release());
+      throw error;
+    }
+  }
+
   private async cutOut(whole: Storage, offset: number, rowLength: number, device: Device): Promise<Storage> {
-    await device.ready();
-    return filling(device, this.rows * rowLength, (piece) =>
-      device.copyRows(
-        { buffer: whole.buffer, offset, stride: this.rowLength },
-        { buffer: piece.buffer, offset: 0, stride: rowLength },
-        rowLength,
-        this.rows,
+    return awaited([device], () =>
+      filling(device, this.rows * rowLength, (piece) =>
+        device.copyRows(
+          { buffer: whole.buffer, offset, stride: this.rowLength },
+          { buffer: piece.buffer, offset: 0, stride: rowLength },
+          rowLength,
+          this.rows,
+        ),
       ),
     );
   }
 
   private async paste(pieces: readonly (Storage | null)[], device: Device): Promise<Storage> {
-    await device.ready();
-    return filling(device, this.rows * this.rowLength, async (whole) => {
+    const fill = async (whole: Storage): Promise<void> => {
       if (pieces.includes(null)) {
         device.fill(whole.buffer, 0);
       }
@@ -97,7 +109,8 @@ export class Cut {
         }),
         () => undefined,
       );
-    });
+    };
+    return awaited([device], () => filling(device, this.rows * this.rowLength, fill));
   }
 
   /** Values of piece i in each row. */

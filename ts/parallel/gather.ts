@@ -1,10 +1,11 @@
 /** Gather: the outputs of the replicas are put together on one device. */
 
 import { describeValue } from '../describe_value.ts';
+import { withRoom } from '../device/awaited.ts';
 import type { Device } from '../device/device.ts';
 import { formatShape, resolveDim, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { Cut } from './cut.ts';
 import { record } from './record.ts';
 import { checkFinite, isContainer } from './structure.ts';
@@ -30,7 +31,7 @@ export async function gather(outputs: readonly unknown[], device: Device, dim: n
 
 async function gatherAny(outputs: readonly unknown[], device: Device, dim: number, made: Tensor[]): Promise<unknown> {
   const [first] = outputs;
-  if (first instanceof Tensor) {
+  if (isTensor(first)) {
     const whole = await gatherTensors(sameKind(outputs, isTensor, 'a Tensor'), device, dim);
     made.push(whole);
     return whole;
@@ -89,7 +90,7 @@ async function gatherTensors(tensors: readonly Tensor[], device: Device, dim: nu
 }
 
 async function splitGradient(dy: Tensor, cut: Cut, devices: readonly Device[]): Promise<Storage[]> {
-  const arranged = dy.inFormat(cut.memoryFormat);
+  const arranged = await withRoom(() => dy.inFormat(cut.memoryFormat));
   try {
     return await cut.split(arranged, devices);
   } finally {
@@ -120,10 +121,6 @@ function checkKeys(containers: readonly unknown[], keys: readonly string[]): voi
       );
     }
   }
-}
-
-function isTensor(value: unknown): value is Tensor {
-  return value instanceof Tensor;
 }
 
 /** @throws TypeError naming the first replica whose output is of another kind. */

@@ -1,6 +1,6 @@
 /** Nested arrays and plain objects, in which tensors travel into a module and out of it. */
 
-import { Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
 /** Whether a value is looked into: arrays and plain objects are, instances of classes are not. */
 export function isContainer(value: unknown): value is readonly unknown[] | Readonly<Record<string, unknown>> {
@@ -16,7 +16,7 @@ export function tensorsIn(structure: unknown): Set<Tensor> {
   const tensors = new Set<Tensor>();
   const seen = new Set<unknown>();
   const visit = (value: unknown): void => {
-    if (value instanceof Tensor) {
+    if (isTensor(value)) {
       tensors.add(value);
     } else if (isContainer(value) && !seen.has(value)) {
       seen.add(value);
@@ -57,7 +57,7 @@ export function checkFinite(structure: unknown, role: string): void {
 
 /** The same structure with other tensors. What holds no tensor is shared by reference, containers too. */
 export function mapTensors(structure: unknown, map: (tensor: Tensor) => Tensor): unknown {
-  if (structure instanceof Tensor) {
+  if (isTensor(structure)) {
     return map(structure);
   }
   if (!isContainer(structure) || tensorsIn(structure).size === 0) {

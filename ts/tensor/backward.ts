@@ -3,6 +3,7 @@
  * order, and gradients reach the leaves only when every node has succeeded.
  */
 
+import { isTurnDue, turn, withRoom } from '../device/awaited.ts';
 import type { Device, DeviceGroup } from '../device/device.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
 import type { Edge, Gradients, GraphNode } from './graph_node.ts';
@@ -37,6 +38,9 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
     pass.deliver(start, dy);
     for (const node of nodes) {
       await pass.run(node);
+      if (isTurnDue()) {
+        await turn();
+      }
     }
     await pass.commit();
   } finally {
@@ -105,7 +109,7 @@ class BackwardPass {
       if (!device.isReady) {
         await device.ready();
       }
-      this.deliver(edge, gradient);
+      await withRoom(() => this.deliver(edge, gradient));
     }
     node.free();
   }
@@ -119,10 +123,16 @@ class BackwardPass {
 
   /** Makes sure that the gradients, and what they are added to, are there: a GPU says later that lent memory had gone. */
   async #confirm(): Promise<void> {
-    const grads = Array.from(this.#leaves.keys(), (leaf) => leaf.gradToAddTo?.storage);
-    const lent = grads.filter((storage) => storage?.isExposed === true);
-    await Promise.all(lent.map(async (storage) => storage && (await copyTo(storage, storage.device)).release()));
-    await confirmation(Array.from(this.#leaves.values(), ({ storage }) => storage));
+    for (const [leaf, { storage }] of this.#leaves) {
+      const grad = leaf.gradToAddTo;
+      if (grad?.storage.isExposed === true) {
+        (await copyTo(grad.storage, storage.device)).release();
+      }
+      const confirming = confirmation([storage]);
+      if (confirming !== null) {
+        await confirming;
+      }
+    }
   }
 
   end(): void {

@@ -70,7 +70,14 @@ export async function tensorFromGPUBuffer(
   options: TensorOptions & { readonly device: string },
 ): Promise<Tensor> {
   checkOptions('tensorFromGPUBuffer()', options, tensorOptions);
-  const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = options;
+  // Called from JavaScript, there may be none.
+  const given = (options as TensorOptions | undefined) ?? {};
+  const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = given;
+  if (name === undefined) {
+    throw new TypeError(
+      "tensorFromGPUBuffer(): expected the device of the buffer, as { device: 'webgpu:0' }, got none",
+    );
+  }
   const sizes = shapeOf(shape);
   checkRequiresGrad(requiresGrad);
   checkMemoryFormat(memoryFormat, sizes);

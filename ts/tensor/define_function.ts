@@ -2,13 +2,14 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions } from '../check_options.ts';
+import { withRoom } from '../device/awaited.ts';
 import { FunctionContext } from './function_context.ts';
 import { isGradEnabled } from './grad_mode.ts';
 import { type Gradients, GraphNode } from './graph_node.ts';
 import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
-import { Tensor } from './tensor.ts';
+import { isTensor, Tensor } from './tensor.ts';
 
 /** What {@link defineFunction} takes. Both functions may be asynchronous. */
 export interface FunctionDefinition<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]> {
@@ -54,10 +55,10 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
     throw new TypeError('defineFunction(): expected { forward, backward }, two functions');
   }
   return async (...inputs) => {
-    const tensors = inputs.map((input) => (input instanceof Tensor ? input : null));
+    const tensors = inputs.map((input) => (isTensor(input) ? input : null));
     const isRecorded = isGradEnabled();
     const context = new FunctionContext(tensors.map((input) => isRecorded && input?.requiresGrad === true));
-    const views = inputs.map((input) => (input instanceof Tensor ? input.detach() : input));
+    const views = inputs.map((input) => (isTensor(input) ? input.detach() : input));
     const shells: Shell[] = [];
     const node = context.needsInputGrad.includes(true)
       ? new GraphNode({
@@ -89,7 +90,7 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
       node?.free();
       throw error;
     } finally {
-      views.forEach((view) => view instanceof Tensor && view.dispose());
+      views.forEach((view) => isTensor(view) && view.dispose());
     }
   };
 }
@@ -103,7 +104,7 @@ interface Shell {
 
 function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tensor[] {
   for (const [i, output] of outputs.entries()) {
-    if (!(output instanceof Tensor)) {
+    if (!isTensor(output)) {
       throw new TypeError(
         `forward of ${name}: expected a Tensor or an array of tensors, got ${describeValue(output)} at ${i}`,
       );
@@ -139,7 +140,7 @@ async function runBackward(
   try {
     const given: Tensor[] = [];
     for (const [i, shell] of shells.entries()) {
-      const gradient = gradients[i] ?? zerosOf(shell);
+      const gradient = gradients[i] ?? (await withRoom(() => zerosOf(shell)));
       if (gradient !== gradients[i]) {
         zeros.push(gradient);
       }
@@ -161,7 +162,7 @@ function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
 
 function checkGradients(name: string, results: readonly unknown[]): Gradients {
   return results.map((result, i) => {
-    if (result !== null && result !== undefined && !(result instanceof Tensor)) {
+    if (result !== null && result !== undefined && !isTensor(result)) {
       throw new TypeError(
         `backward of ${name}: expected a Tensor or null for input ${i}, got ${describeValue(result)}`,
       );

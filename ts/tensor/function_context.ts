@@ -1,7 +1,7 @@
 /** What a user's differentiable operation remembers between forward and backward. */
 
 import { describeValue } from '../describe_value.ts';
-import { Tensor } from './tensor.ts';
+import { isTensor, type Tensor } from './tensor.ts';
 
 /** Carries values from `forward` to `backward`. */
 export class FunctionContext {
@@ -19,7 +19,7 @@ export class FunctionContext {
   /** Keeps the values of tensors until `backward` has run; inputs, outputs and others alike. */
   saveForBackward(...tensors: readonly Tensor[]): void {
     for (const saved of tensors as readonly unknown[]) {
-      if (!(saved instanceof Tensor)) {
+      if (!isTensor(saved)) {
         throw new TypeError(
           `saveForBackward(): expected tensors, got ${describeValue(saved)}; use attributes for anything else`,
         );

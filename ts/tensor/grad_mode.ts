@@ -1,5 +1,6 @@
 /** Whether operations are recorded for the backward pass. */
 
+import { checkFunction } from './check_function.ts';
 import { doReplicasRun } from './concurrent_replicas.ts';
 import { isThenable } from './thenable.ts';
 
@@ -13,13 +14,15 @@ export function isGradEnabled(): boolean {
 /**
  * Runs `fn` without recording operations: nothing computed inside requires a gradient.
  *
- * For an asynchronous `fn` the mode lasts until its promise settles and holds for everything that runs meanwhile, since
- * a thread has one mode. Inside a replica's forward that would silently cut the gradients of the other replicas, so
+ * For an asynchronous `fn` the mode lasts until its promise settles and holds for everything that runs meanwhile, since a thread has
+ * one mode. So await it before the next step of training begins; what is computed beside it is not recorded either, and the
+ * `backward()` of that fails. Several asynchronous `noGrad()` may run side by side. Inside a replica's forward that would silently cut the gradients of the other replicas, so
  * there only a synchronous `fn` is taken.
  *
- * @throws Error for an asynchronous `fn` while replicas run concurrently; use `detach()` there.
+ * @throws TypeError for what is no function; Error for an asynchronous `fn` while replicas run concurrently; use `detach()` there.
  */
 export function noGrad<T>(fn: () => T): T {
+  checkFunction('noGrad()', fn);
   disabledDepth += 1;
   let result: T;
   try {

@@ -1,7 +1,7 @@
 /** Parameters: tensors that a module learns. */
 
 import { describeValue } from '../describe_value.ts';
-import { Tensor } from './tensor.ts';
+import { isTensor, Tensor } from './tensor.ts';
 
 /**
  * A tensor that belongs to a module's parameters when it is one of its properties. Shares the memory of the tensor given,
@@ -13,7 +13,7 @@ export class Parameter extends Tensor {
    * @param requiresGrad - whether it is trained; default `true`.
    */
   constructor(data: Tensor, requiresGrad = true) {
-    if (!(data instanceof Tensor)) {
+    if (!isTensor(data)) {
       throw new TypeError(
         `new Parameter(): expected a Tensor, got ${describeValue(data)}; make one with tensor(data, shape)`,
       );

@@ -1,18 +1,17 @@
 /** Moving and rearranging storages: what tensors are made of, without shapes' meaning and without recording. */
 
+import { awaited } from '../device/awaited.ts';
 import type { BatchLayout, Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { Storage } from './storage.ts';
 
-/** Runs `work` while the storages cannot be freed, and once their devices are ready. */
+/** Runs `work`, as {@link awaited} does, while the storages cannot be freed. */
 export async function holding<T>(storages: readonly Storage[], work: () => T | Promise<T>): Promise<T> {
   storages.forEach((storage) => storage.retain());
   try {
-    for (const { device } of storages) {
-      if (!device.isReady) {
-        await device.ready();
-      }
-    }
-    return await work();
+    return await awaited(
+      storages.map(({ device }) => device),
+      work,
+    );
   } finally {
     storages.forEach((storage) => storage.release());
   }
@@ -22,9 +21,15 @@ export async function holding<T>(storages: readonly Storage[], work: () => T | P
  * Resolves once it is sure that what wrote the storages has not failed; `null` if it is sure now. A GPU says later that it has
  * refused a command whose memory its owner had destroyed, so whoever changes a state by what was computed asks first.
  */
-export function confirmation(storages: readonly (Storage | null | undefined)[]): Promise<void> | null {
-  const doubts = storages.flatMap((storage) => storage?.device.confirm?.([storage.buffer]) ?? []);
-  return doubts.length === 0 ? null : Promise.all(doubts).then(() => undefined);
+export function confirmation(storages: Iterable<Storage | null | undefined>): Promise<void> | null {
+  let doubts: Promise<void>[] | null = null;
+  for (const storage of storages) {
+    const doubt = storage?.device.confirm?.(storage.buffer) ?? null;
+    if (doubt !== null) {
+      (doubts ??= []).push(doubt);
+    }
+  }
+  return doubts && Promise.all(doubts).then(() => undefined);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Tensors: f32 values of some shape on some device, and where they came from. */
 
+import { copyKey, refuseOtherCopy, thisCopy } from '../copy_of_library.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
@@ -41,6 +42,11 @@ const cannotBeCloned: unique symbol = Symbol(
  * Memory is freed by {@link Tensor.dispose} or by the end of a {@link scope}; the garbage collector is a safety net only.
  */
 export class Tensor {
+  /** @internal */
+  get [copyKey](): object {
+    return thisCopy;
+  }
+
   /** Sizes in logical (N, C, …) order. */
   readonly shape: Shape;
   /** Order of the dimensions in memory; data goes in and out in logical order whatever it is. */
@@ -224,7 +230,7 @@ export class Tensor {
         );
       }
       storage = Storage.from(device, values, (buffer, data) => writeLogical(buffer, data, layout));
-    } else if (source instanceof Tensor) {
+    } else if (isTensor(source)) {
       if (!sameShape(this.shape, source.shape)) {
         throw new RangeError(`copy_(): expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`);
       }
@@ -257,7 +263,7 @@ export class Tensor {
           `grad can be implicitly created only for scalar outputs: the tensor has shape ${formatShape(this.shape)}, pass its gradient`,
         );
       }
-    } else if (!(dy instanceof Tensor)) {
+    } else if (!isTensor(dy)) {
       throw new TypeError(`backward(): expected a Tensor, got ${describeValue(dy)}`);
     } else if (!sameShape(dy.shape, this.shape)) {
       throw new RangeError(
@@ -480,9 +486,21 @@ export class Tensor {
   }
 }
 
+/**
+ * Whether a value is a tensor.
+ * @throws TwoCopiesError for a tensor or module of another copy of the library.
+ */
+export function isTensor(value: unknown): value is Tensor {
+  if (value instanceof Tensor) {
+    return true;
+  }
+  refuseOtherCopy(value);
+  return false;
+}
+
 /** A tensor that is gone may still be given its gradient, so its device does not matter then. */
 function checkGradient(owner: Tensor, gradient: unknown): void {
-  if (!(gradient instanceof Tensor)) {
+  if (!isTensor(gradient)) {
     throw new TypeError(`grad: expected a Tensor or null, got ${describeValue(gradient)}`);
   }
   if (!sameShape(owner.shape, gradient.shape)) {

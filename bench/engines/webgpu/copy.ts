@@ -57,8 +57,8 @@ class Place {
     const allocate = () => device.createBuffer({ size: vectors * VECTOR * 4, usage });
     const [x, y, dy, dx] = [allocate(), allocate(), allocate(), allocate()] as const;
     this.#buffers = [x, y, dy, dx];
-    device.queue.writeBuffer(x, 0, batch.x as Float32Array<ArrayBuffer>);
-    device.queue.writeBuffer(dy, 0, batch.dy as Float32Array<ArrayBuffer>);
+    device.queue.writeBuffer(x, 0, batch.x);
+    device.queue.writeBuffer(dy, 0, batch.dy);
     const copier = (source: GPUBuffer, destination: GPUBuffer) => {
       const entries = [source, destination].map((buffer, binding) => ({ binding, resource: { buffer } }));
       const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};
+use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels, wide_channels};
 use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
@@ -24,7 +24,7 @@ pub struct BatchSums<'a> {
     pub clamp_eps: Option<f64>,
 }
 
-/// Σdy and Σdy·(x − hi) of n values for each channel.
+/// Σdy and Σdy·(x − hi) of n values for each channel, the latter times the scale of the channel's sums.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sums<'a> {
     pub(crate) count: u64,
@@ -54,7 +54,7 @@ impl<'a> Sums<'a> {
         Ok(Self::of(merged.count, &merged.values))
     }
 
-    /// Σdy·(x − mean) of the i-th channel held here.
+    /// Σdy·(x − mean) of the i-th channel held here, whose sums have no scale.
     fn sum_dy_xmu(&self, i: usize, mean_lo: f32) -> f64 {
         self.sum_dy_xhi[i] - f64::from(mean_lo) * self.sum_dy[i]
     }
@@ -105,6 +105,8 @@ pub(crate) fn parameters_of_channels(
 ) {
     let statistics = Statistics::of(statistics);
     if let Some(dweight) = dweight {
+        let unscaled = statistics.unscaled(channels.clone(), sums.sum_dy_xhi);
+        let sums = Sums { sum_dy_xhi: unscaled.as_deref().unwrap_or(sums.sum_dy_xhi), ..*sums };
         for (i, channel) in channels.clone().enumerate() {
             let sum_dy_xmu = sums.sum_dy_xmu(i, statistics.mean_lo[channel]);
             dweight[channel] = (sum_dy_xmu * statistics.invstd(channel)) as f32;
@@ -159,14 +161,22 @@ pub(crate) fn input_of_channels<V: Lanes>(
     let statistics = Statistics::of(statistics);
     let scale = |channel: usize| statistics.invstd(channel) * weight.map_or(1.0, |weight| f64::from(weight[channel]));
     if let Some(sums) = sums.filter(|sums| sums.count > 0) {
+        let unscaled = statistics.unscaled(channels.clone(), sums.sum_dy_xhi);
+        let sums = Sums { sum_dy_xhi: unscaled.as_deref().unwrap_or(sums.sum_dy_xhi), ..*sums };
+        let exact = |i: usize| {
+            let channel = channels.start + i;
+            exact_plane(i, channel, &statistics, scale(channel), &sums)
+        };
         let numbered = channels.clone().enumerate();
         let planes: Vec<_> =
-            numbered.map(|(i, channel)| plane(i, channel, &statistics, scale(channel), sums)).collect();
-        map_channels::<V, Plane>(Tensors { first: dy, x, out: dx }, layout, channels, &planes);
+            numbered.map(|(i, channel)| plane(i, channel, &statistics, scale(channel), &sums)).collect();
+        let wide = wide_channels::<Plane>(&planes, exact);
+        map_channels::<V, Plane>(Tensors { first: dy, x, out: dx }, layout, channels, &planes, &wide);
     } else {
         #[allow(clippy::cast_possible_truncation, reason = "the scale is rounded once")]
         let scales: Vec<_> = channels.clone().map(|channel| [scale(channel) as f32, 0.0, 0.0, 0.0]).collect();
-        map_channels::<V, Scale>(Tensors { first: dy, x: &[], out: dx }, layout, channels, &scales);
+        let wide = wide_channels::<Scale>(&scales, |i| [scale(channels.start + i), 0.0, 0.0, 0.0]);
+        map_channels::<V, Scale>(Tensors { first: dy, x: &[], out: dx }, layout, channels, &scales, &wide);
     }
 }
 
@@ -181,6 +191,7 @@ impl Plane {
 
 impl Element for Plane {
     const USES_X: bool = true;
+    const FACTORS: Parameters<bool> = [true, false, true, false];
 
     #[inline(always)]
     fn of_vectors<V: Lanes>(dy: V, x: V, plane: Parameters<V>) -> V {
@@ -191,6 +202,10 @@ impl Element for Plane {
     fn of_scalars(dy: f32, x: f32, plane: Parameters) -> f32 {
         Self::at(dy, x, plane)
     }
+
+    fn of_doubles(dy: f64, x: f64, plane: Parameters<f64>) -> f64 {
+        Self::at(dy, x, plane)
+    }
 }
 
 /// dy·a: x does not take part, so that one that is not finite does no harm.
@@ -198,6 +213,7 @@ struct Scale;
 
 impl Element for Scale {
     const USES_X: bool = false;
+    const FACTORS: Parameters<bool> = [true, false, false, false];
 
     #[inline(always)]
     fn of_vectors<V: Lanes>(dy: V, _: V, [a, ..]: Parameters<V>) -> V {
@@ -208,14 +224,30 @@ impl Element for Scale {
     fn of_scalars(dy: f32, _: f32, [a, ..]: Parameters) -> f32 {
         dy * a
     }
+
+    fn of_doubles(dy: f64, _: f64, [a, ..]: Parameters<f64>) -> f64 {
+        dy * a
+    }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each constant is rounded once")]
+#[allow(clippy::cast_possible_truncation, reason = "each constant is rounded once")]
 fn plane(i: usize, channel: usize, statistics: &Statistics<'_>, scale: f64, sums: &Sums<'_>) -> Parameters {
+    let [scale, _, of_x, at_mean] = exact_plane(i, channel, statistics, scale, sums);
+    let offset = at_mean - of_x * f64::from(statistics.mean_lo[channel]);
+    [scale as f32, statistics.mean_hi[channel], of_x as f32, offset as f32]
+}
+
+/// The same relative to the exact mean, without rounding.
+#[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "compared as f32; a count is below 2^53"
+)]
+fn exact_plane(i: usize, channel: usize, statistics: &Statistics<'_>, scale: f64, sums: &Sums<'_>) -> Parameters<f64> {
     let (invstd, mean_lo) = (statistics.invstd(channel), statistics.mean_lo[channel]);
     let n = sums.count as f64;
     let is_clamped = sums.clamped_invstd.is_some_and(|clamped| invstd as f32 >= clamped);
     let of_x = if is_clamped { 0.0 } else { -(invstd * invstd) * (sums.sum_dy_xmu(i, mean_lo) / n) * scale };
-    let offset = -(sums.sum_dy[i] / n) * scale - of_x * f64::from(mean_lo);
-    [scale as f32, statistics.mean_hi[channel], of_x as f32, offset as f32]
+    [scale, statistics.mean(channel), of_x, -(sums.sum_dy[i] / n) * scale]
 }

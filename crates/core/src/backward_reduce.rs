@@ -1,11 +1,13 @@
 //! Σdy and Σdy·(x − mean): what the backward pass needs of the whole batch.
 //!
 //! Like the moments, accumulated in f32 within a block and in f64 across blocks. Only `mean_hi` is subtracted here;
-//! `mean_lo` is taken into account once, at the end: Σdy·(x − mean) = Σdy·(x − hi) − lo·Σdy.
+//! `mean_lo` is taken into account once, at the end: Σdy·(x − mean) = Σdy·(x − hi) − lo·Σdy. Where the deviation is so large or so
+//! small that products could leave the range of f32, x − hi is multiplied with a power of two, and the sum divided by it at
+//! the end.
 
 use crate::elementwise::Arithmetic;
 use crate::error::{KernelError, expect_length};
-use crate::kind::{Chan, Kind};
+use crate::kind::Chan;
 use crate::layout::Layout;
 use crate::leaves::{Leaf, reduce_leaves};
 use crate::moments::Count;
@@ -30,8 +32,10 @@ pub fn backward_reduce(
     layout.expect_tensor("dy", dy)?;
     layout.expect_tensor("x", x)?;
     expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
-    let mean = Statistics::of(statistics).mean_hi;
-    Reduction::<Native>::new(Kind::Sums, mean).partial(layout, Inputs { dy: Some(dy), x }, first_sample)
+    let statistics = Statistics::of(statistics);
+    let scales = statistics.scales_of_sums();
+    let reduction = Reduction::<Native>::of_sums(statistics.mean_hi, &scales);
+    reduction.partial(layout, Inputs { dy: Some(dy), x }, first_sample)
 }
 
 /// dy and dy·(x − hi).

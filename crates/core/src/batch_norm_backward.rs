@@ -46,7 +46,9 @@ pub fn batch_norm_backward(
 ) -> Result<(), KernelError> {
     check(args, dy, x, &gradients)?;
     let layout = &args.layout;
-    let reduction = Reduction::<Native>::new(Kind::Sums, Statistics::of(args.statistics).mean_hi);
+    let statistics = Statistics::of(args.statistics);
+    let scales = statistics.scales_of_sums();
+    let reduction = Reduction::<Native>::of_sums(statistics.mean_hi, &scales);
     let sums_wanted = args.batch_statistics || gradients.dweight.is_some() || gradients.dbias.is_some();
     for group in channel_groups(layout, Kind::Sums.inputs()) {
         let dy_now = dy.or(gradients.dx.as_deref());

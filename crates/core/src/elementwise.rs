@@ -12,13 +12,13 @@ use crate::layout::{Format, Layout};
 use crate::simd::Lanes;
 
 /// Columns that make a loop long beside the call that it needs.
-const COLUMNS_AT_ONCE: usize = 256;
+pub(crate) const COLUMNS_AT_ONCE: usize = 256;
 
 /// Values of half a block of rows, 256 KiB; blocks are walked from the last to the first.
-const HALF_BLOCK: usize = 64 * 1024;
+pub(crate) const HALF_BLOCK: usize = 64 * 1024;
 
 /// Length from which planes are worth a loop each.
-const SHORT: usize = 16;
+pub(crate) const SHORT: usize = 16;
 
 /// What vectors and single values have in common.
 pub(crate) trait Arithmetic: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
@@ -28,14 +28,57 @@ impl<T: Copy + Add<Output = T> + Sub<Output = T> + Mul<Output = T>> Arithmetic f
 /// Parameters of a channel; a function need not use all.
 pub(crate) type Parameters<T = f32> = [T; 4];
 
+/// A channel whose parameters leave the range of f32, by number among those that are computed, with the exact ones. It is
+/// computed in f64; almost always there is none.
+pub(crate) type WideChannel = (usize, Parameters<f64>);
+
+/// Numbers up to this one, 2^100, do not make sums and products leave the range of f32 unless the results do.
+const MOST: f32 = (1_u128 << 100) as f32;
+
+/// The channels that are wide; `exact` has the parameters of a channel, by its number among those of `parameters`.
+pub(crate) fn wide_channels<E: Element>(
+    parameters: &[Parameters],
+    exact: impl Fn(usize) -> Parameters<f64>,
+) -> Vec<WideChannel> {
+    // Seldom is there one, and factors of 0 are seldom: a glance at the rounded parameters tells that all are well.
+    let is_doubtful = |of_channel: &Parameters| {
+        (0..4).fold(false, |is_doubtful, p| {
+            let least = if E::FACTORS[p] { f32::MIN_POSITIVE } else { 0.0 };
+            is_doubtful | !(least..=MOST).contains(&of_channel[p].abs())
+        })
+    };
+    let is_any_doubtful = parameters.iter().fold(false, |is_any, of_channel| is_any | is_doubtful(of_channel));
+    if is_any_doubtful { find_wide_channels(parameters.len(), E::FACTORS, &exact) } else { Vec::new() }
+}
+
+#[cold]
+#[inline(never)]
+fn find_wide_channels(
+    count: usize,
+    factors: Parameters<bool>,
+    exact: &dyn Fn(usize) -> Parameters<f64>,
+) -> Vec<WideChannel> {
+    let is_wide = |number: f64, is_factor: bool| {
+        number.abs() > f64::from(MOST) || (is_factor && number != 0.0 && number.abs() < f64::from(f32::MIN_POSITIVE))
+    };
+    let numbered = (0..count).map(|number| (number, exact(number)));
+    numbered.filter(|(_, exact)| (0..4).any(|p| is_wide(exact[p], factors[p]))).collect()
+}
+
 /// A function of one or two elements at a place, the second from `Tensors::x`, and the parameters of their channel.
 pub(crate) trait Element {
     /// Whether the second element is used.
     const USES_X: bool;
 
+    /// Which of the parameters are factors: they need all their digits.
+    const FACTORS: Parameters<bool>;
+
     fn of_vectors<V: Lanes>(first: V, x: V, parameters: Parameters<V>) -> V;
 
     fn of_scalars(first: f32, x: f32, parameters: Parameters) -> f32;
+
+    /// With the exact parameters of a channel that leaves the range of f32.
+    fn of_doubles(first: f64, x: f64, parameters: Parameters<f64>) -> f64;
 
     /// Whether vectors give what scalars give. If not, the channel is computed by scalars.
     fn fits_vectors(_parameters: &Parameters) -> bool {
@@ -65,22 +108,26 @@ struct Loops {
     /// Two rows at a time, so that their parameters are read once. Each has a value per column.
     rows: fn([Run<'_>; 2], Parameters<&[f32]>),
     scalars: fn(&mut Run<'_>, usize, Parameters<&[f32]>),
+    double: fn(f64, f64, Parameters<f64>) -> f64,
     fits_vectors: fn(&Parameters) -> bool,
 }
 
-/// Computes some channels of a batch; `parameters` holds those channels alone.
+/// Computes some channels of a batch; `parameters` and `wide` hold those channels alone.
 pub(crate) fn map_channels<V: Lanes, E: Element>(
     tensors: Tensors<'_>,
     layout: &Layout,
     channels: Range<usize>,
     parameters: &[Parameters],
+    wide: &[WideChannel],
 ) {
     let loops = if tensors.first.is_none() { Loops::of::<V, E, true>() } else { Loops::of::<V, E, false>() };
     match layout.format() {
-        Format::Contiguous if layout.length() >= SHORT => walk_planes(&loops, tensors, layout, channels, parameters),
+        Format::Contiguous if layout.length() >= SHORT => {
+            walk_planes(&loops, tensors, layout, channels, parameters, wide);
+        }
         // A sample of short planes is one row, in which each channel has several columns.
-        Format::Contiguous => walk_rows(&loops, tensors, layout, channels, layout.length(), parameters),
-        Format::ChannelsLast => walk_rows(&loops, tensors, layout, channels, 1, parameters),
+        Format::Contiguous => walk_rows(&loops, tensors, layout, channels, layout.length(), parameters, wide),
+        Format::ChannelsLast => walk_rows(&loops, tensors, layout, channels, 1, parameters, wide),
     }
 }
 
@@ -90,6 +137,7 @@ impl Loops {
             planes: planes::<V, E, IN_PLACE>,
             rows: rows::<V, E, IN_PLACE>,
             scalars: scalars::<E, IN_PLACE>,
+            double: E::of_doubles,
             fits_vectors: E::fits_vectors,
         }
     }
@@ -123,12 +171,32 @@ fn walk_planes(
     layout: &Layout,
     channels: Range<usize>,
     parameters: &[Parameters],
+    wide: &[WideChannel],
 ) {
     let length = layout.length();
     for sample in 0..layout.samples() {
         let begin = (sample * layout.channels() + channels.start) * length;
-        (loops.planes)(tensors.run(begin..begin + parameters.len() * length), length, parameters);
+        let planes = |planes: Range<usize>| begin + planes.start * length..begin + planes.end * length;
+        let mut next = 0;
+        for (number, exact) in wide {
+            (loops.planes)(tensors.run(planes(next..*number)), length, &parameters[next..*number]);
+            for place in planes(*number..number + 1) {
+                tensors.out[place] = wide_value(loops, &tensors, place, *exact);
+            }
+            next = number + 1;
+        }
+        (loops.planes)(tensors.run(planes(next..parameters.len())), length, &parameters[next..]);
     }
+}
+
+/// The value of a channel that leaves the range of f32.
+#[cold]
+#[inline(never)]
+#[allow(clippy::cast_possible_truncation, reason = "the one rounding")]
+fn wide_value(loops: &Loops, tensors: &Tensors<'_>, place: usize, exact: Parameters<f64>) -> f32 {
+    let first = tensors.first.unwrap_or(tensors.out)[place];
+    let x = tensors.x.get(place).copied().unwrap_or(0.0);
+    (loops.double)(f64::from(first), f64::from(x), exact) as f32
 }
 
 /// Walks over rows in which each channel has `repeat` adjacent columns.
@@ -139,6 +207,7 @@ fn walk_rows(
     channels: Range<usize>,
     repeat: usize,
     parameters: &[Parameters],
+    wide: &[WideChannel],
 ) {
     let (all, first, width) = (layout.channels() * repeat, channels.start * repeat, channels.len() * repeat);
     let at_once = if width == all { rows_at_once(all) } else { 1 };
@@ -161,12 +230,63 @@ fn walk_rows(
         let half = if fits_vectors { block.len() / at_once / 2 * at_once } else { 0 };
         for row in (block.start..block.start + half).step_by(at_once) {
             let begin = row * all + first;
-            (loops.rows)(tensors.runs([begin, begin + half * all], at_once * width), columns);
+            let begins = [begin, begin + half * all];
+            let compute = |tensors: &mut Tensors<'_>| (loops.rows)(tensors.runs(begins, at_once * width), columns);
+            match wide.is_empty() {
+                true => compute(&mut tensors),
+                false => {
+                    let rows = begins.map(|begin| begin..begin + at_once * width);
+                    compute_around_wide(loops, &mut tensors, &Places { wide, rows: &rows, width, repeat }, &compute);
+                }
+            }
         }
         for row in block.start + 2 * half..block.end {
             let begin = row * all + first;
-            (loops.scalars)(&mut tensors.run(begin..begin + width), 0, columns);
+            let row = begin..begin + width;
+            let compute = |tensors: &mut Tensors<'_>| (loops.scalars)(&mut tensors.run(row.clone()), 0, columns);
+            match wide.is_empty() {
+                true => compute(&mut tensors),
+                false => {
+                    let rows = [row.clone()];
+                    compute_around_wide(loops, &mut tensors, &Places { wide, rows: &rows, width, repeat }, &compute);
+                }
+            }
         }
+    }
+}
+
+/// The places of wide channels in some runs of rows, each channel having `repeat` adjacent columns.
+struct Places<'a> {
+    wide: &'a [WideChannel],
+    rows: &'a [Range<usize>],
+    width: usize,
+    repeat: usize,
+}
+
+impl Places<'_> {
+    fn iter(&self) -> impl Iterator<Item = (usize, Parameters<f64>)> {
+        self.rows.iter().flat_map(|rows| rows.clone().step_by(self.width)).flat_map(move |row| {
+            self.wide.iter().flat_map(move |(number, exact)| {
+                let column = row + number * self.repeat;
+                (column..column + self.repeat).map(|place| (place, *exact))
+            })
+        })
+    }
+}
+
+/// Computes rows, of which some columns are wide: their values are there before the rows overwrite what they come from.
+#[cold]
+#[inline(never)]
+fn compute_around_wide(
+    loops: &Loops,
+    tensors: &mut Tensors<'_>,
+    places: &Places<'_>,
+    compute: &dyn Fn(&mut Tensors<'_>),
+) {
+    let values: Vec<f32> = places.iter().map(|(place, exact)| wide_value(loops, tensors, place, exact)).collect();
+    compute(tensors);
+    for ((place, _), value) in places.iter().zip(values) {
+        tensors.out[place] = value;
     }
 }
 

@@ -28,6 +28,15 @@ pub enum KernelError {
         /// L.
         length: usize,
     },
+    /// Samples that no batch has: they end beyond 2^32 − 1, or their values cannot be counted exactly.
+    Samples {
+        /// Global number of the first.
+        first: u64,
+        /// How many there are.
+        samples: u64,
+        /// L.
+        length: usize,
+    },
     /// Bytes that are not a partial.
     Damaged {
         /// What is wrong with them.
@@ -72,6 +81,15 @@ impl KernelError {
             Self::Shape { samples, channels, length } => (
                 ["expected at least one channel and no more elements than memory holds, got ", " × ", " × ", ""],
                 [samples, channels, length].map(|size| Number(size as u64)),
+            ),
+            Self::Samples { first, samples, length } => (
+                [
+                    "expected a batch of at most 4294967295 samples and 2^53 values per channel, got samples from ",
+                    " on, ",
+                    " × ",
+                    "",
+                ],
+                [first, samples, length as u64].map(Number),
             ),
             Self::Damaged { reason } => (["damaged partial: ", "", "", ""], [Text(reason), Text(""), Text("")]),
             Self::Kind { expected, actual } => (

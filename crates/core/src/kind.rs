@@ -2,7 +2,7 @@
 
 use crate::elementwise::Arithmetic;
 use crate::error::KernelError;
-use crate::simd::{Doubles, Lanes, Native};
+use crate::simd::{Doubles, Lanes, Mask, Native};
 
 /// What a partial holds for each channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +93,26 @@ pub(crate) fn merge_moments(left: &mut [f64], right: &[f64], left_count: f64, ri
     for ((mean, m2), (right_mean, right_m2)) in left_means.iter_mut().zip(left_m2s).zip(right) {
         let left = [Pair::load(mean), Pair::load(m2)];
         let merged = pairs.merge(left, [Pair::load(right_mean), Pair::load(right_m2)]);
+        let are_finite = merged[0].at_most(Pair::splat(f64::MAX)).all();
+        let before = *mean;
         merged[0].store(mean);
         merged[1].store(m2);
+        if !are_finite {
+            *mean = [0, 1].map(|i| infinite_or(before[i] + right_mean[i], mean[i]));
+        }
     }
     let right = right_mean.iter().zip(right_m2);
     for ((mean, m2), (right_mean, right_m2)) in left_mean.iter_mut().zip(left_m2).zip(right) {
+        let sum = *mean + right_mean;
         [*mean, *m2] = chan.merge([*mean, *m2], [*right_mean, *right_m2]);
+        *mean = infinite_or(sum, *mean);
     }
+}
+
+/// The mean of two nodes, `sum` being the sum of their means. It is what that sum is where one of them is not finite; Chan's
+/// formula would subtract an infinity from itself.
+fn infinite_or(sum: f64, mean: f64) -> f64 {
+    if sum.is_finite() { mean } else { sum }
 }
 
 /// The factors of Chan's formula.

@@ -25,7 +25,7 @@ pub struct Layout {
 }
 
 /// Least number of values of one channel in a leaf of the canonical tree.
-const LEAF_VALUES: usize = 32;
+pub(crate) const LEAF_VALUES: usize = 32;
 
 impl Layout {
     /// A layout whose elements can be counted.
@@ -54,9 +54,12 @@ impl Layout {
     /// cut into vectors by the number of their channels, so batches of rows must be worked on as a whole.
     ///
     /// # Errors
-    /// [`KernelError::Length`] if these are not channels of the batch.
+    /// [`KernelError::Length`] if these are not channels of the batch, or none.
     pub fn of_channels(self, channels: Range<usize>) -> Result<Self, KernelError> {
         expect_channels(&channels, self.channels)?;
+        if channels.is_empty() {
+            return Err(KernelError::Length { name: "channels", expected: self.channels, actual: 0 });
+        }
         Ok(Self { worked_on: [channels.start, channels.end], ..self })
     }
 

@@ -17,6 +17,8 @@ mod backward_input;
 mod backward_reduce;
 mod batch_norm;
 mod batch_norm_backward;
+#[doc(hidden)]
+pub mod boundaries;
 mod elementwise;
 mod error;
 mod fma;

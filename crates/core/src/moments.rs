@@ -3,7 +3,8 @@
 //! With any centre k, r = Σ(x − k) and q = Σ(x − k)² of a leaf, f32 within a block and f64 across, give mean = k + r/len and
 //! M2 = q − r²/len. That is exact enough as long as k is near to the mean beside the deviation, which the two sums themselves
 //! tell. If it is not, the leaf is read again with k, the rounded mean. The correction by r matters: without it the
-//! running variance misses its tolerance by up to 100 times.
+//! running variance misses its tolerance by up to 100 times. Where squares leave the range of f32 the sums are formed in f64,
+//! and also where a leaf has few values, which only the last one of a batch has.
 //!
 //! The first k of a plane is 0, for subtracting costs a tenth and reading a cached plane again is cheap. The first k of rows
 //! is the middle of four of them, per column: among many columns there would nearly always be one to read again.
@@ -14,12 +15,12 @@ use alloc::vec::Vec;
 use crate::elementwise::Arithmetic;
 use crate::error::KernelError;
 use crate::kind::{Chan, Kind, merge_moments};
-use crate::layout::Layout;
-use crate::leaves::{LEAVES, Leaf, reduce_leaves};
+use crate::layout::{LEAF_VALUES, Layout};
+use crate::leaves::{self, LEAVES, Leaf, reduce_leaves};
 use crate::partial::Partial;
 use crate::reduce::{Inputs, Reduction};
 use crate::rows::{LINE, Rows};
-use crate::simd::{Doubles, Lanes, Native};
+use crate::simd::{Doubles, Lanes, Mask, Native};
 use crate::sums::{Terms, sums_of_plane, sums_of_rows};
 
 /// Partial moments of a shard whose first sample has the global number `first_sample`.
@@ -107,22 +108,27 @@ pub(crate) fn reduce_planes<V: Lanes>(x: &[f32], length: usize, out: &mut [f64])
     let (means, m2s) = out.split_at_mut(out.len() / 2);
     for ((plane, mean), m2) in x.chunks_exact(length).zip(means).zip(m2s) {
         let moments = count.moments(sums_of_plane::<V, Powers, 1, 2>([plane], 0.0));
-        [*mean, *m2] =
-            if count.is_exact(moments) { moments } else { moments_of_shifted_plane::<V>(plane, moments[0], count) };
+        // Where all squares are 0 the values are, or else too small for their squares.
+        let is_exact = count.is_exact(moments) && (moments[1] > 0.0 || plane[0] == 0.0);
+        [*mean, *m2] = if is_exact { moments } else { moments_of_shifted_plane::<V>(plane, moments[0], count) };
     }
 }
 
 /// Mean and M2 of each column of rows.
 pub(crate) fn reduce_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
+    if x.count < LEAF_VALUES {
+        reduce_few_rows::<V>(x, out);
+        return;
+    }
     let count = Count::of(x.count).near();
     let mut centre = vec![0.0; x.width];
     centre_of_rows::<V>(x, &mut centre);
     sums_of_rows::<V, ShiftedPowers, 1, 2>([x], Some(&centre), out);
     let (shifts, m2s) = out.split_at_mut(x.width);
     let mut all_exact = true;
-    for (shift, m2) in shifts.iter_mut().zip(&mut *m2s) {
+    for (column, (shift, m2)) in shifts.iter_mut().zip(&mut *m2s).enumerate() {
         [*shift, *m2] = count.moments([*shift, *m2]);
-        all_exact &= count.is_exact([*shift, *m2]);
+        all_exact &= is_exact_column(x, count, centre[column], column, [*shift, *m2]);
     }
     if !all_exact {
         shift_inexact_columns::<V>(x, &mut centre, shifts, m2s);
@@ -132,25 +138,90 @@ pub(crate) fn reduce_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
     }
 }
 
+/// Whether the moments of a column relative to its centre are exact enough.
+fn is_exact_column(x: Rows<'_>, count: Count<f64>, centre: f32, column: usize, [shift, m2]: [f64; 2]) -> bool {
+    // Where all squares are 0 the deviations are, or else too small for their squares. Several leaves at once do not look.
+    let sees_all = || m2 > 0.0 || leaves::fits(x.channels, x.count) || x.row(0)[column] == centre;
+    count.is_exact([shift, m2]) && sees_all()
+}
+
+/// Mean and M2 of each column of so few rows that a rounding of f32 in a single one would show in the result: in f64, relative
+/// to the first row.
+fn reduce_few_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
+    if x.count == 0 {
+        out.fill(0.0);
+        return;
+    }
+    let count = Count::of(x.count);
+    let of_pairs = count.map(V::Doubles::splat);
+    let rows: Vec<&[f32]> = (0..x.count).map(|row| x.row(row)).collect();
+    let vectors: Vec<&[[f32; 4]]> = rows.iter().map(|row| row.as_chunks().0).collect();
+    let (means, m2s) = out.split_at_mut(x.width);
+    let exactly = |column: usize| count.moments_in_f64(rows.iter().map(|row| row[column]));
+    for i in 0..x.width / 4 {
+        let first = V::load(&vectors[0][i]).widen();
+        let mut sums = [[V::Doubles::zero(); 2]; 2];
+        for vectors in &vectors[1..] {
+            let values = V::load(&vectors[i]).widen();
+            for half in 0..2 {
+                let d = values[half] - first[half];
+                sums[half] = [sums[half][0] + d, sums[half][1] + d * d];
+            }
+        }
+        for half in 0..2 {
+            let [shift, m2] = of_pairs.moments(sums[half]);
+            let column = 4 * i + 2 * half;
+            if let (Some(mean_slot), Some(m2_slot)) =
+                (means[column..].first_chunk_mut(), m2s[column..].first_chunk_mut())
+            {
+                (first[half] + shift).store(mean_slot);
+                m2.store(m2_slot);
+            }
+            if !m2.at_most(V::Doubles::splat(f64::MAX)).all() {
+                for column in column..column + 2 {
+                    [means[column], m2s[column]] = exactly(column);
+                }
+            }
+        }
+    }
+    for column in x.width / 4 * 4..x.width {
+        [means[column], m2s[column]] = exactly(column);
+    }
+}
+
 /// Mean and M2 of each column of rows that make [`LEAVES`] leaves.
 pub(crate) fn reduce_leaf_rows<V: Lanes>(x: Rows<'_>, out: &mut [f64]) {
     reduce_leaves::<V, ShiftedPowers, 1>([x], None, out);
 }
 
+/// Rows for each four that a centre is taken from: reading them again is then a hundredth of the work at most.
+pub(crate) const ROWS_PER_MIDDLE: usize = 512;
+/// Fours at most.
+const MOST_MIDDLES: usize = 8;
+
 /// The middle of four rows that lie apart, per column: the mean of the second and the third in size, so that one outlier does
-/// not matter.
+/// not matter. Of many rows the mean of several such middles: the nearer the centre, the less is lost.
 fn centre_of_rows<V: Lanes>(x: Rows<'_>, centre: &mut [f32]) {
     if x.count == 0 {
         return;
     }
-    let rows = [0, 1, 2, 3].map(|quarter| &x.row(quarter * x.count / 4)[..centre.len()]);
-    let (vectors, rest) = centre.as_chunks_mut::<4>();
-    let [a, b, c, d] = rows.map(|row| &row.as_chunks().0[..vectors.len()]);
-    for (i, centre) in vectors.iter_mut().enumerate() {
-        middle([V::load(&a[i]), V::load(&b[i]), V::load(&c[i]), V::load(&d[i])]).store(centre);
-    }
-    for (i, centre) in (4 * vectors.len()..).zip(rest) {
-        [*centre, ..] = middle(rows.map(|row| V::splat(row[i]))).to_array();
+    let middles = (x.count / ROWS_PER_MIDDLE).clamp(1, MOST_MIDDLES);
+    centre.fill(0.0);
+    #[allow(clippy::cast_precision_loss, reason = "the number is small")]
+    let part = V::splat(1.0 / middles as f32);
+    for number in 0..middles {
+        let rows =
+            [0, 1, 2, 3].map(|quarter| &x.row((quarter * middles + number) * x.count / (4 * middles))[..centre.len()]);
+        let (vectors, rest) = centre.as_chunks_mut::<4>();
+        let [a, b, c, d] = rows.map(|row| &row.as_chunks().0[..vectors.len()]);
+        for (i, centre) in vectors.iter_mut().enumerate() {
+            let middle = middle([V::load(&a[i]), V::load(&b[i]), V::load(&c[i]), V::load(&d[i])]);
+            (V::load(centre) + middle * part).store(centre);
+        }
+        for (i, centre) in (4 * vectors.len()..).zip(rest) {
+            let [middle, ..] = (middle(rows.map(|row| V::splat(row[i]))) * part).to_array();
+            *centre += middle;
+        }
     }
 }
 
@@ -167,11 +238,20 @@ pub(crate) struct Count<T> {
     inverse: T,
     /// The square of what the mean may be beside the deviation, times `values`.
     limit: T,
+    /// The M2 below which squares have lost digits as f32, unless all are 0. (So are those of values that lie nearer than 2^-75
+    /// to their centre, whose sum then tells them from equal ones. Should they cancel to nothing, no eps of f32's normal range
+    /// sees the difference.)
+    least: T,
 }
 
 impl<T: Arithmetic> Count<T> {
     pub(crate) fn map<U>(self, convert: impl Fn(T) -> U) -> Count<U> {
-        Count { values: convert(self.values), inverse: convert(self.inverse), limit: convert(self.limit) }
+        Count {
+            values: convert(self.values),
+            inverse: convert(self.inverse),
+            limit: convert(self.limit),
+            least: convert(self.least),
+        }
     }
 
     /// Mean and M2 from Σx and Σx².
@@ -186,14 +266,18 @@ impl<D: Doubles> Count<D> {
     /// [`Count::is_exact`] of two channels.
     #[inline(always)]
     fn are_exact(self, [mean, m2]: [D; 2]) -> D::Mask {
-        (mean * mean * self.limit).at_most(m2) & m2.at_most(D::splat(f64::MAX))
+        let has_all_digits = self.least.at_most(m2) | m2.at_most(D::zero());
+        (mean * mean * self.limit).at_most(m2) & m2.at_most(D::splat(f64::MAX)) & has_all_digits
     }
 }
 
 impl Count<f64> {
     #[allow(clippy::cast_precision_loss, reason = "a leaf has fewer than 2^53 values")]
     pub(crate) fn of(values: usize) -> Self {
-        Self { values: values as f64, inverse: 1.0 / values as f64, limit: values as f64 }
+        /// A square of this size has lost none of its 24 digits, and one that has is too small to matter beside it.
+        const LEAST_SQUARE: f64 = 1.0 / (1_u128 << 100) as f64;
+        let values = values as f64;
+        Self { values, inverse: 1.0 / values, limit: values, least: LEAST_SQUARE * values }
     }
 
     /// The same where the centre has been chosen near the mean: among few values it may by chance be as far as two deviations
@@ -202,16 +286,25 @@ impl Count<f64> {
         Self { limit: 0.25 * self.values, ..self }
     }
 
-    /// Whether M2 is exact enough: not where the mean is too large beside the deviation, or something has overflowed.
+    /// Whether M2 is exact enough: not where the mean is too large beside the deviation, or squares have left the range of f32.
     fn is_exact(self, [mean, m2]: [f64; 2]) -> bool {
-        mean * mean * self.limit <= m2 && m2 <= f64::MAX
+        mean * mean * self.limit <= m2 && m2 <= f64::MAX && (self.least <= m2 || m2 <= 0.0)
     }
 
-    /// Of values whose f32 sums overflow, and of values that are not finite: the mean is then what it is in PyTorch.
+    /// The same of sums whose centre is the rounded mean. Where they find no deviation there may be one that they cannot see.
+    fn is_exact_at_mean(self, m2: f64) -> bool {
+        self.least <= m2 && m2 <= f64::MAX
+    }
+
+    /// Of values whose f32 sums leave the range of f32, and of values that are not finite: the mean is then what exact
+    /// arithmetic gives. The centre is the first value, so that equal ones have the moments [first, 0].
+    #[cold]
+    #[inline(never)]
     fn moments_in_f64(self, values: impl Iterator<Item = f32> + Clone) -> [f64; 2] {
-        let mean = values.clone().map(f64::from).sum::<f64>() * self.inverse;
-        let m2 = values.map(|x| (f64::from(x) - mean) * (f64::from(x) - mean)).sum();
-        [mean, m2]
+        let first = values.clone().next().map_or(0.0, f64::from);
+        let shifted = values.clone().map(|x| f64::from(x) - first);
+        let [shift, m2] = self.moments(shifted.fold([0.0; 2], |[sum, squares], d| [sum + d, squares + d * d]));
+        if m2.is_finite() { [first + shift, m2] } else { [values.map(f64::from).sum::<f64>() * self.inverse, f64::NAN] }
     }
 }
 
@@ -221,7 +314,7 @@ impl Count<f64> {
 fn moments_of_shifted_plane<V: Lanes>(plane: &[f32], mean: f64, count: Count<f64>) -> [f64; 2] {
     let k = mean as f32;
     let [shift, m2] = count.moments(sums_of_plane::<V, ShiftedPowers, 1, 2>([plane], k));
-    if m2.is_finite() { [f64::from(k) + shift, m2] } else { count.moments_in_f64(plane.iter().copied()) }
+    if count.is_exact_at_mean(m2) { [f64::from(k) + shift, m2] } else { count.moments_in_f64(plane.iter().copied()) }
 }
 
 /// Computes the moments of inexact columns anew, `shifts` being their means without the centre. Columns that share a line of
@@ -235,20 +328,23 @@ fn shift_inexact_columns<V: Lanes>(x: Rows<'_>, centre: &mut [f32], shifts: &mut
     let mut sums = vec![0.0; 2 * width];
     let parts = centre.chunks_mut(width).zip(shifts.chunks_mut(width)).zip(m2s.chunks_mut(width));
     for (first, ((centre, shifts), m2s)) in (0..).step_by(width).zip(parts) {
-        if shifts.iter().zip(&*m2s).all(|(shift, m2)| count.is_exact([*shift, *m2])) {
+        let columns = x.columns(first, shifts.len());
+        let is_exact: Vec<bool> = (0..columns.width)
+            .map(|column| is_exact_column(columns, count, centre[column], column, [shifts[column], m2s[column]]))
+            .collect();
+        if is_exact.iter().all(|is_exact| *is_exact) {
             continue;
         }
-        let columns = x.columns(first, shifts.len());
         let means: Vec<f32> = centre.iter().zip(&*shifts).map(|(k, shift)| (f64::from(*k) + shift) as f32).collect();
         let sums = &mut sums[..2 * columns.width];
         sums_of_rows::<V, ShiftedPowers, 1, 2>([columns], Some(&means), sums);
         for (i, mean) in means.into_iter().enumerate() {
-            if !count.is_exact([shifts[i], m2s[i]]) {
+            if !is_exact[i] {
                 let moments = count.moments([sums[i], sums[columns.width + i]]);
                 let values = (0..columns.count).map(|row| columns.row(row)[i]);
-                let is_finite = moments[1].is_finite();
-                centre[i] = if is_finite { mean } else { 0.0 };
-                [shifts[i], m2s[i]] = if is_finite { moments } else { count.moments_in_f64(values) };
+                let is_exact = count.is_exact_at_mean(moments[1]);
+                centre[i] = if is_exact { mean } else { 0.0 };
+                [shifts[i], m2s[i]] = if is_exact { moments } else { count.moments_in_f64(values) };
             }
         }
     }

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels};
+use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels, wide_channels};
 use crate::error::{KernelError, expect_length};
 use crate::fma::{fma, fma_vectors, is_addend_of_vectors};
 use crate::layout::Layout;
@@ -73,11 +73,13 @@ pub(crate) fn normalize_channels<V: Lanes>(
     match numerics {
         Numerics::Stable => {
             let lines: Vec<_> = channels.clone().map(|channel| stable_line(channel, &statistics, affine)).collect();
-            map_channels::<V, Stable>(tensors, layout, channels, &lines);
+            let exact = |number: usize| exact_line(channels.start + number, &statistics, affine);
+            let wide = wide_channels::<Stable>(&lines, exact);
+            map_channels::<V, Stable>(tensors, layout, channels, &lines, &wide);
         }
         Numerics::Torch => {
             let lines: Vec<_> = channels.clone().map(|channel| torch_line(channel, &statistics, affine)).collect();
-            map_channels::<V, Torch>(tensors, layout, channels, &lines);
+            map_channels::<V, Torch>(tensors, layout, channels, &lines, &[]);
         }
     }
 }
@@ -93,6 +95,7 @@ impl Stable {
 
 impl Element for Stable {
     const USES_X: bool = false;
+    const FACTORS: Parameters<bool> = [false, true, false, false];
 
     #[inline(always)]
     fn of_vectors<V: Lanes>(x: V, _: V, line: Parameters<V>) -> V {
@@ -103,16 +106,20 @@ impl Element for Stable {
     fn of_scalars(x: f32, _: f32, line: Parameters) -> f32 {
         Self::line(x, line)
     }
+
+    fn of_doubles(x: f64, _: f64, line: Parameters<f64>) -> f64 {
+        Self::line(x, line)
+    }
 }
 
-/// Centre, slope and offset of a channel. The centre has few digits, a sixteenth of the deviation being the last of them:
-/// x − centre is then exact for most x, and what is left of the mean is so small that the offset, which takes it up, is not
-/// the worse for it.
+/// Centre, slope and offset of a channel. The last digit of the centre is 2^-16 of the deviation: x − centre is then exact for
+/// most x, and what is left of the mean is so small that the offset, which takes it up, is not the worse for it. (Were it a
+/// sixteenth of the deviation, a channel whose values are all equal would have lost half of its bias' digits.)
 #[allow(clippy::cast_possible_truncation, reason = "slope and offset are rounded once")]
 fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> Parameters {
     let (mean, invstd) = (statistics.mean(channel), statistics.invstd(channel));
     let slope = (invstd * f64::from(affine.weight_of(channel))) as f32;
-    let inverse_step = 32.0 * power_of_two_below(invstd);
+    let inverse_step = 65536.0 * power_of_two_below(invstd);
     let coarse = round_ties_even(mean * inverse_step) * inverse_of_power(inverse_step);
     let centre = if coarse.is_finite() { coarse as f32 } else { statistics.mean_hi[channel] };
     let rest = mean - f64::from(centre);
@@ -120,13 +127,19 @@ fn stable_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>)
     [centre, slope, offset as f32, 0.0]
 }
 
+/// The same without rounding.
+fn exact_line(channel: usize, statistics: &Statistics<'_>, affine: &Affine<'_>) -> Parameters<f64> {
+    let slope = statistics.invstd(channel) * f64::from(affine.weight_of(channel));
+    [statistics.mean(channel), slope, f64::from(affine.bias_of(channel)), 0.0]
+}
+
 /// The exponent of a positive number as a number; 0 below the normal range.
-fn power_of_two_below(value: f64) -> f64 {
+pub(crate) fn power_of_two_below(value: f64) -> f64 {
     f64::from_bits(value.to_bits() & f64::INFINITY.to_bits())
 }
 
 /// 1 / a power of two, by its exponent; whatever for 0, infinity and beyond.
-fn inverse_of_power(power: f64) -> f64 {
+pub(crate) fn inverse_of_power(power: f64) -> f64 {
     f64::from_bits((2 * 1.0_f64.to_bits()).wrapping_sub(power.to_bits()))
 }
 
@@ -135,6 +148,7 @@ struct Torch;
 
 impl Element for Torch {
     const USES_X: bool = false;
+    const FACTORS: Parameters<bool> = [false; 4];
 
     #[inline(always)]
     fn of_vectors<V: Lanes>(x: V, _: V, [alpha, beta, ..]: Parameters<V>) -> V {
@@ -144,6 +158,11 @@ impl Element for Torch {
     #[inline(always)]
     fn of_scalars(x: f32, _: f32, [alpha, beta, ..]: Parameters) -> f32 {
         fma(x, alpha, beta)
+    }
+
+    /// Unused: PyTorch computes all channels in f32.
+    fn of_doubles(x: f64, _: f64, [alpha, beta, ..]: Parameters<f64>) -> f64 {
+        x * alpha + beta
     }
 
     fn fits_vectors([_, beta, ..]: &Parameters) -> bool {

@@ -60,6 +60,21 @@ pub fn cuts(first: u64, end: u64, leaf: u64) -> Cuts {
     Cuts { head_end, tail_begin: (end - end % leaf).max(head_end) }
 }
 
+/// Samples of the largest batch: GPUs number them in 32 bits.
+pub(crate) const MOST_SAMPLES: u64 = u32::MAX as u64;
+/// Values per channel of the largest batch: numbers up to this one are exact in f64.
+pub(crate) const MOST_VALUES: u64 = 1 << 53;
+
+/// The end of the samples that begin with `first`, each having `length` values per channel.
+///
+/// # Errors
+/// [`KernelError::Samples`] if a batch cannot have so many.
+pub(crate) fn end_of_samples(first: u64, samples: u64, length: usize) -> Result<u64, KernelError> {
+    let end = first.checked_add(samples).filter(|end| *end <= MOST_SAMPLES);
+    let values = end.and_then(|end| end.checked_mul(length as u64)).filter(|values| *values <= MOST_VALUES);
+    end.filter(|_| values.is_some()).ok_or(KernelError::Samples { first, samples, length })
+}
+
 impl Partial {
     /// A partial without samples.
     pub(crate) fn empty(kind: Kind, channels: usize, length: usize, first: u64, centre: &[f32]) -> Self {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;
-use crate::partial::{Cuts, Partial, cuts};
+use crate::partial::{Cuts, Partial, cuts, end_of_samples};
 use crate::tree::{Node, subtrees};
 
 /// `SBN1`: the format and its version.
@@ -153,8 +153,8 @@ impl<'a> Reader<'a> {
         let (Some(channels), Some(length)) = (small(channels), small(length)) else {
             return Err(damaged("channels or length are out of range"));
         };
-        if first.checked_add(samples).is_none_or(|end| end > 1 << 53) {
-            return Err(damaged("the samples are out of range"));
+        if end_of_samples(first, samples, length as usize).is_err() {
+            return Err(damaged("a batch cannot have so many samples"));
         }
         let row = (channels as usize).checked_mul(length as usize).and_then(|row| row.checked_mul(64));
         row.ok_or(damaged("channels and length are out of range"))?;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
-use crate::partial::{Cuts, Partial, cuts};
+use crate::partial::{Cuts, Partial, cuts, end_of_samples};
 use crate::reduce::{Inputs, Reduction};
 use crate::simd::Native;
 use crate::tree::{Node, subtrees};
@@ -36,9 +36,10 @@ impl Partial {
     pub fn from_parts(kind: Kind, layout: &Layout, parts: Parts<'_>) -> Result<Self, KernelError> {
         let first = parts.first_sample;
         let leaf = layout.leaf_samples() as u64;
+        let end = end_of_samples(first, layout.samples() as u64, layout.length())?;
         let mut partial = Self::empty(kind, layout.channels(), layout.length(), first, &[]);
         partial.samples = layout.samples() as u64;
-        let Cuts { head_end, tail_begin } = cuts(first, partial.end(), leaf);
+        let Cuts { head_end, tail_begin } = cuts(first, end, leaf);
         let width = layout.channels() * kind.values();
         let nodes: Vec<_> = subtrees(head_end / leaf, tail_begin / leaf).collect();
         expect_length("nodes", parts.nodes.len(), nodes.len() * width)?;
@@ -47,7 +48,7 @@ impl Partial {
             partial.nodes.push(node, |slot| slot.copy_from_slice(values));
         }
         let reduction = Reduction::<Native>::new(kind, parts.centre);
-        for (edge, samples) in [head_end - first, partial.end() - tail_begin].into_iter().enumerate() {
+        for (edge, samples) in [head_end - first, end - tail_begin].into_iter().enumerate() {
             let samples = usize::try_from(samples).unwrap_or(usize::MAX);
             let layout = Layout::new(samples, layout.channels(), layout.length(), layout.format())?;
             let inputs = Inputs { dy: parts.edges_dy.map(|dy| dy[edge]), x: parts.edges_x[edge] };

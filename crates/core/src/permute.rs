@@ -4,7 +4,7 @@ use crate::error::KernelError;
 use crate::layout::{Format, Layout};
 
 /// Rows and columns that are moved together: 16 values are one line of cache.
-const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 
 /// Rearranges from the format of `layout` to the other one.
 ///

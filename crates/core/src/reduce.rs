@@ -15,7 +15,7 @@ use crate::kind::Kind;
 use crate::layout::{Format, Layout, leaf_samples};
 use crate::leaves::{self, LEAVES, LEVELS};
 use crate::moments;
-use crate::partial::{Partial, cuts};
+use crate::partial::{Partial, cuts, end_of_samples};
 use crate::rows::{Rows, gather_rows};
 use crate::simd::Lanes;
 use crate::torch_sums;
@@ -48,12 +48,29 @@ pub(crate) struct Reduction<'a, V> {
     pub(crate) kind: Kind,
     /// Subtracted from x before anything else, one value per channel of the batch; empty where nothing is subtracted.
     pub(crate) centre: &'a [f32],
+    /// What the difference is multiplied with, one value per channel of the batch; empty where it is 1 for all.
+    scales: &'a [f64],
     pub(crate) lanes: PhantomData<V>,
 }
 
 impl<'a, V: Lanes> Reduction<'a, V> {
     pub(crate) fn new(kind: Kind, centre: &'a [f32]) -> Self {
-        Self { kind, centre, lanes: PhantomData }
+        Self { kind, centre, scales: &[], lanes: PhantomData }
+    }
+
+    /// Backward sums relative to a mean, see [`Statistics::scales_of_sums`](crate::statistics::Statistics::scales_of_sums).
+    pub(crate) fn of_sums(mean: &'a [f32], scales: &'a [f64]) -> Self {
+        Self { scales, ..Self::new(Kind::Sums, mean) }
+    }
+
+    /// Subtracts the centre of a channel and multiplies with its scale.
+    #[allow(clippy::cast_possible_truncation, reason = "the one rounding")]
+    fn relative(&self, x: f32, channel: usize) -> f32 {
+        match (self.centre.get(channel), self.scales.get(channel)) {
+            (None, _) => x,
+            (Some(centre), None | Some(1.0)) => x - centre,
+            (Some(centre), Some(scale)) => ((f64::from(x) - f64::from(*centre)) * scale) as f32,
+        }
     }
 
     /// The leaf whose planes, of `length` values each, belong to the channels from `first`: a row of `out` per value.
@@ -111,9 +128,7 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         let centre = if self.kind.has_centre() { &self.centre[channels.clone()] } else { &[] };
         let mut partial = Partial::empty(self.kind, channels.len(), length, first, centre);
         partial.samples = layout.samples() as u64;
-        let Some(end) = first.checked_add(partial.samples) else {
-            return Err(KernelError::Shape { samples: layout.samples(), channels: channels.len(), length });
-        };
+        let end = end_of_samples(first, partial.samples, length)?;
         let leaf = leaf_samples(length);
         let cuts = cuts(first, end, leaf as u64);
         let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);
@@ -146,16 +161,29 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         }
         let rows: Vec<Vec<f32>> =
             inputs.iter().map(|data| gather_rows(data, layout, samples.clone(), channels.clone())).collect();
-        let (width, centre) = (channels.len(), self.centre.get(channels).unwrap_or_default());
+        let width = channels.len();
         for row in 0..samples.len() * length {
             for (input, rows) in rows.iter().enumerate() {
                 let begin = edges.len();
                 edges.extend_from_slice(&rows[row * width..][..width]);
                 if input + 1 == self.kind.inputs() {
-                    for (x, centre) in edges[begin..].iter_mut().zip(centre) {
-                        *x -= centre;
-                    }
+                    self.make_relative(&mut edges[begin..], channels.start, 1);
                 }
+            }
+        }
+    }
+
+    /// [`Self::relative`] of values of which each channel from `first` has `length` in turn.
+    fn make_relative(&self, values: &mut [f32], first: usize, length: usize) {
+        if self.scales.is_empty() && length == 1 {
+            for (x, centre) in values.iter_mut().zip(self.centre.get(first..).unwrap_or_default()) {
+                *x -= centre;
+            }
+            return;
+        }
+        for (channel, values) in (first..).zip(values.chunks_mut(length)) {
+            for x in values {
+                *x = self.relative(*x, channel);
             }
         }
     }
@@ -184,6 +212,7 @@ impl<'a, V: Lanes> Walk<'a, V> {
         let leaf = leaf_samples(self.layout.length());
         let at_once = LEAVES * leaf;
         let fits = self.layout.format() == Format::ChannelsLast
+            && self.reduction.scales.is_empty()
             && matches!(self.reduction.kind, Kind::Moments | Kind::Sums)
             && leaves::fits(self.layout.channels(), leaf * self.layout.length());
         let mut begin = samples.start;
@@ -218,22 +247,44 @@ impl<'a, V: Lanes> Walk<'a, V> {
         let (first, width) = (self.channels.start, self.channels.len());
         let count = samples.len() * length;
         match self.layout.format() {
-            Format::ChannelsLast => {
+            Format::ChannelsLast if self.reduction.scales.is_empty() => {
                 let rows = self.rows(samples);
                 forest.push(node, |slot| self.reduction.reduce_rows(rows, first, slot));
             }
             Format::Contiguous if leaf_samples(length) == 1 => {
                 let begin = (samples.start * all + first) * length;
                 let planes = self.inputs.map(|data| &data[begin..][..width * length]);
-                forest.push(node, |slot| self.reduction.reduce_planes(planes, length, first, slot));
+                forest.push(node, |slot| self.reduce_planes(planes, slot));
             }
-            Format::Contiguous => {
+            _ => {
                 let gather = |data| gather_rows(data, self.layout, samples.clone(), self.channels.clone());
-                let gathered = self.inputs.map(gather);
+                let mut gathered = self.inputs.map(gather);
+                let is_scaled = !self.reduction.scales.is_empty();
+                if is_scaled {
+                    for row in gathered.x.chunks_exact_mut(width) {
+                        self.reduction.make_relative(row, first, 1);
+                    }
+                }
                 let rows = |data| Rows { data, stride: width, count, width, channels: all };
                 let rows = Inputs { dy: gathered.dy.as_deref().map(rows), x: rows(&gathered.x) };
-                forest.push(node, |slot| self.reduction.reduce_rows(rows, first, slot));
+                let relative = Reduction::<V>::new(self.reduction.kind, &[]);
+                let reduction = if is_scaled { &relative } else { self.reduction };
+                forest.push(node, |slot| reduction.reduce_rows(rows, first, slot));
             }
         }
+    }
+
+    /// The leaf of one sample whose planes these are.
+    fn reduce_planes(&self, planes: Inputs<&[f32]>, out: &mut [f64]) {
+        let (length, first) = (self.layout.length(), self.channels.start);
+        if self.reduction.scales.is_empty() {
+            self.reduction.reduce_planes(planes, length, first, out);
+            return;
+        }
+        let mut x = planes.x.to_vec();
+        self.reduction.make_relative(&mut x, first, length);
+        let zeros = vec![0.0; self.channels.len()];
+        let relative = Reduction::<V>::new(self.reduction.kind, &zeros);
+        relative.reduce_planes(Inputs { x: &x, ..planes }, length, 0, out);
     }
 }

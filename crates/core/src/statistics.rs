@@ -4,10 +4,12 @@
 //! the deviation; the inverse deviation likewise, so that invstd·w is rounded once. In `torch` numerics both are one f32,
 //! as in PyTorch, and lo = 0.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
+use crate::normalize::{inverse_of_power, power_of_two_below};
 use crate::partial::Merged;
 use crate::simd::sqrt;
 
@@ -78,6 +80,38 @@ impl<'a> Statistics<'a> {
 
     pub(crate) fn invstd(&self, channel: usize) -> f64 {
         f64::from(self.invstd_hi[channel]) + f64::from(self.invstd_lo[channel])
+    }
+
+    /// Whether products with x − hi could leave the range of f32. All devices have the same statistics and so the same answer.
+    #[inline(always)]
+    fn is_far(invstd: f32) -> bool {
+        const MOST: f32 = (1_u64 << 60) as f32;
+        (invstd > MOST && invstd < f32::INFINITY) || (invstd < 1.0 / MOST && invstd > 0.0)
+    }
+
+    /// Whether one of some channels is far.
+    fn is_any_far(&self, channels: Range<usize>) -> bool {
+        self.invstd_hi[channels].iter().fold(false, |is_any, invstd| is_any | Self::is_far(*invstd))
+    }
+
+    /// What x − hi is multiplied with before backward sums are formed: a power of two near the inverse deviation of channels
+    /// that are far, and 1 for all others. Nothing where it is 1 for all.
+    pub(crate) fn scales_of_sums(&self) -> Vec<f64> {
+        let all = 0..self.invstd_hi.len();
+        if self.is_any_far(all.clone()) { all.map(|channel| self.scale_of_sums(channel)).collect() } else { Vec::new() }
+    }
+
+    fn scale_of_sums(&self, channel: usize) -> f64 {
+        let invstd = self.invstd_hi[channel];
+        if Self::is_far(invstd) { power_of_two_below(f64::from(invstd)) } else { 1.0 }
+    }
+
+    /// Backward sums of some channels without their scales; nothing where they have none.
+    pub(crate) fn unscaled(&self, channels: Range<usize>, sums: &[f64]) -> Option<Vec<f64>> {
+        self.is_any_far(channels.clone()).then(|| {
+            let numbered = channels.zip(sums);
+            numbered.map(|(channel, sum)| sum * inverse_of_power(self.scale_of_sums(channel))).collect()
+        })
     }
 }
 

@@ -21,17 +21,17 @@ pub(crate) trait Terms<const INPUTS: usize, const SUMS: usize> {
 }
 
 /// Vectors of a plane that go to the same f32 accumulators, of which there are two.
-const PLANE_BLOCK: usize = 256;
+pub(crate) const PLANE_BLOCK: usize = 256;
 /// Rows that go to the same f32 accumulators, four at a time.
 pub(crate) const ROWS_BLOCK: usize = 256;
 /// Rows that are added before they go to an accumulator.
-const GROUP: usize = 4;
+pub(crate) const GROUP: usize = 4;
 /// Columns up to which rows are narrow, and those of a group are adjacent. Four wide ones are taken from the four quarters of
 /// a block: hardware fetches ahead along each quarter, but not along rows that lie 512 bytes apart and are read by turns, and
 /// from main memory that takes three times as long.
-const NARROW: usize = 64;
+pub(crate) const NARROW: usize = 64;
 /// Columns that are reduced together: their accumulators stay in the first-level cache.
-const STRIP: usize = 2048;
+pub(crate) const STRIP: usize = 2048;
 
 /// Sums over a plane.
 pub(crate) fn sums_of_plane<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const SUMS: usize>(

@@ -6,11 +6,11 @@ use crate::layout::{Format, Layout, leaf_samples};
 use crate::rows::WIDE;
 
 /// Values of a group that stay in the second-level cache between the passes: 256 KiB.
-const TILE_VALUES: usize = 64 * 1024;
+pub(crate) const TILE_VALUES: usize = 64 * 1024;
 /// Adjacent values of a sample, of all tensors that are reduced together, below which a pass is slowed by its jumps from sample to
 /// sample: hardware fetches ahead only within a run. 256 KiB, although a group then may be larger than a second-level cache: runs
 /// of 4 KiB take up to twice as long, the whole batch in one group takes a tenth longer where it does not fit into the last cache.
-const RUN_VALUES: usize = 64 * 1024;
+pub(crate) const RUN_VALUES: usize = 64 * 1024;
 
 /// Channels in groups: adjacent values first, cache second. `inputs` tensors are reduced together.
 pub(crate) fn channel_groups(layout: &Layout, inputs: usize) -> impl Iterator<Item = Range<usize>> {

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use crate::commands::{Binding, Dispatch};
-use crate::pipelines::Kernel;
 
 /// Enough for the layers of a network, whose buffers take turns; beyond it all are made anew.
 const MOST: usize = 4096;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
-    kernel: Kernel,
+    /// Its number.
+    pipeline: usize,
     /// Of the parameters.
     slot: usize,
     bindings: Vec<Binding>,
@@ -26,6 +26,7 @@ pub(crate) struct BindGroups {
 impl BindGroups {
     pub(crate) fn get(
         &mut self,
+        pipeline: usize,
         dispatch: &Dispatch,
         slot: usize,
         make: impl FnOnce() -> wgpu::BindGroup,
@@ -33,7 +34,7 @@ impl BindGroups {
         if self.kept.len() >= MOST {
             self.kept.clear();
         }
-        let key = Key { kernel: dispatch.kernel.clone(), slot, bindings: dispatch.bindings.clone() };
+        let key = Key { pipeline, slot, bindings: dispatch.bindings.clone() };
         self.kept.entry(key).or_insert_with(|| {
             self.made += 1;
             make()

@@ -381,10 +381,11 @@ impl Gpu {
 
     fn encode_dispatch(&mut self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
         let device = &self.context.device;
-        let pipeline = self.pipelines.get(device, &dispatch.kernel);
+        let (number, pipeline) = self.pipelines.get(device, &dispatch.kernel);
         let slot = self.shared.params.slot_of(&dispatch.params);
         let shared = &self.shared;
-        let bind_group = self.bind_groups.get(dispatch, slot, || shared.bind_group(device, pipeline, dispatch, slot));
+        let bind_group =
+            self.bind_groups.get(number, dispatch, slot, || shared.bind_group(device, pipeline, dispatch, slot));
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, bind_group, &[]);
         let [x, y] = grid(dispatch.workgroups);

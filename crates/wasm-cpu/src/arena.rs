@@ -207,11 +207,12 @@ impl Arena {
     }
 
     /// Fresh memory. Used and pooled buffers together take at most twice what has ever been in use at once. So a network whose
-    /// sizes repeat finds all of them in the pool, and a loop whose sizes vary does not take more and more.
+    /// sizes repeat finds all of them in the pool, and a loop whose sizes vary does not take more and more. Nor do they take more
+    /// than the limit, so that a kernel finds room for partials of its own beside them.
     fn reserve(&mut self, class: usize) -> Option<Vec<f32>> {
         self.allocations += 1;
         let wanted = self.values_in_use + class;
-        let most = 2 * self.values_peak.max(wanted);
+        let most = (2 * self.values_peak.max(wanted)).min(values(self.limit_bytes)).max(wanted);
         self.pool.shrink_to(most - wanted);
         try_reserve(class).or_else(|| {
             self.pool.shrink_to(0);
@@ -234,6 +235,12 @@ fn try_reserve(values: usize) -> Option<Vec<f32>> {
 
 fn slot_of(handle: u32) -> Option<usize> {
     usize::try_from(handle).ok()?.checked_sub(1)
+}
+
+/// Values that so many bytes hold.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates; NaN becomes 0")]
+fn values(bytes: f64) -> usize {
+    (bytes / 4.0) as usize
 }
 
 #[allow(clippy::cast_precision_loss, reason = "memory has fewer than 2^53 bytes")]
@@ -316,6 +323,17 @@ mod tests {
                 arena.release(handle).expect("in use");
             }
             assert!(arena.bytes_pooled() <= 2.0 * arena.bytes_peak());
+        }
+    }
+
+    #[test]
+    fn what_is_used_and_pooled_stays_below_the_limit() {
+        let mut arena = Arena::new();
+        arena.limit_bytes = 8e6;
+        for step in 0..20 {
+            let handle = arena.allocate(1_000_000 + 40_000 * step).expect("room");
+            assert!(arena.bytes_in_use() + arena.bytes_pooled() <= arena.limit_bytes);
+            arena.release(handle).expect("in use");
         }
     }
 

@@ -57,7 +57,7 @@ impl From<KernelError> for CallError {
     #[inline(never)]
     fn from(error: KernelError) -> Self {
         let kind = match error {
-            KernelError::Length { .. } | KernelError::Shape { .. } => "argument",
+            KernelError::Length { .. } | KernelError::Shape { .. } | KernelError::Samples { .. } => "argument",
             KernelError::Damaged { .. }
             | KernelError::Kind { .. }
             | KernelError::Mismatch { .. }

@@ -12,7 +12,7 @@ mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
-use core::ops::{Add, BitAnd, Mul, Sub};
+use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
 pub(crate) use rounding::{round_ties_even, sqrt};
 #[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
@@ -82,7 +82,7 @@ pub(crate) trait Doubles: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<O
 }
 
 /// A truth per lane.
-pub(crate) trait Mask: Copy + BitAnd<Output = Self> {
+pub(crate) trait Mask: Copy + BitAnd<Output = Self> + BitOr<Output = Self> {
     fn all(self) -> bool;
 }
 
@@ -107,6 +107,7 @@ mod tests {
             products[0].at_most(products[1]).all(),
             products[0].at_most(products[0]).all(),
             (products[0].at_most(products[1]) & products[1].at_most(sums[0])).all(),
+            (products[0].at_most(products[1]) | products[1].at_most(sums[0])).all(),
         ];
         let singles = singles.into_iter().flatten().chain(narrowed);
         let bits = |value: f32| if value.is_nan() { 0 } else { u64::from(value.to_bits()) };

@@ -1,6 +1,6 @@
 //! Lanes without vector instructions.
 
-use core::ops::{Add, BitAnd, Mul, Sub};
+use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
 use super::{Doubles, Lanes, Mask};
 use crate::fma::is_half_way;
@@ -31,7 +31,7 @@ macro_rules! operators {
 
 operators!(Scalar, Add add, Sub sub, Mul mul);
 operators!(ScalarDoubles, Add add, Sub sub, Mul mul);
-operators!(ScalarMask, BitAnd bitand);
+operators!(ScalarMask, BitAnd bitand, BitOr bitor);
 
 impl Mask for ScalarMask {
     fn all(self) -> bool {

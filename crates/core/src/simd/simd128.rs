@@ -5,9 +5,9 @@
 use core::arch::wasm32::{
     f32x4_add, f32x4_demote_f64x2_zero, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub, f64x2_add, f64x2_le,
     f64x2_mul, f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_eq, i32x4_shuffle, i64x2_all_true, i64x2_shuffle,
-    u32x4_splat, v128, v128_and, v128_any_true, v128_load, v128_store,
+    u32x4_splat, v128, v128_and, v128_any_true, v128_load, v128_or, v128_store,
 };
-use core::ops::{Add, BitAnd, Mul, Sub};
+use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
 use super::{Doubles, Lanes, Mask};
 
@@ -38,7 +38,7 @@ macro_rules! operators {
 
 operators!(Simd128, Add add f32x4_add, Sub sub f32x4_sub, Mul mul f32x4_mul);
 operators!(Simd128Doubles, Add add f64x2_add, Sub sub f64x2_sub, Mul mul f64x2_mul);
-operators!(Simd128Mask, BitAnd bitand v128_and);
+operators!(Simd128Mask, BitAnd bitand v128_and, BitOr bitor v128_or);
 
 impl Mask for Simd128Mask {
     #[inline(always)]

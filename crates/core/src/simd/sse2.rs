@@ -5,10 +5,10 @@
 use core::arch::x86_64::{
     __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_pd, _mm_and_si128, _mm_castpd_ps, _mm_castps_si128,
     _mm_cmpeq_epi32, _mm_cmple_pd, _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_max_ps, _mm_min_ps,
-    _mm_movehl_ps, _mm_movelh_ps, _mm_movemask_epi8, _mm_movemask_pd, _mm_mul_pd, _mm_mul_ps, _mm_set1_epi32,
-    _mm_set1_pd, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
+    _mm_movehl_ps, _mm_movelh_ps, _mm_movemask_epi8, _mm_movemask_pd, _mm_mul_pd, _mm_mul_ps, _mm_or_pd,
+    _mm_set1_epi32, _mm_set1_pd, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
 };
-use core::ops::{Add, BitAnd, Mul, Sub};
+use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
 use super::{Doubles, Lanes, Mask};
 
@@ -40,7 +40,7 @@ macro_rules! operators {
 
 operators!(Sse2, Add add _mm_add_ps, Sub sub _mm_sub_ps, Mul mul _mm_mul_ps);
 operators!(Sse2Doubles, Add add _mm_add_pd, Sub sub _mm_sub_pd, Mul mul _mm_mul_pd);
-operators!(Sse2Mask, BitAnd bitand _mm_and_pd);
+operators!(Sse2Mask, BitAnd bitand _mm_and_pd, BitOr bitor _mm_or_pd);
 
 // SAFETY of all that follows: SSE2 is part of x86-64, the pointers come from references to as many values as are read or
 // written, and unaligned access is asked for.

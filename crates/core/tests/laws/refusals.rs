@@ -2,7 +2,7 @@
 
 use syncbn_core::{
     Affine, BatchNorm, BatchNormBackward, Eps, EpsMode, Format, Gradients, KernelError, Kind, Merged, Numerics,
-    Partial, Running, add, add_in_place, backward_input, backward_parameters, backward_reduce, batch_norm,
+    Partial, Parts, Running, add, add_in_place, backward_input, backward_parameters, backward_reduce, batch_norm,
     batch_norm_backward, centre_of, deviations, evaluation_statistics, finalize, moments, normalize, permute, total,
     update_running,
 };
@@ -119,5 +119,12 @@ fn partials_of_the_wrong_kind_are_refused() {
 #[test]
 fn a_shard_beyond_the_last_sample_number_is_refused() {
     let layout = layout(2, 1, 32, Format::Contiguous);
-    assert!(matches!(moments(&[0.5; 64], &layout, u64::MAX), Err(KernelError::Shape { .. })));
+    let last = u64::from(u32::MAX) - 2;
+    assert!(moments(&[0.5; 64], &layout, last).is_ok());
+    for first in [last + 1, 1 << 45, 1 << 53, u64::MAX] {
+        let refused = KernelError::Samples { first, samples: 2, length: 32 };
+        assert_eq!(moments(&[0.5; 64], &layout, first), Err(refused.clone()));
+        let none = Parts { first_sample: first, nodes: &[], edges_dy: None, edges_x: [&[]; 2], centre: &[] };
+        assert_eq!(Partial::from_parts(Kind::Moments, &layout, none), Err(refused));
+    }
 }

@@ -18,6 +18,12 @@ pub(crate) const RUNNING: Tolerance = Tolerance { relative: 1e-5, absolute: 0.0 
 /// dx, dweight, dbias.
 pub(crate) const GRADIENT: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5 };
 
+/// dweight and dbias of so many values, which may cancel: the error grows with the root of their number.
+#[allow(clippy::cast_precision_loss, reason = "batches of tests are small")]
+pub(crate) fn sum_of(values: usize) -> Tolerance {
+    Tolerance { absolute: GRADIENT.absolute.max(1e-6 * (values as f64).sqrt()), ..GRADIENT }
+}
+
 /// Fails unless all values are as near as they must be. What is not a number is near to nothing.
 pub(crate) fn expect_near(what: &str, actual: &[f32], expected: &[f32], tolerance: Tolerance) {
     if let Some(problem) = problem(actual, expected, tolerance) {
