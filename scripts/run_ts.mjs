@@ -1,6 +1,7 @@
 /**
- * `node scripts/run_ts.mjs FILE [ARGUMENT...]`: runs a TypeScript program of this repository (an example, a benchmark) as a user
- * of the package would: its own files are bundled, `syncbn` and every other package come from `node_modules` and `dist`.
+ * `node scripts/run_ts.mjs [--sources] FILE [ARGUMENT...]`: runs a TypeScript program of this repository (an example, a benchmark)
+ * as a user of the package would: its own files are bundled, `syncbn` and every other package come from `node_modules` and `dist`.
+ * With `--sources` the library's own sources stand in the place of the package, as in the unit tests.
  * Node 20 does not run TypeScript, and a loader would be one more package.
  */
 
@@ -8,13 +9,19 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
+import { buildWorker } from './build_worker.mjs';
+import { softwareGpu } from './software_gpu.mjs';
 import { root } from './tools.mjs';
 
-const [file, ...parameters] = process.argv.slice(2);
+const given = process.argv.slice(2);
+const fromSources = given[0] === '--sources';
+const [file, ...parameters] = fromSources ? given.slice(1) : given;
 if (file === undefined) {
-  console.error('usage: node scripts/run_ts.mjs FILE [ARGUMENT...]');
+  console.error('usage: node scripts/run_ts.mjs [--sources] FILE [ARGUMENT...]');
   process.exit(2);
 }
+// Workers run a bundle of the sources.
+if (fromSources) await buildWorker();
 
 // Inside the repository, so that `import 'syncbn'` resolves to this package.
 const outdir = join(root, 'build', 'run', dirname(relative(root, file)));
@@ -31,6 +38,7 @@ await build({
   format: 'esm',
   target: 'node20',
   sourcemap: 'inline',
+  ...(fromSources ? { alias: { syncbn: './ts/index.ts' } } : {}),
   // `paths` of tsconfig.json would put the sources in the place of the package.
   tsconfigRaw: {},
   logLevel: 'warning',
@@ -45,5 +53,6 @@ if (existsSync(packages)) symlinkSync(packages, link, 'junction');
 const program = join(outdir, `${basename(file, '.ts')}.mjs`);
 const { status, signal } = spawnSync(process.execPath, ['--enable-source-maps', program, ...parameters], {
   stdio: 'inherit',
+  env: { ...process.env, ...(fromSources ? softwareGpu() : {}) },
 });
 process.exit(signal === null ? (status ?? 1) : 1);

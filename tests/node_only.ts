@@ -17,7 +17,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'ts/device/worker_host.test.ts': 'hears from Node which workers have ended',
   'ts/device/worker_joint.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
-  'tests/parallel/fuzz_lost.test.ts': 'ends workers from outside, by the events of Node',
   'tests/tensor/other_realm.test.ts': 'makes realms by the `vm` of Node',
   'tests/tensor/two_copies.test.ts': 'loads the library twice, by the module cache of Vitest in Node',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',

@@ -29,6 +29,12 @@ export function countCargoTest({ ok, output }) {
   return settle(ok, sum(0), sum(1), sum(2));
 }
 
+/** The closing line of the fuzzer: each program is a test. */
+export function countFuzz({ ok, output }) {
+  const [, programs = '0', faults = '0'] = /^fuzz: \d+ steps in (\d+) programs, (\d+) faults/m.exec(output) ?? [];
+  return settle(ok, Number(programs) - Number(faults), Number(faults), 0);
+}
+
 function settle(ok, passed, failed, leftOut) {
   if (leftOut > 0) console.log(`${leftOut} tests were left out`);
   const failures = failed + leftOut;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { countCargoTest, countCheck, countVitest } from './count.mjs';
+import { countCargoTest, countCheck, countFuzz, countVitest } from './count.mjs';
 
 const program = (passed, failed, ignored) =>
   `test result: ok. ${passed} passed; ${failed} failed; ${ignored} ignored; 0 measured; 0 filtered out; finished in 0.01s\n`;
@@ -26,6 +26,19 @@ describe('countCargoTest', () => {
     { claim: 'counts_a_crash_after_passed_tests', ok: false, output: program(3, 0, 0), passed: 3, failed: 1 },
   ])('$claim', ({ ok, output, passed, failed }) => {
     expect(countCargoTest({ ok, output })).toEqual({ passed, failed });
+  });
+});
+
+describe('countFuzz', () => {
+  const line = (programs, faults) => `fuzz: 900 steps in ${programs} programs, ${faults} faults, seed 1, 60 s\n`;
+
+  it.each([
+    { claim: 'counts_programs', ok: true, output: line(80, 0), passed: 80, failed: 0 },
+    { claim: 'counts_faults_as_failed', ok: false, output: line(80, 1), passed: 79, failed: 1 },
+    { claim: 'counts_a_run_without_programs_as_failed', ok: true, output: line(0, 0), passed: 0, failed: 1 },
+    { claim: 'counts_a_fuzzer_that_died_as_failed', ok: false, output: '', passed: 0, failed: 1 },
+  ])('$claim', ({ ok, output, passed, failed }) => {
+    expect(countFuzz({ ok, output })).toEqual({ passed, failed });
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { root } from '../tools.mjs';
-import { countCargoTest, countCheck, countVitest } from './count.mjs';
+import { countCargoTest, countCheck, countFuzz, countVitest } from './count.mjs';
 
 /** How the tests of a Vitest project are counted: by the report that its npm script writes. */
 const countProject = (name) => (ended) => countVitest(ended, join(root, 'build', 'reports', `${name}.json`));
@@ -26,6 +26,7 @@ export const steps = [
   { name: 'lint', script: 'lint', count: countCheck },
   { name: 'lint:rust', script: 'lint:rust', count: countCheck },
   { name: 'unit', script: 'test:unit', count: countProject('unit') },
+  { name: 'fuzz', script: 'test:fuzz', count: countFuzz },
   { name: 'rust', script: 'test:rust', count: countCargoTest },
   { name: 'browser', script: 'test:browser', count: countProject('browser') },
   { name: 'packaging', script: 'test:packaging', count: countProject('packaging') },

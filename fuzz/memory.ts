@@ -1,0 +1,60 @@
+/** What devices hold, and that it is nothing in the end. */
+
+import { setTimeout } from 'node:timers/promises';
+import { type Device, devices } from 'syncbn';
+import { Fault, withoutNumbers } from './outcome.ts';
+
+/** Within that time, what was still under way has ended. Looks are few: garbage would have the collector free what was forgotten. */
+const PATIENCE_MS = 2000;
+const PAUSE_MS = 20;
+
+interface Held {
+  readonly buffers: number;
+  readonly bytesInUse: number;
+}
+
+/** Remembers what devices held in the beginning. */
+export class MemoryAccount {
+  readonly #before = new Map<Device, Held>();
+
+  /** A device made during a program holds nothing in the beginning. */
+  constructor(names: readonly string[]) {
+    for (const name of names) {
+      const device = devices.get(name);
+      this.#before.set(device, heldBy(device));
+    }
+  }
+
+  /** Takes a device into account that is made anew. */
+  add(device: Device): void {
+    if (!this.#before.has(device)) this.#before.set(device, { buffers: 0, bytesInUse: 0 });
+  }
+
+  /**
+   * Waits until what is under way has ended.
+   * @param what - what has just been done.
+   * @throws Fault unless every device holds what it held in the beginning.
+   */
+  async checkBalanced(what: string): Promise<void> {
+    const start = performance.now();
+    while (this.#excess().length > 0 && performance.now() - start < PATIENCE_MS) await setTimeout(PAUSE_MS);
+    const [first] = this.#excess();
+    if (first === undefined) return;
+    throw new Fault('memory', `${what}: ${withoutNumbers(first)}`, this.#excess().join('; '));
+  }
+
+  #excess(): string[] {
+    return [...this.#before].flatMap(([device, before]) => {
+      const now = heldBy(device);
+      if (now.buffers === before.buffers && now.bytesInUse === before.bytesInUse) return [];
+      const change = now.bytesInUse > before.bytesInUse ? 'more' : 'fewer';
+      const [buffers, bytes] = [now.buffers - before.buffers, now.bytesInUse - before.bytesInUse];
+      return [`${device.name} holds ${change} than before: ${buffers} buffers, ${bytes} bytes`];
+    });
+  }
+}
+
+function heldBy(device: Device): Held {
+  const { buffers, bytesInUse } = device.memoryUsage();
+  return { buffers, bytesInUse };
+}
