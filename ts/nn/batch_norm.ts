@@ -10,7 +10,8 @@ import { nextInOrder } from '../tensor/graph_node.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { confirmation } from '../tensor/storage_ops.ts';
+import { replaceStorages } from '../tensor/replace_storages.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   channelsRemedy,
@@ -22,7 +23,7 @@ import {
   checkTensor,
   type ChannelVectors,
 } from './batch_norm_checks.ts';
-import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
+import { batchNormOperation, discardBatch, type RunningStatistics } from './batch_norm_operation.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
@@ -252,50 +253,33 @@ export abstract class BatchNorm extends Module {
     const running = this.runningStatistics();
     const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
     const { y, next } = batchNormOperation(operation);
-    const confirming = confirmation([y.storage, next?.mean, next?.variance]);
-    if (confirming === null) {
+    const keep = (): Tensor => {
       if (factor !== null) {
         this.commitBatch(next);
       }
       return y;
-    }
-    const result = this.whenConfirmed(confirming, y, factor === null ? undefined : next);
-    if (factor !== null) {
+    };
+    const result = whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
+    if (factor !== null && result instanceof Promise) {
       const done = (): void => void unconfirmed.delete(this);
       unconfirmed.set(this, result.then(done, done));
     }
     return result;
   }
 
-  /** @param next - `undefined` where the batch is not counted. */
-  private async whenConfirmed(
-    confirming: Promise<void>,
-    y: Tensor,
-    next: RunningStatistics<Storage> | null | undefined,
-  ): Promise<Tensor> {
-    try {
-      await confirming;
-    } catch (error) {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-      throw error;
-    }
-    if (next !== undefined) {
-      this.commitBatch(next);
-    }
-    return y;
-  }
-
   /**
    * Counts a batch and takes over the running statistics after it.
    * @param next - their memory, whose references pass to the buffers; `null` after an empty batch, which changes none.
+   * @throws DisposedError where a buffer has been disposed, as those of a replica are at the end of its pass. Nothing has changed then,
+   * and the references are still the caller's.
    * @internal
    */
   commitBatch(next: RunningStatistics<Storage> | null): void {
     if (next !== null) {
-      this.runningMean?.replaceStorage(next.mean);
-      this.runningVar?.replaceStorage(next.variance);
+      replaceStorages([
+        [this.runningMean, next.mean],
+        [this.runningVar, next.variance],
+      ]);
     }
     if (this.numBatchesTracked !== null) {
       this.numBatchesTracked += 1;

@@ -77,6 +77,13 @@ export function batchNormOperation(operation: BatchNormOperation): BatchNormResu
   }
 }
 
+/** Gives back the output and the next running statistics of a batch that does not count. */
+export function discardBatch(y: Tensor, next: RunningStatistics<Storage> | null): void {
+  y.dispose();
+  next?.mean.release();
+  next?.variance.release();
+}
+
 function compute(
   operation: BatchNormOperation,
   layout: BatchLayout,

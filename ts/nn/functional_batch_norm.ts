@@ -5,10 +5,11 @@ import { describeValue } from '../describe_value.ts';
 import type { Numerics } from '../device/device.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import { formatShape } from '../tensor/shape.ts';
+import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkArguments, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
-import { batchNormOperation } from './batch_norm_operation.ts';
+import { batchNormOperation, discardBatch } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
 
 /** Options of {@link batchNorm}, under PyTorch's names and with its defaults. */
@@ -97,16 +98,13 @@ export async function batchNorm(
     });
     const keep = (): Tensor => {
       if (next !== null) {
-        runningMean?.replaceStorage(next.mean);
-        runningVar?.replaceStorage(next.variance);
+        replaceStorages([
+          [runningMean, next.mean],
+          [runningVar, next.variance],
+        ]);
       }
       return y;
     };
-    const discard = (): void => {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-    };
-    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, discard);
+    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
   });
 }
