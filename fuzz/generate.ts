@@ -113,7 +113,7 @@ function drawModule(setting: Setting, depth: number): ModuleSpec {
   const child = (): ModuleSpec => drawModule(setting, depth - 1);
   const kind = draws.weighted([
     [8, 'norm'],
-    [0, 'sequence'],
+    [2, 'sequence'],
     [1, 'residual'],
     [1, 'branches'],
     [1, 'twice'],
@@ -123,7 +123,8 @@ function drawModule(setting: Setting, depth: number): ModuleSpec {
     case 'norm':
       return norm();
     case 'sequence':
-      return { kind, children: Array.from({ length: draws.integer(1, 3) }, child) };
+      // A module of the user's may keep its input, so `Sequential` frees what stands between layers of the library alone.
+      return { kind, children: Array.from({ length: draws.integer(1, 3) }, norm) };
     case 'residual':
     case 'twice':
       return { kind, child: child() };

@@ -103,6 +103,24 @@ export function normsOf(spec: ModuleSpec): readonly NormOptions[] {
   }
 }
 
+/** Whether branches of it run at once: the order in which their gradients are summed is then that in which replicas meet. */
+export function runsAtOnce(spec: ModuleSpec): boolean {
+  switch (spec.kind) {
+    case 'norm':
+    case 'scale':
+      return false;
+    case 'sequence':
+      return spec.children.some(runsAtOnce);
+    case 'residual':
+    case 'twice':
+      return runsAtOnce(spec.child);
+    case 'branches':
+      return spec.atOnce || runsAtOnce(spec.left) || runsAtOnce(spec.right);
+    default:
+      return spec satisfies never;
+  }
+}
+
 class Residual extends Module implements Unary {
   readonly child: Unary;
 

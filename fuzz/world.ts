@@ -41,6 +41,8 @@ export interface Graph {
   /** Names of the devices of the replicas. */
   readonly replicas: readonly string[];
   readonly training: boolean;
+  /** Whether the gradient of the input has the bits of the twin's. */
+  readonly sameInputGradient: boolean;
   /** Whether the gradients of the parameters have the bits of the twin's. */
   readonly sameSums: boolean;
   /** What the operation of the user at the end of each replica does in its backward; `null`: there is none. */

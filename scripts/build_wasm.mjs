@@ -119,7 +119,7 @@ function hashOfInputs(name) {
     .filter((file) => existsSync(file));
   for (const crate of cratesOf(name)) {
     const folder = join(root, 'crates', crate);
-    files.push(join(folder, 'Cargo.toml'));
+    files.push(...['Cargo.toml', 'build.rs'].map((file) => join(folder, file)).filter(existsSync));
     const sources = ['src', 'shaders']
       .map((part) => join(folder, part))
       .filter((part) => existsSync(part))

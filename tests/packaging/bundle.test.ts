@@ -20,6 +20,7 @@ const webGlobals = {
   clearTimeout,
   console,
   DecompressionStream,
+  MessageChannel,
   performance,
   Response,
   setTimeout,

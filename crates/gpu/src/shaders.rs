@@ -42,33 +42,38 @@ pub const SHADERS: [Shader; 11] = [
     Shader::Permute,
 ];
 
-const CHANNELS: &str = include_str!("../shaders/channels.wgsl");
-const MERGE: &str = include_str!("../shaders/merge.wgsl");
-const MERGE_LANES: &str = include_str!("../shaders/merge_lanes.wgsl");
-const PAIRS: &str = include_str!("../shaders/pairs.wgsl");
-const REDUCE: &str = include_str!("../shaders/reduce.wgsl");
-const RUNS: &str = include_str!("../shaders/runs.wgsl");
-const SUMS: &str = include_str!("../shaders/sums.wgsl");
-const UNITS: &str = include_str!("../shaders/units.wgsl");
+/// A file of `shaders/`, as `build.rs` has stripped it.
+macro_rules! shader {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $name, ".wgsl"))
+    };
+}
+
+const CHANNELS: &str = shader!("channels");
+const MERGE: &str = shader!("merge");
+const MERGE_LANES: &str = shader!("merge_lanes");
+const PAIRS: &str = shader!("pairs");
+const REDUCE: &str = shader!("reduce");
+const RUNS: &str = shader!("runs");
+const SUMS: &str = shader!("sums");
+const UNITS: &str = shader!("units");
 
 impl Shader {
     /// The whole text: preludes, then the kernel.
     #[must_use]
     pub fn source(self) -> String {
         match self {
-            Self::Add => include_str!("../shaders/add.wgsl").into(),
-            Self::BackwardInput => [CHANNELS, RUNS, include_str!("../shaders/backward_input.wgsl")].concat(),
-            Self::BackwardReduce => {
-                [PAIRS, UNITS, SUMS, REDUCE, include_str!("../shaders/backward_reduce.wgsl")].concat()
-            }
-            Self::CopyRows => include_str!("../shaders/copy_rows.wgsl").into(),
-            Self::EvaluationStatistics => include_str!("../shaders/evaluation_statistics.wgsl").into(),
-            Self::Fill => include_str!("../shaders/fill.wgsl").into(),
-            Self::MergeMoments => [PAIRS, MERGE, MERGE_LANES, include_str!("../shaders/merge_moments.wgsl")].concat(),
-            Self::MergeSums => [PAIRS, MERGE, MERGE_LANES, include_str!("../shaders/merge_sums.wgsl")].concat(),
-            Self::Moments => [PAIRS, UNITS, SUMS, REDUCE, include_str!("../shaders/moments.wgsl")].concat(),
-            Self::Normalize => [CHANNELS, RUNS, include_str!("../shaders/normalize.wgsl")].concat(),
-            Self::Permute => include_str!("../shaders/permute.wgsl").into(),
+            Self::Add => shader!("add").into(),
+            Self::BackwardInput => [CHANNELS, RUNS, shader!("backward_input")].concat(),
+            Self::BackwardReduce => [PAIRS, UNITS, SUMS, REDUCE, shader!("backward_reduce")].concat(),
+            Self::CopyRows => shader!("copy_rows").into(),
+            Self::EvaluationStatistics => shader!("evaluation_statistics").into(),
+            Self::Fill => shader!("fill").into(),
+            Self::MergeMoments => [PAIRS, MERGE, MERGE_LANES, shader!("merge_moments")].concat(),
+            Self::MergeSums => [PAIRS, MERGE, MERGE_LANES, shader!("merge_sums")].concat(),
+            Self::Moments => [PAIRS, UNITS, SUMS, REDUCE, shader!("moments")].concat(),
+            Self::Normalize => [CHANNELS, RUNS, shader!("normalize")].concat(),
+            Self::Permute => shader!("permute").into(),
         }
     }
 }
