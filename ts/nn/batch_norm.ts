@@ -6,6 +6,7 @@ import { awaited } from '../device/awaited.ts';
 import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -128,7 +129,8 @@ export abstract class BatchNorm extends Module {
   async forward(x: Tensor): Promise<Tensor> {
     warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
-    return awaited([device], () => this.forwardLocally(x));
+    const sequence = nextInOrder();
+    return awaited([device], () => this.forwardLocally(x, sequence));
   }
 
   /**
@@ -232,12 +234,16 @@ export abstract class BatchNorm extends Module {
     }
   }
 
-  /** Normalizes with the statistics of this batch, or the running ones. The device is ready. @internal */
-  forwardLocally(x: Tensor): Tensor | Promise<Tensor> {
+  /**
+   * Normalizes with the statistics of this batch, or the running ones. The device is ready.
+   * @param sequence - the place of the call in the order of nodes, which does not change when the work has to wait.
+   * @internal
+   */
+  forwardLocally(x: Tensor, sequence = nextInOrder()): Tensor | Promise<Tensor> {
     // Each batch begins with the running statistics after the one before.
     const earlier = unconfirmed.get(this);
     if (earlier !== undefined) {
-      return earlier.then(() => this.forwardLocally(x));
+      return earlier.then(() => this.forwardLocally(x, sequence));
     }
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
@@ -245,7 +251,8 @@ export abstract class BatchNorm extends Module {
       checkBatchSize(x.shape, this.otherThanBatchStatistics);
     }
     const running = this.runningStatistics();
-    const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
+    const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
+    const { y, next } = batchNormOperation(operation);
     const keep = (): Tensor => {
       if (factor !== null) {
         this.commitBatch(next);

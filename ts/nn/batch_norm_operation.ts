@@ -29,6 +29,8 @@ export interface BatchNormOperation {
   readonly factor: number | null;
   readonly eps: number;
   readonly numerics: Numerics;
+  /** The place of the call in the order of nodes. */
+  readonly sequence: number;
 }
 
 /** The output, and the running statistics after the batch, whose references the caller takes over. */
@@ -144,6 +146,7 @@ function outputOf(operation: BatchNormOperation, layout: BatchLayout, y: Storage
     name: 'batch_norm',
     inputs: [x, weight, bias],
     saved: saved.weight === null ? [saved.x, statistics] : [saved.x, statistics, saved.weight],
+    sequence: operation.sequence,
     backward: ([dy]) =>
       dy === undefined || dy === null ? [null, null, null] : withRoom(() => runBackward(backward, dy)),
   });

@@ -3,6 +3,7 @@
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { Numerics } from '../device/device.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
@@ -50,6 +51,7 @@ export async function batchNorm(
 ): Promise<Tensor> {
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
+  const sequence = nextInOrder();
   return onDevice('batchNorm', [x], () => {
     if (x.shape.length < 2) {
       throw new RangeError(
@@ -92,6 +94,7 @@ export async function batchNorm(
       factor,
       eps,
       numerics,
+      sequence,
     });
     const keep = (): Tensor => {
       if (next !== null) {

@@ -93,7 +93,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   }
   const plan = planned.value;
   if (plan.count === 0) {
-    return layer.forwardLocally(x);
+    return layer.forwardLocally(x, plan.sequence);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
   const outputs = await awaited([device], () => allocate(layer, x, place, plan));
