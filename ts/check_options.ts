@@ -24,6 +24,11 @@ export function checkOptions<Options>(where: string, options: unknown, known: Kn
   if (typeof options !== 'object' || options === null) {
     refuseValue(where, options, known);
   }
+  // `for … in` passes over symbols.
+  const [symbol] = Object.getOwnPropertySymbols(options);
+  if (symbol !== undefined) {
+    throw new TypeError(`${where}: unknown option ${String(symbol)}; the options are ${names.join(', ')}`);
+  }
   let count = 0;
   // Inherited options count too: callers may keep their defaults in a prototype.
   for (const name in options) {

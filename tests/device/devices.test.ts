@@ -10,7 +10,7 @@ describe('device names', () => {
     expect(devices.get('cpu:63')).toBe(devices.get('cpu:63'));
   });
 
-  it.each(['cpu:64', 'cpu:-1', 'cpu:01', 'cpu:', 'gpu', '', 'CPU', 'worker:64', 'worker:x'])(
+  it.each(['cpu:64', 'cpu:-1', 'cpu:01', 'cpu:', 'gpu', '', 'CPU', 'worker:64', 'worker:x', 'cpu:0:1', 'worker:1:'])(
     '%j is refused, naming those that exist',
     (name) => {
       expect(() => devices.get(name)).toThrow(UnknownDeviceError);
@@ -44,7 +44,7 @@ describe('device names', () => {
 
   it('must be strings', () => {
     expect(() => devices.get(0 as unknown as string)).toThrow(
-      new TypeError("expected a device name such as 'cpu:0', got a number"),
+      new TypeError("expected a device name such as 'cpu:0', got 0"),
     );
   });
 });
@@ -102,7 +102,30 @@ describe('init()', () => {
   });
 
   it('refuses what is no array of names', async () => {
-    await expect(init('cpu:0' as unknown as string[])).rejects.toThrow('expected an array of device names');
+    for (const given of ['cpu:0', null, 5, {}]) {
+      await expect(init(given as unknown as string[])).rejects.toThrow('expected an array of device names');
+    }
     await expect(init(['cpu:99'])).rejects.toThrow(UnknownDeviceError);
+  });
+});
+
+describe('devices.adopt()', () => {
+  it.each<[string, unknown]>([
+    ['undefined', undefined],
+    ['an object', { limits: {}, features: new Set() }],
+    ['a promise (await it)', Promise.resolve({})],
+    ["'webgpu:0'", 'webgpu:0'],
+  ])('refuses %s, and leaves no device behind', async (text, given) => {
+    const before = devices.list();
+    await expect(devices.adopt(given as never)).rejects.toThrow(
+      new TypeError(`devices.adopt(): expected a GPUDevice, as await adapter.requestDevice() gives it, got ${text}`),
+    );
+    expect(devices.list()).toEqual(before);
+  });
+});
+
+describe('devices.configure()', () => {
+  it.each([undefined, {}])('without an address (%j) is refused', (options) => {
+    expect(() => devices.configure(options as never)).toThrow(/expected workerUrl to be an address .* got undefined$/);
   });
 });

@@ -188,6 +188,11 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
       ['a string for a partial', () => mergeMoments(['x' as unknown as Uint8Array])],
       ['bytes that are no partial', () => mergeMoments([new Uint8Array(100)])],
       [
+        'a hole in an array of partials',
+        // eslint-disable-next-line no-sparse-arrays -- the hole is the case
+        async () => mergeMoments([await functional.moments(x), ,] as never),
+      ],
+      [
         'partials of two kinds',
         async () =>
           mergeMoments([

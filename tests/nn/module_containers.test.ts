@@ -57,6 +57,12 @@ async function failureOf(use: () => unknown): Promise<Error> {
 
 describe('a module in a container', () => {
   it.each<[string, object, string, string]>([
+    [
+      'a key of a Map',
+      { names: new Map([[bn(), 'a']]) },
+      'names.keys()[0] is the module BatchNorm1d inside a Map',
+      'ModuleDict',
+    ],
     ['an array', { layers: [bn()] }, 'layers[0] is the module BatchNorm1d inside an array', 'in a ModuleList'],
     ['a plain object', { layers: { a: bn() } }, 'layers.a is the module', 'in a ModuleDict'],
     [

@@ -100,6 +100,12 @@ describe('options', () => {
     expect(error.message).toContain(`${where}: unknown option 'no_such_option'; the options are `);
   });
 
+  it.each(withOptions)('of_%s_under_a_symbol_are_refused', async (where, call) => {
+    const error = await failureOf(() => call({ [Symbol('eps')]: 1 } as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toContain(`${where}: unknown option Symbol(eps)`);
+  });
+
   it.each(withOptions)('of_%s_that_are_no_object_are_refused', async (where, call) => {
     for (const given of [null, 3, 'cpu', true, [], new Map(), tensor([1]), () => undefined]) {
       const error = await failureOf(() => call(given as never));

@@ -193,6 +193,17 @@ describe('what is no module', () => {
   });
 });
 
+describe('what a Sequential does not take', () => {
+  it.each<[string, unknown, string]>([
+    ['an array', [new BatchNorm1d(2)], 'give the modules one by one: new Sequential(...modules)'],
+    ['a class', BatchNorm1d, 'make an instance of the class with new'],
+    ['a function', (x: Tensor) => x, 'put a function into the forward() of a class that extends Module'],
+    ['an object', {}, 'a module is an instance of a class that extends Module'],
+  ])('is_told_what_to_do_about_%s', async (_, given, remedy) => {
+    expect(await textOf(() => new Sequential(given as never))).toContain(remedy);
+  });
+});
+
 describe('too many channels', () => {
   it.each([2 ** 28, 2 ** 31, 2 ** 40])('are_refused_at_once: %d', (channels) => {
     expect(() => new BatchNorm1d(channels)).toThrow(

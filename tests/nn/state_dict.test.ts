@@ -151,6 +151,23 @@ describe.each(deviceKinds)('state dicts on %s', (kind) => {
     await expect(bn.loadStateDict('x' as unknown as StateDict)).rejects.toThrow(TypeError);
   });
 
+  it.each<[string, (bn: BatchNorm1d) => unknown, string]>([
+    ['a promise', (bn) => Promise.resolve(bn.stateDict()), 'got a promise (await it)'],
+    ['a Map', (bn) => new Map(Object.entries(bn.stateDict())), 'Object.fromEntries(map) makes an object of it'],
+    ['a module', (bn) => bn, 'got a value of class BatchNorm1d; give what stateDict() of a module returns'],
+    ['an array', (bn) => Object.values(bn.stateDict()), 'got an array; give an object with tensors'],
+    ['bytes of a file', () => new Uint8Array(8), 'got a value of class Uint8Array; give an object with tensors'],
+  ])('that are %s are refused also when strict is false, which would load nothing', async (_, dict, text) => {
+    const bn = await trained();
+    await expect(bn.loadStateDict(dict(bn) as never, { strict: false })).rejects.toThrow(text);
+  });
+
+  it.each([[Float64Array.of(1, 2)], [[1, 2]]])('with values as %o are told how to convert them', async (weight) => {
+    const bn = new BatchNorm1d(2);
+    const loading = bn.loadStateDict({ ...bn.stateDict(), weight } as never);
+    await expect(loading).rejects.toThrow('convert it with Float32Array.from()');
+  });
+
   it('give a shared layer both of its keys', () => {
     const shared = new BatchNorm1d(1, { affine: false, trackRunningStats: true });
     expect(Object.keys(new Sequential(shared, shared).stateDict())).toEqual([

@@ -105,9 +105,9 @@ export function deviceByName(name: string): Device {
   if (known !== undefined) {
     return known;
   }
-  const [wanted = '', ordinal = ''] = canonical.split(':');
+  const [, wanted, ordinal] = /^([a-z]+):(0|[1-9]\d?)$/.exec(canonical) ?? [];
   const kind = kinds.find((one) => one === wanted);
-  if (kind === undefined || !/^(0|[1-9]\d?)$/.test(ordinal) || Number(ordinal) >= MAX_DEVICES) {
+  if (kind === undefined || Number(ordinal) >= MAX_DEVICES) {
     const last = MAX_DEVICES - 1;
     const names = ['cpu', ...kinds.flatMap((one) => [`${one}:0`, `${one}:1`, '…', `${one}:${last}`])];
     throw new UnknownDeviceError(name, names, suggestDevice(name, MAX_DEVICES));
@@ -161,7 +161,8 @@ export const devices = {
   /** Settings for devices that become ready later. */
   configure(options: DeviceOptions): void {
     checkOptions<DeviceOptions>('devices.configure()', options, { workerUrl: 'string' });
-    settings.workerUrl = checkWorkerUrl(options.workerUrl);
+    // Called from JavaScript, there may be none.
+    settings.workerUrl = checkWorkerUrl((options as DeviceOptions | undefined)?.workerUrl);
   },
   /**
    * A WebGPU device of its own adapter, ready, under the first name that is free.
@@ -179,9 +180,10 @@ export const devices = {
   /**
    * A device on a `GPUDevice` that exists, ready: tensors there and buffers of its owner may share memory. Closing it gives back what
    * this library has taken, and leaves the `GPUDevice` to its owner.
-   * @throws NoWebGpuError, NoAdapterError
+   * @throws TypeError for what is no `GPUDevice`; NoWebGpuError, NoAdapterError
    */
-  adopt(gpuDevice: GPUDevice): Promise<WebGpuDevice> {
+  async adopt(gpuDevice: GPUDevice): Promise<WebGpuDevice> {
+    checkGpuDevice(gpuDevice);
     return opened({ adopted: gpuDevice });
   },
   /** Name of the fastest device: `'webgpu:0'` where it is hardware, else `'cpu:0'`, which is faster than an emulated GPU. */
@@ -240,8 +242,8 @@ export const devices = {
  * @throws TypeError for anything but an array of names, UnknownDeviceError; WorkerStartError, NoWebGpuError, NoAdapterError
  */
 export async function init(names: readonly string[] = ['cpu:0']): Promise<void> {
-  if (typeof names !== 'object' || !(Symbol.iterator in names)) {
-    throw new TypeError(`init(): expected an array of device names such as ['cpu:0'], got ${typeof names}`);
+  if (typeof names !== 'object' || (names as unknown) === null || !(Symbol.iterator in names)) {
+    throw new TypeError(`init(): expected an array of device names such as ['cpu:0'], got ${quoteValue(names)}`);
   }
   await Promise.all(names.map((name) => deviceByName(name).ready()));
 }
@@ -254,6 +256,16 @@ function get(name: 'webgpu' | `webgpu:${number}`): WebGpuDevice;
 function get(name: string): Device;
 function get(name: string): Device {
   return deviceByName(name);
+}
+
+/** Asked by what it has: several implementations of WebGPU, and frames, have classes of their own. */
+function checkGpuDevice(device: unknown): void {
+  const { createBuffer, queue, limits, features } = Object(device) as Readonly<Record<string, unknown>>;
+  if (typeof createBuffer !== 'function' || [queue, limits, features].some((part) => typeof part !== 'object')) {
+    throw new TypeError(
+      `devices.adopt(): expected a GPUDevice, as await adapter.requestDevice() gives it, got ${quoteValue(device)}`,
+    );
+  }
 }
 
 function checkWorkerUrl(url: unknown): string | null {

@@ -40,6 +40,10 @@ export function findInside<T>(
       return;
     }
     seen.add(value);
+    if (value instanceof Map) {
+      // A key may be what is looked for too.
+      [...value.keys()].forEach((key, i) => visit(key, `${way}.keys()[${i}]`));
+    }
     for (const [key, item] of entriesOf(value)) {
       visit(item, kind === 'array' || kind === 'Set' ? `${way}[${key}]` : `${way}.${key}`);
     }

@@ -4,6 +4,7 @@ import { copyKey, thisCopy } from '../copy_of_library.ts';
 import { describeValue } from '../describe_value.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { Parameter } from '../tensor/parameter.ts';
+import { checkFunction } from '../tensor/check_function.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { moveModule } from './module_device.ts';
 import { formatModule } from './module_repr.ts';
@@ -160,6 +161,7 @@ export abstract class Module {
    * @throws CyclicModuleError before any call.
    */
   apply(fn: (module: Module) => void): this {
+    checkFunction('apply()', fn);
     // A cycle would recurse for ever below; walking the tree finds it.
     walk(this, 'once');
     for (const child of this.children()) {

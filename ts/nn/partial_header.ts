@@ -66,7 +66,8 @@ export function checkAlike(partials: unknown, where: string): readonly Uint8Arra
     const given = Array.isArray(partials) ? 'an empty array' : describeValue(partials);
     throw new PartialError(`${where}: expected an array of at least one partial, got ${given}`);
   }
-  const read = partials.map((partial: unknown) => readPartial(partial, where));
+  // `map` passes over holes; `Array.from` reads them as `undefined`.
+  const read = Array.from(partials, (partial: unknown) => readPartial(partial, where));
   const [first] = read;
   for (const [i, { kind, channels }] of read.entries()) {
     if (first !== undefined && (kind !== first.kind || channels !== first.channels)) {

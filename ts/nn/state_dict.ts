@@ -9,11 +9,13 @@ import { Storage } from '../tensor/storage.ts';
 import { type Replacement, replaceStorages } from '../tensor/replace_storages.ts';
 import { copyTo, writeLogical } from '../tensor/storage_ops.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
+import { isThenable } from '../tensor/thenable.ts';
 import { float32ArrayOf } from '../typed_array.ts';
+import { containerKind } from './containers.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import type { Module } from './module.ts';
 import { typeNameOf } from './module_repr.ts';
-import { buffersKey, joinPath, parametersOf, walk } from './module_tree.ts';
+import { buffersKey, isModule, joinPath, parametersOf, walk } from './module_tree.ts';
 
 /** Tensors and counters by dotted path, for example `layer1.0.bn1.weight`. */
 export type StateDict = Record<string, Tensor | number>;
@@ -213,6 +215,18 @@ function checkDict(dict: unknown): asserts dict is Readonly<Record<string, unkno
   if (typeof dict !== 'object' || dict === null) {
     throw new TypeError(`Expected state_dict to be dict-like, got ${describeValue(dict)}`);
   }
+  // Such an object has properties, but not those of a state dict: a load that is not strict would load nothing.
+  const advice =
+    isModule(dict) || isTensor(dict)
+      ? 'give what stateDict() of a module returns'
+      : dict instanceof Map
+        ? 'Object.fromEntries(map) makes an object of it'
+        : 'give an object with tensors under the keys of stateDict()';
+  const kind = containerKind(dict);
+  const isDict = !ArrayBuffer.isView(dict) && !isThenable(dict) && (kind === null || kind === 'object');
+  if (!isDict || isModule(dict) || isTensor(dict)) {
+    throw new TypeError(`Expected state_dict to be dict-like, got ${describeValue(dict)}; ${advice}`);
+  }
 }
 
 /** What keeps a value from being loaded, in PyTorch's words. */
@@ -223,7 +237,7 @@ function mismatch(entry: Entry, source: unknown): string | null {
     return source instanceof Tensor && elementCount(source.shape) === 1 ? null : numberMismatch(entry, source);
   }
   if (!(isTensor(source) || source instanceof Float32Array)) {
-    return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}.`;
+    return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}${adviceFor(source)}.`;
   }
   const fits =
     source instanceof Tensor ? sameShape(source.shape, target.shape) : source.length === elementCount(target.shape);
@@ -232,6 +246,10 @@ function mismatch(entry: Entry, source: unknown): string | null {
     ? null
     : `size mismatch for ${key}: copying a param with shape ${formatShape(shape)} from checkpoint, ` +
         `the shape in current model is ${formatShape(target.shape)}.`;
+}
+
+function adviceFor(source: unknown): string {
+  return Array.isArray(source) || ArrayBuffer.isView(source) ? '; convert it with Float32Array.from()' : '';
 }
 
 function numberMismatch({ key, name }: Entry, source: unknown): string | null {

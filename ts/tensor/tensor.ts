@@ -4,7 +4,8 @@ import { copyKey, refuseOtherCopy, thisCopy } from '../copy_of_library.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
-import { DeviceMismatchError, DisposedError } from '../errors.ts';
+import { checkSameDevice } from '../device/same_device.ts';
+import { DisposedError } from '../errors.ts';
 import { float32ArrayOf } from '../typed_array.ts';
 import { runBackward } from './backward.ts';
 import { Copies } from './copies.ts';
@@ -269,8 +270,8 @@ export class Tensor {
       throw new RangeError(
         `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
       );
-    } else if (dy.device !== this.device) {
-      throw new DeviceMismatchError('backward()', [this.device, dy.device]);
+    } else {
+      checkSameDevice('backward()', storage.device, dy.storage.device);
     }
     const { shape, memoryFormat, device } = this;
     this.#source?.node.checkRunnable();
@@ -506,8 +507,8 @@ function checkGradient(owner: Tensor, gradient: unknown): void {
   if (!sameShape(owner.shape, gradient.shape)) {
     throw new RangeError(`grad: expected shape ${formatShape(owner.shape)}, got ${formatShape(gradient.shape)}`);
   }
-  if (!owner.isDisposed && owner.storage.device !== gradient.storage.device) {
-    throw new DeviceMismatchError('grad', [owner.device, gradient.device]);
+  if (!owner.isDisposed) {
+    checkSameDevice('grad', owner.storage.device, gradient.storage.device);
   }
 }
 
