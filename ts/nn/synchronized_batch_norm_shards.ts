@@ -53,7 +53,7 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
     // One replica has the one value; its shape is that of the whole batch.
     announcements
       .filter(({ shape }) => countOf(shape) === 1)
-      .forEach(({ shape, otherwise }) => checkBatchSize(shape, otherwise));
+      .forEach(({ shape, otherwise }) => checkBatchSize(shape, { otherThanBatchStatistics: otherwise }));
   }
   return { count, firstSamples, isRagged, isRecorded: announcements.some(({ wantsGradient }) => wantsGradient) };
 }
