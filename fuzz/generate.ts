@@ -163,6 +163,10 @@ function drawValues(draws: Draws): Values {
     [1, 'constant'],
     [1, 'uniform'],
     [1, 'mixed'],
+    [1, 'huge'],
+    [1, 'tiny'],
+    [1, 'infinite'],
+    [1, 'nan'],
   ]);
 }
 
@@ -179,6 +183,8 @@ function drawForwardFault({ draws }: Setting): ForwardFault {
     [1, 'twice'],
     [2, 'late'],
     [1, 'timeOut'],
+    [1, 'never'],
+    [1, 'goAlone'],
     [2, 'slow'],
   ] as const);
   switch (how) {
@@ -188,6 +194,7 @@ function drawForwardFault({ draws }: Setting): ForwardFault {
       return { how, replica, count: draws.integer(0, 20) };
     case 'skip':
     case 'twice':
+    case 'goAlone':
       return { how, replica };
     case 'slow':
       return { how, replica, at, turns: draws.integer(1, 20) };
@@ -196,6 +203,7 @@ function drawForwardFault({ draws }: Setting): ForwardFault {
     case 'end':
     case 'late':
     case 'timeOut':
+    case 'never':
       return { how, replica, at };
     default:
       return how satisfies never;
@@ -206,7 +214,7 @@ function drawBackwardFault({ draws }: Setting): BackwardFault {
   const replica = draws.integer(0, 4);
   const how = draws.weighted([
     [2, 'throw'],
-    [0, 'allocation'],
+    [2, 'allocation'],
     [1, 'starve'],
     [1, 'end'],
   ] as const);
@@ -271,6 +279,8 @@ function drawStep(setting: Setting): Step {
     [2, 'steady'],
     [isMixedWithGpus ? 0 : 1, 'concurrent'],
     [hasGpus ? 2 : 0, 'adopt'],
+    [1, 'scopes'],
+    [1, 'clamp'],
     [4, 'layer'],
     [4, 'functional'],
   ] as const);
@@ -303,7 +313,22 @@ function drawStep(setting: Setting): Step {
         batches: [drawBatch(setting), drawBatch(setting)],
       };
     case 'adopt':
-      return { kind, batch: drawBatch(setting), device: draws.integer(0, 4), extra: draws.integer(0, 2) };
+      return {
+        kind,
+        batch: drawBatch(setting),
+        device: draws.integer(0, 4),
+        extra: draws.integer(0, 2),
+        isDestroyed: draws.onceIn(3),
+      };
+    case 'scopes':
+      return { kind, device: draws.integer(0, 4), isAsync: draws.onceIn(2), depth: draws.integer(1, 3), seed };
+    case 'clamp':
+      return {
+        kind,
+        batch: { ...drawBatch(setting), values: 'normal' },
+        eps: draws.pick([1e-5, 1e-3, 1, 3]),
+        affine: !draws.onceIn(4),
+      };
     case 'layer': {
       const channels = drawChannels(draws, hasGpus);
       return {

@@ -2,7 +2,9 @@
 
 import { setTimeout } from 'node:timers/promises';
 import { type Device, devices } from 'syncbn';
+import type { Storage } from '../ts/tensor/storage.ts';
 import { Fault, withoutNumbers } from './outcome.ts';
+import { heldOn } from './reachable.ts';
 
 /** Within that time, what was still under way has ended. Looks are few: garbage would have the collector free what was forgotten. */
 const PATIENCE_MS = 2000;
@@ -42,6 +44,30 @@ export class MemoryAccount {
     const [first] = this.#excess(mayBeFewer);
     if (first === undefined) return;
     throw new Fault('memory', `${what}: ${withoutNumbers(first)}`, this.#excess(mayBeFewer).join('; '));
+  }
+
+  /**
+   * Waits until what is under way has ended.
+   * @param storages - what the program refers to.
+   * @throws Fault unless every device holds what it held in the beginning and that, and nothing else.
+   */
+  async checkExact(what: string, storages: ReadonlySet<Storage>, isLost: (device: Device) => boolean): Promise<void> {
+    const start = performance.now();
+    const differences = (): string[] =>
+      [...this.#before].flatMap(([device, before]) => {
+        if (isLost(device) || !device.isReady) return [];
+        const [now, held] = [heldBy(device), heldOn(device, storages)];
+        const [buffers, bytes] = [
+          now.buffers - before.buffers - held.buffers,
+          now.bytesInUse - before.bytesInUse - held.bytesInUse,
+        ];
+        if (buffers === 0 && bytes === 0) return [];
+        return [`${device.name} holds other than what is in use: ${buffers} buffers and ${bytes} bytes more`];
+      });
+    while (differences().length > 0 && performance.now() - start < PATIENCE_MS) await setTimeout(PAUSE_MS);
+    const [first] = differences();
+    if (first !== undefined)
+      throw new Fault('memory', `after ${what}: ${withoutNumbers(first)}`, differences().join('; '));
   }
 
   #excess(mayBeFewer: boolean): string[] {

@@ -103,6 +103,37 @@ export function prepareForward(
       };
       return { expected: failure(Mishap), script: { ...quietScript(), happen }, finish: gate.open };
     }
+    case 'never': {
+      if (replicas.length < 2) return throwing;
+      const gate = closedGate(world);
+      world.isUnsettled = true;
+      const other = replicas[(fault.replica + 1) % replicas.length];
+      const happen = async (device: string, stage: number): Promise<Way> => {
+        if (device === name && stage === at) await gate.opened;
+        if (device === other && stage === 0) throw new Mishap('beside one that never settles');
+        return 'go';
+      };
+      return { ...nothing, expected: failure(Mishap), script: { ...quietScript(), happen } };
+    }
+    case 'goAlone': {
+      if (!goesAlone(fault, replicas, synchronizes)) return nothing;
+      const gate = closedGate(world);
+      const { module } = world.net;
+      setTimeouts(module, SHORT_SECONDS, 'local');
+      const alone = new Set<string>();
+      const happen = async (device: string, stage: number): Promise<Way> => {
+        if (device === name && stage === 0) await gate.opened;
+        if (device !== name && stage === stages) alone.add(device);
+        if (alone.size === replicas.length - 1) await gate.open();
+        return 'go';
+      };
+      const finish = async (): Promise<void> => {
+        setTimeouts(module, LONG_SECONDS, 'error');
+        await gate.open();
+      };
+      // A share of one value per channel has no statistics of its own, and its replica fails before all others have gone on.
+      return { ...nothing, script: { ...quietScript(), happen }, finish };
+    }
     case 'timeOut': {
       const isMissed = world.program.model.slice(at).some((stage) => normsOf(stage).length > 0);
       if (!synchronizes || replicas.length < 2 || !isMissed) return throwing;
@@ -122,6 +153,11 @@ export function prepareForward(
     default:
       return fault satisfies never;
   }
+}
+
+/** Whether the replicas of a pass go on alone: each share is then normalized by itself. */
+export function goesAlone(fault: ForwardFault | null, replicas: readonly string[], synchronizes: boolean): boolean {
+  return fault?.how === 'goAlone' && synchronizes && replicas.length > 1;
 }
 
 /** A backward pass in which something goes wrong. */

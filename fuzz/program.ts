@@ -37,7 +37,7 @@ export type ModuleSpec =
 export type Wrapper = 'callback' | 'patched' | 'converted' | 'plain';
 
 /** What the values of a batch look like. */
-export type Values = 'normal' | 'offset' | 'constant' | 'uniform' | 'mixed';
+export type Values = 'normal' | 'offset' | 'constant' | 'uniform' | 'mixed' | 'huge' | 'tiny' | 'infinite' | 'nan';
 
 /** A batch, but for the channels, which are the program's. */
 export interface BatchSpec {
@@ -63,6 +63,10 @@ export type ForwardFault =
   | { readonly how: 'skip' | 'twice'; readonly replica: number }
   /** It waits until the forward has been answered, while another throws, or time runs out. */
   | { readonly how: 'late' | 'timeOut'; readonly replica: number; readonly at: number }
+  /** It waits until the end of the program, while another throws. */
+  | { readonly how: 'never'; readonly replica: number; readonly at: number }
+  /** It comes when the others have gone on alone, as layers with `onTimeout: 'local'` do. */
+  | { readonly how: 'goAlone'; readonly replica: number }
   /** It is so many turns of the event loop late. */
   | { readonly how: 'slow'; readonly replica: number; readonly at: number; readonly turns: number };
 
@@ -151,7 +155,24 @@ export type Step =
   /** The same pass twice: the second time no device holds more than the first. */
   | { readonly kind: 'steady'; readonly pass: ForwardStep }
   | { readonly kind: 'concurrent'; readonly models: readonly ModuleSpec[]; readonly batches: readonly BatchSpec[] }
-  | { readonly kind: 'adopt'; readonly batch: BatchSpec; readonly device: number; readonly extra: number }
+  | {
+      readonly kind: 'adopt';
+      readonly batch: BatchSpec;
+      readonly device: number;
+      readonly extra: number;
+      /** Whether the owner destroys the buffer before it is used. */
+      readonly isDestroyed: boolean;
+    }
+  /** Gradients set and computed inside a scope, which may be asynchronous, within another. */
+  | {
+      readonly kind: 'scopes';
+      readonly device: number;
+      readonly isAsync: boolean;
+      readonly depth: number;
+      readonly seed: number;
+    }
+  /** A layer with `epsMode: 'clamp'` on all devices, against the same on the first two and against f64. */
+  | { readonly kind: 'clamp'; readonly batch: BatchSpec; readonly eps: number; readonly affine: boolean }
   | LayerStep
   | FunctionalStep;
 

@@ -5,11 +5,13 @@ import type { Program, Step } from './program.ts';
 import { adopt } from './steps/adopt.ts';
 import { backward } from './steps/backward.ts';
 import { change, move } from './steps/change.ts';
+import { clamp } from './steps/clamp.ts';
 import { concurrent } from './steps/concurrent.ts';
 import { forward } from './steps/forward.ts';
 import { functionalSteps } from './steps/functional.ts';
 import { layer } from './steps/layer.ts';
 import { refuse } from './steps/refuse.ts';
+import { scopes } from './steps/scopes.ts';
 import { steady } from './steps/steady.ts';
 import { canEnd } from './platform.ts';
 import { type Sabotage, World } from './world.ts';
@@ -37,6 +39,7 @@ export async function runProgram(program: Program, options: RunOptions = {}): Pr
       const what = step.kind;
       await inTime(take(world, step), what, hangSeconds);
       await inTime(world.check(`after ${what}`), `the state after ${what}`, hangSeconds);
+      await world.checkMemory(what);
       stray.check(what);
     }
     world.dispose();
@@ -81,6 +84,10 @@ async function take(world: World, step: Step): Promise<void> {
       return concurrent(world, step);
     case 'adopt':
       return adopt(world, step);
+    case 'scopes':
+      return scopes(world, step);
+    case 'clamp':
+      return clamp(world, step);
     case 'layer':
       return layer(world, step);
     case 'functional':

@@ -1,5 +1,6 @@
 /** The fuzzer finds a twin that is wrong, and shortens the program that shows it: one that cannot fail would be of no use. */
 
+import { tensor, type Tensor } from 'syncbn';
 import { expect, it } from 'vitest';
 import { generateProgram } from './generate.ts';
 import { Fault } from './outcome.ts';
@@ -50,4 +51,17 @@ it.each(['y', 'dx'])('one_wrong_bit_of_%s_is_found_and_shortened', async (quanti
   expect(shrunk.program.channels).toBe(2);
   expect(shrunk.program.steps.length).toBeLessThanOrEqual(2);
   expect(shrunk.program.steps[0]).toMatchObject({ kind: 'forward', batch: { samples: 3 } });
+});
+
+it('a_buffer_that_nothing_refers_to_is_found_after_the_step', async () => {
+  const forgotten: Tensor[] = [];
+  const { fault } = await found((_what, values) => {
+    forgotten.push(tensor([1]));
+    return values;
+  });
+  expect(fault).toMatchObject({
+    kind: 'memory',
+    what: expect.stringMatching(/^after (forward|backward|steady)/) as string,
+  });
+  forgotten.forEach((item) => item.dispose());
 });

@@ -35,6 +35,8 @@ const simplest: Readonly<Record<string, Json>> = {
   trackRunningStats: true,
   numerics: 'stable',
   damage: -1,
+  isDestroyed: false,
+  isAsync: false,
 };
 
 /** @param most - programs to try at most. */

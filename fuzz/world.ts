@@ -16,6 +16,7 @@ import { disposeModel, layersOf, type Making, normsOf, randomizeState, Staged, s
 import { checkBits, Fault } from './outcome.ts';
 import { endDevice, openDevice, renewDevice } from './platform.ts';
 import type { NormOptions, Program } from './program.ts';
+import { reachable } from './reachable.ts';
 import type { Part } from './shards.ts';
 
 /** Graphs that wait for their backward pass at most. */
@@ -69,6 +70,8 @@ export class World {
   readonly lost = new Set<string>();
   /** What is still to be let go on in the end. */
   readonly gates: (() => void)[] = [];
+  /** Whether a replica waits for the end of the program. */
+  isUnsettled = false;
   #synchronized: boolean;
 
   private constructor(program: Program, twinDevice: string, sabotage: Sabotage | null) {
@@ -232,6 +235,18 @@ export class World {
     for (const [name, values] of expected) checkBits('state', `${what}: ${name}`, state.get(name), values);
   }
 
+  /** @throws Fault when a device holds anything that the program does not refer to. A replica that never settles keeps its own. */
+  async checkMemory(what: string): Promise<void> {
+    if (this.isUnsettled || this.lost.size > 0) return;
+    const { own, twin } = this.snapshots ?? { own: {}, twin: {} };
+    const states = [own, twin].flatMap((state) => Object.values(state).filter((value) => typeof value !== 'number'));
+    const passes = this.graphs.flatMap(({ x, y, twins }) => [x, y, ...twins.flatMap((part) => [part.x, part.y])]);
+    const copies = this.graphs.flatMap(({ twins }) => twins.map(({ model }) => model));
+    const models = [this.net.module, this.twin.module, ...copies];
+    const storages = reachable([...states, ...passes], models);
+    await this.memory.checkExact(what, storages, (device) => devices.get(device.name) !== device);
+  }
+
   forgetSnapshots(): void {
     if (this.snapshots === null) return;
     disposeState(this.snapshots.own);
@@ -288,7 +303,8 @@ function isMixedWithGpus(names: readonly string[]): boolean {
   return gpus > 0 && gpus < names.length;
 }
 
-/** Sets what layers wait for. */
-export function setTimeouts(model: Staged, seconds: number): void {
-  for (const layer of layersOf(model)) if ('syncTimeout' in layer) layer.syncTimeout = seconds;
+/** Sets how long layers wait, and what they do then. */
+export function setTimeouts(model: Staged, seconds: number, onTimeout: 'local' | 'error' = 'error'): void {
+  for (const layer of layersOf(model))
+    if ('syncTimeout' in layer) Object.assign(layer, { syncTimeout: seconds, onTimeout });
 }

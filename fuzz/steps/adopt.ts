@@ -1,10 +1,10 @@
 /** A buffer of its owner as the input of a layer, on a GPU: the results are those of a copy, and the buffer stays as it was. */
 
-import { BatchNorm1d, devices, tensor, tensorFromGPUBuffer, type Tensor } from 'syncbn';
+import { BatchNorm1d, devices, tensor, tensorFromGPUBuffer, type Tensor, ValidationError } from 'syncbn';
 import { randomArray } from '../../tests/support/random.ts';
 import { valuesOf } from '../batches.ts';
-import { disposeModel } from '../model.ts';
-import { checkBits } from '../outcome.ts';
+import { disposeModel, stateOf } from '../model.ts';
+import { checkBits, checkOutcome, errorOf, failure } from '../outcome.ts';
 import type { StepOf } from '../program.ts';
 import { elementsOf } from '../shards.ts';
 import type { World } from '../world.ts';
@@ -34,6 +34,7 @@ export async function adopt(world: World, step: StepOf<'adopt'>): Promise<void> 
   const buffer = owner.createBuffer({ size, usage: USAGE });
   owner.queue.writeBuffer(buffer, 0, data);
   const made: Tensor[] = [];
+  if (step.isDestroyed) return adoptDestroyed(name, buffer, shape);
   try {
     const adopted = await tensorFromGPUBuffer(buffer, shape, { device: name, requiresGrad: true });
     const copy = tensor(data.subarray(0, count), shape, { device: name, requiresGrad: true });
@@ -46,6 +47,37 @@ export async function adopt(world: World, step: StepOf<'adopt'>): Promise<void> 
   } finally {
     made.forEach((item) => item.dispose());
     buffer.destroy();
+  }
+}
+
+/** A buffer that its owner destroys fails what uses it, and that alone: the layer stays as it was. */
+async function adoptDestroyed(
+  device: string,
+  buffer: GPUBuffer & { destroy(): void },
+  shape: readonly number[],
+): Promise<void> {
+  const norm = new BatchNorm1d(shape[1] ?? 1, { device });
+  const lent = await tensorFromGPUBuffer(buffer, shape, { device });
+  const own = tensor(randomArray(1, elementsOf(shape)), shape, { device, requiresGrad: true });
+  const made = [lent, own];
+  try {
+    const y = await norm.forward(own);
+    made.push(y);
+    const before = await stateOf(norm);
+    const values = await own.data();
+    buffer.destroy();
+    const forward = norm.forward(lent);
+    const [error, read] = await Promise.all([errorOf(() => forward), own.data()]);
+    checkOutcome('forward of a destroyed buffer', error, failure(ValidationError));
+    checkBits('bits', 'a tensor beside a destroyed buffer', read, values);
+    checkOutcome('backward of a destroyed buffer', await errorOf(() => y.backward(lent)), failure(ValidationError));
+    const after = await stateOf(norm);
+    for (const [item, wanted] of before)
+      checkBits('state', `${item} after a destroyed buffer`, after.get(item), wanted);
+    checkBits('state', 'dx after a destroyed buffer', await own.grad?.data(), null);
+  } finally {
+    made.forEach((item) => item.dispose());
+    disposeModel(norm);
   }
 }
 

@@ -3,7 +3,7 @@
 import { DeviceLostError, devices, noGrad, scope, tensor, type Tensor } from 'syncbn';
 import { expectWithin } from '../../tests/support/tolerances.ts';
 import { valuesOf } from '../batches.ts';
-import { prepareForward } from '../mishap.ts';
+import { goesAlone, prepareForward } from '../mishap.ts';
 import { quietScript, isRace, stateOf } from '../model.ts';
 import { checkBits, checkComparison, checkOutcome, errorOf, failure } from '../outcome.ts';
 import type { ForwardStep } from '../program.ts';
@@ -34,16 +34,18 @@ async function pass(world: World, step: ForwardStep): Promise<Graph | null> {
   const lengths = program.rank > 2 ? step.lengths : [];
   const shards = shardsOf(shape, world.dim, names.length, lengths);
   const replicas = names.slice(0, shards.length);
-  const parts = partsOf(world, shards, training);
   const from = world.nameAt(step.from);
   const output = names.length > 1 ? world.nameAt(program.output) : world.first;
   const used = [...replicas, from, output];
   const isLost = used.some((name) => world.lost.has(name)) || world.lost.has(world.first);
+  const fault = isLost ? null : step.fault;
+  const meets = training && world.synchronized;
+  const synchronizes = meets && !goesAlone(fault, replicas, meets);
+  const parts = partsOf(world, shards, training, synchronizes);
   const isRefused = isTooSmall(world, parts, training);
 
   [net, twin].forEach((module) => module.train(training));
-  const synchronizes = training && world.synchronized;
-  const prepared = prepareForward(world, isLost ? null : step.fault, replicas, synchronizes);
+  const prepared = prepareForward(world, fault, replicas, meets);
   const probe = { run: (_device: string): void => undefined };
   net.module.script = {
     ...prepared.script,
@@ -66,7 +68,7 @@ async function pass(world: World, step: ForwardStep): Promise<Graph | null> {
   const [given, result] = [x as Tensor | null, y as Tensor | null];
 
   const expected = isLost
-    ? failure(DeviceLostError)
+    ? failure(DeviceLostError, ...(isRefused ? [RangeError] : []))
     : isRefused
       ? { classes: [RangeError, ...prepared.expected.classes], mayPass: false }
       : prepared.expected;

@@ -9,6 +9,7 @@ import {
   functional,
   GraphFreedError,
   PartialError,
+  ReplicaError,
   StateDictError,
   tensor,
   type Tensor,
@@ -85,6 +86,17 @@ const refusals: readonly Refusal[] = [
     what: 'a device twice',
     attempt: ({ world, device }) => new DataParallel(world.net.module, { deviceIds: [device, device] }),
     classes: [RangeError],
+  },
+  {
+    what: 'a wrapper in a wrapper',
+    attempt: (stage) => {
+      const deviceIds = ['cpu:0', 'cpu:62'];
+      const norm = new BatchNorm1d(2);
+      [...norm.parameters(), ...norm.buffers()].forEach((item) => stage.keep(item));
+      const inner = new DataParallel(norm, { deviceIds });
+      return new DataParallel(inner, { deviceIds }).forward(stage.keep(tensor([1, 2, 3, 4], [2, 2])));
+    },
+    classes: [ReplicaError],
   },
   {
     what: 'no device',

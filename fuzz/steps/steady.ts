@@ -6,7 +6,7 @@ import type { World } from '../world.ts';
 import { forward } from './forward.ts';
 
 export async function steady(world: World, { pass }: StepOf<'steady'>): Promise<void> {
-  if (world.lost.size > 0 || pass.fault?.how === 'end') return;
+  if (world.lost.size > 0 || pass.fault?.how === 'end' || pass.fault?.how === 'never') return;
   const names = [...new Set([...world.names, world.twinDevice])];
   while (world.graphs.length > 0) world.release(world.taken(0));
   // Copies of parameters and statistics stay on the devices of replicas once a pass has succeeded.

@@ -6,9 +6,13 @@ import { elementsOf, type Part, put, take, together } from '../shards.ts';
 import type { TwinPart, World } from '../world.ts';
 
 /** The parts that the twin normalizes one by one, in training or in evaluation. */
-export function partsOf(world: World, shards: readonly Part[], training: boolean): readonly Part[] {
-  const { synchronized, norms } = world;
-  const usesOwn = training ? !synchronized : norms.some(({ trackRunningStats }) => !trackRunningStats);
+export function partsOf(
+  { norms }: World,
+  shards: readonly Part[],
+  training: boolean,
+  synchronizes: boolean,
+): readonly Part[] {
+  const usesOwn = training ? !synchronizes : norms.some(({ trackRunningStats }) => !trackRunningStats);
   return usesOwn ? shards : [together(shards)];
 }
 

@@ -87,7 +87,9 @@ export function referenceBackward(
   const dx = mapElements(layout, (i, c) => {
     const scale = at(invstd, c) * at(layer.weight, c, 1);
     if (!layer.batchStatistics) return at(dy, i) * scale;
-    const slope = (at(invstd, c) ** 2 * at(sumDyXmu, c)) / perChannel;
+    // A variance below eps has no part in what max(variance, eps) gives.
+    const isClamped = layer.epsMode === 'clamp' && at(invstd, c) === 1 / Math.sqrt(layer.eps);
+    const slope = isClamped ? 0 : (at(invstd, c) ** 2 * at(sumDyXmu, c)) / perChannel;
     return (at(dy, i) - at(sumDy, c) / perChannel - (at(x, i) - at(mean, c)) * slope) * scale;
   });
   return { dx, dweight: sumDyXmu.map((sum, c) => sum * at(invstd, c)), dbias: sumDy };

@@ -32,6 +32,11 @@ export class Copies {
     return copy;
   }
 
+  /** The copies that are kept now. */
+  get kept(): readonly Storage[] {
+    return [...this.#kept.values()];
+  }
+
   /** Keeps a copy that was made elsewhere. */
   keep(copy: Storage): void {
     const { name } = copy.device;

@@ -80,6 +80,11 @@ export class GraphNode {
     return this.#edges;
   }
 
+  /** The memory that the node keeps, once for each of its references. */
+  get held(): readonly Storage[] {
+    return [...this.#saved, ...this.#owned.map(({ storage }) => storage)];
+  }
+
   /** Hands over tensors that the backward needs. */
   own(tensors: readonly Tensor[]): void {
     tensors.forEach(untrack);
