@@ -15,7 +15,12 @@ const isBrowser = 'document' in globalThis;
 const LARGE = 2 ** 14;
 
 /** The suites of cases of one layer, by their files. */
-export const suites = ['pytorch_nn', 'lengths', 'cancellation', 'synchronized'];
+const suites = ['pytorch_nn', 'lengths', 'cancellation', 'synchronized'];
+
+/** The suites of which a kind of device runs any case here. */
+export function suitesFor(kind: DeviceKind): readonly string[] {
+  return suites.filter((suite) => casesFor(kind, suite).length > 0);
+}
 
 /** The cases of a suite that a kind of device runs here. */
 export function casesFor(kind: DeviceKind, suite: string): readonly GoldenCase[] {

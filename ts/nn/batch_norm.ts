@@ -248,7 +248,7 @@ export abstract class BatchNorm extends Module {
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
     if (usesBatchStatistics) {
-      checkBatchSize(x.shape, this.otherThanBatchStatistics);
+      checkBatchSize(x.shape, this);
     }
     const running = this.runningStatistics();
     const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };

@@ -93,15 +93,16 @@ export function checkDevices(x: Tensor, vectors: ChannelVectors, layer: Module |
 
 /**
  * @param shape - of the whole batch, over all replicas.
- * @param otherwise - how to normalize without the variance of the batch, beginning with a comma; empty where there is no way.
+ * @param remedy - how to normalize without the variance of the batch, beginning with a comma; empty where there is no way. Read
+ * only for the error.
  * @throws RangeError when there is one value per channel, whose variance is not defined.
  */
-export function checkBatchSize(shape: Shape, otherwise: string): void {
+export function checkBatchSize(shape: Shape, remedy: { readonly otherThanBatchStatistics: string }): void {
   const perChannel = shape.reduce((product, size, dim) => (dim === 1 ? product : product * size), 1);
   if (perChannel === 1) {
     throw new RangeError(
       `Expected more than 1 value per channel when training, got input size ${formatShape(shape)}; ` +
-        `use a larger batch${otherwise}`,
+        `use a larger batch${remedy.otherThanBatchStatistics}`,
     );
   }
 }

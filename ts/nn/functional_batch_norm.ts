@@ -81,7 +81,7 @@ export async function batchNorm(
       { eps, momentum, numerics, usesBatchStatistics: training },
     );
     if (training) {
-      checkBatchSize(x.shape, ', or training: false with runningMean and runningVar');
+      checkBatchSize(x.shape, { otherThanBatchStatistics: ', or training: false with runningMean and runningVar' });
     }
     const running = runningMean && runningVar && { mean: runningMean, variance: runningVar };
     const factor = training ? momentum : null;

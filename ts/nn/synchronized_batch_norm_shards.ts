@@ -60,7 +60,7 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
     // One replica has the one value; its shape is that of the whole batch.
     announcements
       .filter(({ shape }) => countOf(shape) === 1)
-      .forEach(({ shape, otherwise }) => checkBatchSize(shape, otherwise));
+      .forEach(({ shape, otherwise }) => checkBatchSize(shape, { otherThanBatchStatistics: otherwise }));
   }
   const isRecorded = announcements.some(({ wantsGradient }) => wantsGradient);
   return { count, firstSamples, isRagged, isRecorded, sequence: nextInOrder() };

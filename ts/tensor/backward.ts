@@ -109,20 +109,23 @@ class BackwardPass {
       if (!device.isReady) {
         await device.ready();
       }
-      await withRoom(() => this.deliver(edge, gradient));
+      const delivering = withRoom(() => this.deliver(edge, gradient));
+      // Not without need: an `await` costs a small layer as much as the rest of the delivery.
+      if (delivering !== undefined) {
+        await delivering;
+      }
     }
     node.free();
   }
 
-  /** Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. */
+  /**
+   * Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. First it makes sure that the gradients, and
+   * what they are added to, are there: a GPU says later that lent memory had gone.
+   */
   async commit(): Promise<void> {
-    await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
-    await this.#confirm();
-    accumulateGrads(this.#leaves, this.#owned);
-  }
-
-  /** Makes sure that the gradients, and what they are added to, are there: a GPU says later that lent memory had gone. */
-  async #confirm(): Promise<void> {
+    if (this.#groups.size > 0) {
+      await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
+    }
     for (const [leaf, { storage }] of this.#leaves) {
       const grad = leaf.gradToAddTo;
       if (grad?.storage.isExposed === true) {
@@ -133,6 +136,7 @@ class BackwardPass {
         await confirming;
       }
     }
+    accumulateGrads(this.#leaves, this.#owned);
   }
 
   end(): void {
