@@ -174,7 +174,26 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
         async () => functional.finalize(await functional.moments(x), x, { eps: 0 }),
         'eps must be positive',
       ],
-      ['null for a tensor', () => functional.moments(null as unknown as Tensor), 'expected a Tensor, got null'],
+      [
+        'null for a batch',
+        () => functional.moments(null as unknown as Tensor),
+        'functional.moments(): expected x to be a Tensor, got null',
+      ],
+      [
+        'null for one tensor among others',
+        async () => functional.normalize(null as unknown as Tensor, await statistics),
+        'functional.normalize(): expected x to be a Tensor, got null',
+      ],
+      [
+        'null for statistics',
+        () => functional.backwardReduce(x, x, null as unknown as Tensor),
+        'functional.backwardReduce(): expected statistics to be a Tensor, got null',
+      ],
+      [
+        'an array for a weight',
+        async () => functional.normalize(x, await statistics, { weight: [1, 2, 3] as never }),
+        'functional.normalize(): expected weight to be a Tensor, got an array',
+      ],
       [
         'numerics that are none',
         async () => functional.normalize(x, await statistics, { numerics: 'exact' as 'torch' }),

@@ -252,7 +252,10 @@ export abstract class BatchNorm extends Module {
       }
       return y;
     }
-    const result = this.whenConfirmed(confirming, y, factor === null ? undefined : next);
+    const before = running && { mean: running.mean.storage, variance: running.variance.storage };
+    const { numBatchesTracked: count } = this;
+    const commit = (): void => this.commitLate(next, before, count);
+    const result = this.whenConfirmed(confirming, y, next, factor === null ? null : commit);
     if (factor !== null) {
       const done = (): void => void unconfirmed.delete(this);
       unconfirmed.set(this, result.then(done, done));
@@ -260,11 +263,12 @@ export abstract class BatchNorm extends Module {
     return result;
   }
 
-  /** @param next - `undefined` where the batch is not counted. */
+  /** @param commit - `null` where the batch is not counted. */
   private async whenConfirmed(
     confirming: Promise<void>,
     y: Tensor,
-    next: RunningStatistics<Storage> | null | undefined,
+    next: RunningStatistics<Storage> | null,
+    commit: (() => void) | null,
   ): Promise<Tensor> {
     try {
       await confirming;
@@ -274,10 +278,32 @@ export abstract class BatchNorm extends Module {
       next?.variance.release();
       throw error;
     }
-    if (next !== undefined) {
-      this.commitBatch(next);
-    }
+    commit?.();
     return y;
+  }
+
+  /**
+   * {@link BatchNorm.commitBatch} for a batch that is confirmed only now: what the program has written or disposed since the call
+   * came after the batch and stays.
+   * @param before - the running statistics that the batch began with.
+   * @param count - the batches counted then.
+   */
+  private commitLate(
+    next: RunningStatistics<Storage> | null,
+    before: RunningStatistics<Storage> | null,
+    count: number | null,
+  ): void {
+    const { runningMean, runningVar } = this;
+    let hasNewer = false;
+    if (next !== null && before !== null) {
+      const tookMean = advance(runningMean, before.mean, next.mean);
+      const tookVariance = advance(runningVar, before.variance, next.variance);
+      hasNewer = !tookMean && !tookVariance;
+    }
+    // Who resets the layer renews both, and sets a counter to 0 that may have been 0.
+    if (count !== null && this.numBatchesTracked === count && !hasNewer) {
+      this.numBatchesTracked = count + 1;
+    }
   }
 
   /**
@@ -306,6 +332,14 @@ export abstract class BatchNorm extends Module {
     }
     return null;
   }
+}
+
+function advance(tensor: Tensor | null, before: Storage, next: Storage): boolean {
+  if (tensor === null) {
+    next.release();
+    return false;
+  }
+  return tensor.advanceStorage(before, next);
 }
 
 /** Batch norm of (N, C) or (N, C, L); see {@link BatchNorm}. */

@@ -23,9 +23,9 @@ export interface Settings {
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
 
 /** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
-export function checkTensor(value: unknown, name: string): Device {
+export function checkTensor(value: unknown, name: string, where = 'batch_norm'): Device {
   if (!isTensor(value)) {
-    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${describeValue(value)}`);
+    throw new TypeError(`${where}: expected ${name} to be a Tensor, got ${describeValue(value)}`);
   }
   const { device } = value.storage;
   if (device.lost !== null) {

@@ -49,7 +49,7 @@ export async function batchNorm(
 ): Promise<Tensor> {
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
-  return onDevice('batchNorm', [x], () => {
+  return onDevice('batchNorm', { x }, () => {
     if (x.shape.length < 2) {
       throw new RangeError(
         `expected at least 2D input (got ${x.shape.length}D input): (N, C, …), got ${formatShape(x.shape)}`,

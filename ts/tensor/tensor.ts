@@ -373,6 +373,21 @@ export class Tensor {
     this.#storage = storage;
   }
 
+  /**
+   * Takes over memory that was computed from `before`, and its reference. Where the tensor was written to or disposed meanwhile, what
+   * came later stays, and the memory is given back.
+   * @returns whether the tensor has it now.
+   * @internal
+   */
+  advanceStorage(before: Storage, storage: Storage): boolean {
+    if (this.#storage !== before) {
+      storage.release();
+      return false;
+    }
+    this.replaceStorage(storage);
+    return true;
+  }
+
   /** Its values on other devices, kept until the tensor has other memory. @internal */
   get copies(): Copies {
     return (this.#copies ??= new Copies(this.storage));
