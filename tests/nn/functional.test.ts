@@ -1,6 +1,6 @@
 /** The steps on shards give the bits of the whole: what authors of other engines build on. */
 
-import { devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
+import { BatchNorm1d, devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
@@ -173,6 +173,31 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
         'an eps of 0',
         async () => functional.finalize(await functional.moments(x), x, { eps: 0 }),
         'eps must be positive',
+      ],
+      [
+        'one tensor for both running statistics',
+        async () => {
+          const both = tensor([1, 2, 3], [3], { device });
+          return functional.updateRunning(await functional.moments(x), both, both);
+        },
+        'functional.updateRunning(): expected two tensors as running_mean and running_var, got one tensor twice',
+      ],
+      [
+        'one tensor for both in batchNorm()',
+        async () => {
+          const both = tensor([1, 2, 3], [3], { device });
+          return functional.batchNorm(x, both, both, { training: true });
+        },
+        'functional.batchNorm(): expected two tensors as running_mean and running_var, got one tensor twice',
+      ],
+      [
+        'tensors of a state dict for running statistics',
+        async () => {
+          const dict = new BatchNorm1d(3, { device }).stateDict();
+          const [mean, variance] = [dict['running_mean'], dict['running_var']] as [Tensor, Tensor];
+          return functional.updateRunning(await functional.moments(x), mean, variance);
+        },
+        'functional.updateRunning(): expected a tensor that may be written to, got one of a state dict',
       ],
       [
         'null for a batch',

@@ -73,6 +73,17 @@ export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
   }
 }
 
+/** @throws RangeError for one tensor in both places, Error for one that takes no other values: a batch renews the two. */
+export function checkRenewable(where: string, runningMean: Tensor, runningVar: Tensor): void {
+  if (runningMean === runningVar) {
+    throw new RangeError(
+      `${where}: expected two tensors as running_mean and running_var, got one tensor twice; make one for each`,
+    );
+  }
+  runningMean.checkWritable(where);
+  runningVar.checkWritable(where);
+}
+
 /** What to do about an input of another number of channels than `wanted`. */
 export function channelsRemedy(shape: Shape, wanted: number | undefined): string {
   return shape.length > 2 && shape.at(-1) === wanted

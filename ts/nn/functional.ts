@@ -29,7 +29,7 @@ import { deviceByName, kernelsFor } from '../device/registry.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { checkChannels, checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
+import { checkChannels, checkEps, checkRenewable, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
 import {
   checkMatching,
   checkShard,
@@ -173,6 +173,7 @@ export function updateRunning(
         ['running_var', runningVar],
       ],
     );
+    checkRenewable('functional.updateRunning()', runningMean, runningVar);
     const where = 'functional.updateRunning(), merged';
     const { bytes, count } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels: length });
     if (count === 1) {

@@ -6,7 +6,7 @@ import type { Numerics } from '../device/device.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkArguments, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
+import { checkArguments, checkRenewable, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
 import { batchNormOperation } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
 
@@ -79,6 +79,9 @@ export async function batchNorm(
     );
     if (training) {
       checkBatchSize(x.shape, ', or training: false with runningMean and runningVar');
+      if (runningMean !== null && runningVar !== null) {
+        checkRenewable('functional.batchNorm()', runningMean, runningVar);
+      }
     }
     const running = runningMean && runningVar && { mean: runningMean, variance: runningVar };
     const factor = training ? momentum : null;
