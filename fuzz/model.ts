@@ -103,19 +103,45 @@ export function normsOf(spec: ModuleSpec): readonly NormOptions[] {
   }
 }
 
-/** Whether branches of it run at once: the order in which their gradients are summed is then that in which replicas meet. */
-export function runsAtOnce(spec: ModuleSpec): boolean {
+/**
+ * Whether the order of calls depends on which of two branches that run at once finishes first. Gradients that meet are summed in
+ * that order.
+ */
+export function isRace(spec: ModuleSpec): boolean {
   switch (spec.kind) {
     case 'norm':
     case 'scale':
       return false;
     case 'sequence':
-      return spec.children.some(runsAtOnce);
+      return spec.children.some(isRace);
     case 'residual':
     case 'twice':
-      return runsAtOnce(spec.child);
+      return isRace(spec.child);
     case 'branches':
-      return spec.atOnce || runsAtOnce(spec.left) || runsAtOnce(spec.right);
+      return (
+        isRace(spec.left) ||
+        isRace(spec.right) ||
+        (spec.atOnce && usesInputLater(spec.left) && usesInputLater(spec.right))
+      );
+    default:
+      return spec satisfies never;
+  }
+}
+
+/** Whether a module needs its input again after the first of its layers has finished. */
+function usesInputLater(spec: ModuleSpec): boolean {
+  switch (spec.kind) {
+    case 'norm':
+    case 'scale':
+      return false;
+    case 'sequence':
+      return spec.children[0] !== undefined && usesInputLater(spec.children[0]);
+    case 'twice':
+      return usesInputLater(spec.child);
+    case 'residual':
+      return true;
+    case 'branches':
+      return !spec.atOnce || usesInputLater(spec.left) || usesInputLater(spec.right);
     default:
       return spec satisfies never;
   }

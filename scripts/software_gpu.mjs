@@ -1,6 +1,7 @@
 /** The software adapter for WebGPU in Node: the SwiftShader that comes with Chromium. */
 
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { findBrowser } from './browser.mjs';
 
@@ -17,5 +18,7 @@ export function softwareGpu(env = process.env) {
   const browser = findBrowser()?.path;
   const folders = ['/usr/lib/chromium', '/usr/lib/chromium-browser', ...(browser ? [dirname(browser)] : [])];
   const driver = folders.map((folder) => join(folder, file)).find((path) => existsSync(path));
-  return driver === undefined ? {} : { VK_ICD_FILENAMES: driver };
+  // The Vulkan loader complains of each process that has no folder for its run-time files, although it needs none here.
+  const { XDG_RUNTIME_DIR = tmpdir() } = env;
+  return driver === undefined ? {} : { VK_ICD_FILENAMES: driver, XDG_RUNTIME_DIR };
 }

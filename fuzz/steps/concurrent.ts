@@ -4,7 +4,7 @@ import { DataParallelWithCallBack, devices, tensor, type Tensor } from 'syncbn';
 import { randomArray } from '../../tests/support/random.ts';
 import { expectWithin } from '../../tests/support/tolerances.ts';
 import { valuesOf } from '../batches.ts';
-import { disposeModel, randomizeState, runsAtOnce, Staged, stateOf } from '../model.ts';
+import { disposeModel, randomizeState, isRace, Staged, stateOf } from '../model.ts';
 import { checkBits, checkComparison, checkOutcome, errorOf, success } from '../outcome.ts';
 import type { BatchSpec, ModuleSpec, StepOf } from '../program.ts';
 import { elementsOf } from '../shards.ts';
@@ -48,7 +48,7 @@ async function trainOnce(world: World, spec: ModuleSpec, batch: BatchSpec): Prom
       'y',
     ),
   );
-  if (world.isExact && !runsAtOnce(spec)) {
+  if (world.isExact && !isRace(spec)) {
     checkBits('bits', 'dx at once', await own.x.grad?.data(), await expected.x.grad?.data());
     const [state, wanted] = [await stateOf(model), await stateOf(twin)];
     for (const [name, values] of wanted) checkBits('state', `${name} at once`, state.get(name), values);

@@ -4,7 +4,7 @@ import { DeviceLostError, devices, noGrad, scope, tensor, type Tensor } from 'sy
 import { expectWithin } from '../../tests/support/tolerances.ts';
 import { valuesOf } from '../batches.ts';
 import { prepareForward } from '../mishap.ts';
-import { quietScript, runsAtOnce, stateOf } from '../model.ts';
+import { quietScript, isRace, stateOf } from '../model.ts';
 import { checkBits, checkComparison, checkOutcome, errorOf, failure } from '../outcome.ts';
 import type { ForwardStep } from '../program.ts';
 import { elementsOf, shardsOf } from '../shards.ts';
@@ -77,7 +77,7 @@ async function pass(world: World, step: ForwardStep): Promise<Graph | null> {
   }
 
   const twins = await runTwin(world, parts, data, batch);
-  const isOrdered = world.isExact && (shards.length === 1 || !program.model.some(runsAtOnce));
+  const isOrdered = world.isExact && (shards.length === 1 || !program.model.some(isRace));
   const graph: Graph = {
     shape,
     x: given,

@@ -1,7 +1,7 @@
 /** Workers that end: what was pending, what comes later, what others notice, and how to go on. */
 
 import type { Worker } from 'node:worker_threads';
-import { BatchNorm1d, DeviceLostError, devices, init, tensor, type Tensor } from 'syncbn';
+import { BatchNorm1d, defineFunction, DeviceLostError, devices, init, tensor, type Tensor } from 'syncbn';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 /** Node tells of every worker it starts, in the order in which they are started. */
@@ -93,6 +93,22 @@ describe('devices.recreate()', () => {
     await expect(x.to('cpu:0')).rejects.toThrow("devices.recreate('worker:1') makes a fresh device");
     x.dispose();
     expect(fresh.memoryUsage().buffers).toBe(1);
+  });
+
+  it('takes no gradient on the fresh device for a tensor of the old one', async () => {
+    await init(['worker:1']);
+    const leaf = pair('worker:1');
+    leaf.requiresGrad = true;
+    const relay = defineFunction({
+      forward: (_context, x: Tensor) => pair(x.device),
+      backward: (_context, dy) => pair(dy.device),
+    });
+    const outputs = [await relay(leaf), await relay(leaf)];
+    const dy = pair('worker:1');
+    devices.recreate('worker:1');
+    await expect(outputs[0]?.backward(dy)).rejects.toThrow(DeviceLostError);
+    await expect(outputs[1]?.backward(pair('worker:1'))).rejects.toThrow(DeviceLostError);
+    expect(() => (leaf.grad = pair('worker:1'))).toThrow(DeviceLostError);
   });
 
   it('ends a worker that lives', async () => {

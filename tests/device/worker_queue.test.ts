@@ -1,6 +1,6 @@
 /** How commands travel: one message per tick, in order. */
 
-import { devices, DeviceMismatchError, init } from 'syncbn';
+import { BatchNorm1d, devices, DeviceMismatchError, init, tensor } from 'syncbn';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { endOfTick, settled } from '../support/event_loop.ts';
 
@@ -38,6 +38,17 @@ describe('commands of one tick', () => {
     expect([...(await device.read(buffer))]).toEqual([2, 2, 2, 2]);
     expect(traffic(first).messages - before.messages).toBe(2);
     device.release(buffer);
+  });
+
+  it('are not awaited by layers in training, whose results are never in doubt', async () => {
+    const layer = new BatchNorm1d(2, { device: first });
+    const x = tensor([1, 2, 3, 4], [2, 2], { device: first });
+    await devices.get(first).read(x.storage.buffer);
+    const before = traffic(first);
+    const y = await layer.forward(await layer.forward(await layer.forward(x)));
+    expect((await y.data()).length).toBe(4);
+    expect(traffic(first).messages - before.messages).toBe(2);
+    expect(layer.numBatchesTracked).toBe(3);
   });
 
   it('set off at the end of the tick when nobody awaits a result', async () => {

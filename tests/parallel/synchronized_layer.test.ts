@@ -3,6 +3,7 @@ import {
   BatchNorm2d,
   DataParallel,
   DataParallelWithCallBack,
+  type DeviceGroup,
   devices,
   init,
   Module,
@@ -49,10 +50,12 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
         { name: 'merge', spy: vi.spyOn(device, 'merge') },
       ]);
     const group = devices.get(first).group?.(names.map((name) => devices.get(name))) ?? null;
-    // Devices that exchange partials among themselves are told so at once, each its share.
-    const together = group && {
-      moments: vi.spyOn(group, 'batchNorm'),
-      backwardReduce: vi.spyOn(group, 'batchNormBackward'),
+    // Devices that exchange partials among themselves are told so at once, each its share. Any group of this class is watched, for
+    // one that has not been used yet may be made anew.
+    const groupClass = group && (Object.getPrototypeOf(group) as DeviceGroup);
+    const together = groupClass && {
+      moments: vi.spyOn(groupClass, 'batchNorm'),
+      backwardReduce: vi.spyOn(groupClass, 'batchNormBackward'),
     };
     const count = (of: 'moments' | 'backwardReduce' | 'merge') => (): number =>
       spies.filter(({ name }) => name === of).reduce((sum, { spy }) => sum + spy.mock.calls.length, 0) +

@@ -295,7 +295,7 @@ class WorkerDevice implements OpenDevice, Member {
     }
   }
 
-  async confirm(): Promise<void> {
+  async whenDone(): Promise<void> {
     await this.#ask('confirm', []);
   }
 

@@ -32,7 +32,7 @@ class FakeMember implements Member {
     this.forgotten.push(number);
   }
 
-  async confirm(): Promise<void> {
+  async whenDone(): Promise<void> {
     // Everything is done.
   }
 }

@@ -25,8 +25,8 @@ export interface Member {
   leave(number: number): Promise<void>;
   /** Hears that a group has ended, and why. */
   forget(number: number, failure: Error): void;
-  /** Resolves when all that was given is done. */
-  confirm(): Promise<void>;
+  /** Resolves when all that was given is done. Not called `confirm`, which a device offers whose results are in doubt: a worker's are not. */
+  whenDone(): Promise<void>;
 }
 
 /** The command of a group, as one member gets it. */
@@ -98,7 +98,7 @@ export class WorkerGroup implements DeviceGroup {
   }
 
   async confirm(): Promise<void> {
-    await Promise.all(this.members.map((member) => member.confirm()));
+    await Promise.all(this.members.map((member) => member.whenDone()));
     // What a member fails with comes before its answer.
     if (this.#failure !== null) {
       throw this.#failure;

@@ -6,10 +6,12 @@ import { awaited } from '../device/awaited.ts';
 import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { confirmation } from '../tensor/storage_ops.ts';
+import { replaceStorages } from '../tensor/replace_storages.ts';
+import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   channelsRemedy,
@@ -21,7 +23,7 @@ import {
   checkTensor,
   type ChannelVectors,
 } from './batch_norm_checks.ts';
-import { batchNormOperation, type RunningStatistics } from './batch_norm_operation.ts';
+import { batchNormOperation, discardBatch, type RunningStatistics } from './batch_norm_operation.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
@@ -127,7 +129,8 @@ export abstract class BatchNorm extends Module {
   async forward(x: Tensor): Promise<Tensor> {
     warnIfPlainAmongReplicas(this);
     const device = checkTensor(x, 'the input');
-    return awaited([device], () => this.forwardLocally(x));
+    const sequence = nextInOrder();
+    return awaited([device], () => this.forwardLocally(x, sequence));
   }
 
   /**
@@ -231,12 +234,16 @@ export abstract class BatchNorm extends Module {
     }
   }
 
-  /** Normalizes with the statistics of this batch, or the running ones. The device is ready. @internal */
-  forwardLocally(x: Tensor): Tensor | Promise<Tensor> {
+  /**
+   * Normalizes with the statistics of this batch, or the running ones. The device is ready.
+   * @param sequence - the place of the call in the order of nodes, which does not change when the work has to wait.
+   * @internal
+   */
+  forwardLocally(x: Tensor, sequence = nextInOrder()): Tensor | Promise<Tensor> {
     // Each batch begins with the running statistics after the one before.
     const earlier = unconfirmed.get(this);
     if (earlier !== undefined) {
-      return earlier.then(() => this.forwardLocally(x));
+      return earlier.then(() => this.forwardLocally(x, sequence));
     }
     this.checkInput(x);
     const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
@@ -244,64 +251,47 @@ export abstract class BatchNorm extends Module {
       checkBatchSize(x.shape, this.otherThanBatchStatistics);
     }
     const running = this.runningStatistics();
-    const { y, next } = batchNormOperation({ x, weight, bias, running, usesBatchStatistics, factor, eps, numerics });
-    const confirming = confirmation([y.storage, next?.mean, next?.variance]);
-    if (confirming === null) {
+    const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
+    const { y, next } = batchNormOperation(operation);
+    const begun = running && { mean: running.mean.storage, variance: running.variance.storage };
+    const { numBatchesTracked: count } = this;
+    const keep = (): Tensor => {
       if (factor !== null) {
-        this.commitBatch(next);
+        this.commitUnlessNewer(next, begun, count);
       }
       return y;
-    }
-    const before = running && { mean: running.mean.storage, variance: running.variance.storage };
-    const { numBatchesTracked: count } = this;
-    const commit = (): void => this.commitLate(next, before, count);
-    const result = this.whenConfirmed(confirming, y, next, factor === null ? null : commit);
-    if (factor !== null) {
+    };
+    const result = whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
+    if (factor !== null && result instanceof Promise) {
       const done = (): void => void unconfirmed.delete(this);
       unconfirmed.set(this, result.then(done, done));
     }
     return result;
   }
 
-  /** @param commit - `null` where the batch is not counted. */
-  private async whenConfirmed(
-    confirming: Promise<void>,
-    y: Tensor,
-    next: RunningStatistics<Storage> | null,
-    commit: (() => void) | null,
-  ): Promise<Tensor> {
-    try {
-      await confirming;
-    } catch (error) {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-      throw error;
-    }
-    commit?.();
-    return y;
-  }
-
   /**
-   * {@link BatchNorm.commitBatch} for a batch that is confirmed only now: what the program has written or disposed since the call
-   * came after the batch and stays.
-   * @param before - the running statistics that the batch began with.
+   * {@link BatchNorm.commitBatch} for a batch that may be confirmed long after the call: what the program has written meanwhile came
+   * after the batch and stays.
+   * @param begun - the running statistics that the batch began with.
    * @param count - the batches counted then.
    */
-  private commitLate(
+  private commitUnlessNewer(
     next: RunningStatistics<Storage> | null,
-    before: RunningStatistics<Storage> | null,
+    begun: RunningStatistics<Storage> | null,
     count: number | null,
   ): void {
     const { runningMean, runningVar } = this;
-    let hasNewer = false;
-    if (next !== null && before !== null) {
-      const tookMean = advance(runningMean, before.mean, next.mean);
-      const tookVariance = advance(runningVar, before.variance, next.variance);
-      hasNewer = !tookMean && !tookVariance;
+    const isMeanNewer = isNewer(runningMean, begun?.mean);
+    const isVarianceNewer = isNewer(runningVar, begun?.variance);
+    if (next !== null) {
+      replaceStorages([
+        [isMeanNewer ? null : runningMean, next.mean],
+        [isVarianceNewer ? null : runningVar, next.variance],
+      ]);
     }
     // Who resets the layer renews both, and sets a counter to 0 that may have been 0.
-    if (count !== null && this.numBatchesTracked === count && !hasNewer) {
+    const isReset = isMeanNewer && isVarianceNewer;
+    if (count !== null && this.numBatchesTracked === count && !isReset) {
       this.numBatchesTracked = count + 1;
     }
   }
@@ -309,12 +299,16 @@ export abstract class BatchNorm extends Module {
   /**
    * Counts a batch and takes over the running statistics after it.
    * @param next - their memory, whose references pass to the buffers; `null` after an empty batch, which changes none.
+   * @throws DisposedError where a buffer has been disposed, as those of a replica are at the end of its pass. Nothing has changed then,
+   * and the references are still the caller's.
    * @internal
    */
   commitBatch(next: RunningStatistics<Storage> | null): void {
     if (next !== null) {
-      this.runningMean?.replaceStorage(next.mean);
-      this.runningVar?.replaceStorage(next.variance);
+      replaceStorages([
+        [this.runningMean, next.mean],
+        [this.runningVar, next.variance],
+      ]);
     }
     if (this.numBatchesTracked !== null) {
       this.numBatchesTracked += 1;
@@ -334,12 +328,9 @@ export abstract class BatchNorm extends Module {
   }
 }
 
-function advance(tensor: Tensor | null, before: Storage, next: Storage): boolean {
-  if (tensor === null) {
-    next.release();
-    return false;
-  }
-  return tensor.advanceStorage(before, next);
+/** Whether a tensor has other memory than a batch began with. */
+function isNewer(tensor: Tensor | null, begun: Storage | undefined): boolean {
+  return tensor?.isDisposed === false && tensor.storage !== begun;
 }
 
 /** Batch norm of (N, C) or (N, C, L); see {@link BatchNorm}. */

@@ -29,6 +29,8 @@ export interface BatchNormOperation {
   readonly factor: number | null;
   readonly eps: number;
   readonly numerics: Numerics;
+  /** The place of the call in the order of nodes. */
+  readonly sequence: number;
 }
 
 /** The output, and the running statistics after the batch, whose references the caller takes over. */
@@ -73,6 +75,13 @@ export function batchNormOperation(operation: BatchNormOperation): BatchNormResu
     taken.forEach((storage) => storage.release());
     throw error;
   }
+}
+
+/** Gives back the output and the next running statistics of a batch that does not count. */
+export function discardBatch(y: Tensor, next: RunningStatistics<Storage> | null): void {
+  y.dispose();
+  next?.mean.release();
+  next?.variance.release();
 }
 
 function compute(
@@ -137,6 +146,7 @@ function outputOf(operation: BatchNormOperation, layout: BatchLayout, y: Storage
     name: 'batch_norm',
     inputs: [x, weight, bias],
     saved: saved.weight === null ? [saved.x, statistics] : [saved.x, statistics, saved.weight],
+    sequence: operation.sequence,
     backward: ([dy]) =>
       dy === undefined || dy === null ? [null, null, null] : withRoom(() => runBackward(backward, dy)),
   });

@@ -27,6 +27,7 @@ import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.t
 import { endToEnd } from '../device/end_to_end.ts';
 import { deviceByName, kernelsFor } from '../device/registry.ts';
 import type { Storage } from '../tensor/storage.ts';
+import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkEps, checkRenewable, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
@@ -187,10 +188,11 @@ export function updateRunning(
     const next = filledPair(device, length, (nextMean, nextVariance) =>
       device.updateRunning({ merged: bytes, running: { mean, variance, nextMean, nextVariance, momentum } }),
     );
-    const keep = (): void => {
-      runningMean.replaceStorage(next[0]);
-      runningVar.replaceStorage(next[1]);
-    };
+    const keep = (): void =>
+      replaceStorages([
+        [runningMean, next[0]],
+        [runningVar, next[1]],
+      ]);
     return whenConfirmed(next, keep, () => next.forEach((storage) => storage.release()));
   });
 }

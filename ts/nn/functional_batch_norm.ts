@@ -3,11 +3,13 @@
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { Numerics } from '../device/device.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import { formatShape } from '../tensor/shape.ts';
+import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkArguments, checkRenewable, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
-import { batchNormOperation } from './batch_norm_operation.ts';
+import { checkArguments, checkBatchSize, checkMomentum, checkRenewable } from './batch_norm_checks.ts';
+import { batchNormOperation, discardBatch } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
 
 /** Options of {@link batchNorm}, under PyTorch's names and with its defaults. */
@@ -49,6 +51,7 @@ export async function batchNorm(
 ): Promise<Tensor> {
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
+  const sequence = nextInOrder();
   return onDevice('batchNorm', { x }, () => {
     if (x.shape.length < 2) {
       throw new RangeError(
@@ -94,19 +97,17 @@ export async function batchNorm(
       factor,
       eps,
       numerics,
+      sequence,
     });
     const keep = (): Tensor => {
       if (next !== null) {
-        runningMean?.replaceStorage(next.mean);
-        runningVar?.replaceStorage(next.variance);
+        replaceStorages([
+          [runningMean, next.mean],
+          [runningVar, next.variance],
+        ]);
       }
       return y;
     };
-    const discard = (): void => {
-      y.dispose();
-      next?.mean.release();
-      next?.variance.release();
-    };
-    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, discard);
+    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
   });
 }

@@ -34,10 +34,10 @@ export async function moveModule(root: Module, device: Device): Promise<void> {
     throw error;
   }
   for (const [tensor, { from, to }] of moved) {
-    if (tensor.storage === from) {
+    if (!tensor.isDisposed && tensor.storage === from) {
       tensor.replaceStorage(to);
     } else {
-      // It has come to the device by another way.
+      // It has come to the device by another way, or is gone.
       to.release();
     }
   }

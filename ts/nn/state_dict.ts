@@ -6,6 +6,7 @@ import { StateDictError } from '../errors.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
 import { batchLayout, elementCount, formatShape, sameShape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
+import { type Replacement, replaceStorages } from '../tensor/replace_storages.ts';
 import { copyTo, writeLogical } from '../tensor/storage_ops.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { isThenable } from '../tensor/thenable.ts';
@@ -100,7 +101,7 @@ export async function loadStateDict(
   try {
     await followTargets(loads);
     refuseDuringForward(root, 'loadStateDict()');
-    loads.forEach(apply);
+    apply(loads);
   } finally {
     loads.forEach(release);
   }
@@ -122,11 +123,17 @@ async function prepare(root: Module, entry: Entry, source: unknown): Promise<Loa
   return { entry, target, value: await copyOf(source, target) };
 }
 
-function apply({ entry: { module, name }, target, value }: Load): void {
-  if (typeof value === 'number') {
-    module[buffersKey].set(name, value);
-  } else {
-    target?.replaceStorage(value.retain());
+function apply(loads: readonly Load[]): void {
+  const memory = loads.flatMap(({ target, value }): readonly Replacement[] =>
+    typeof value === 'number' ? [] : [[target, value]],
+  );
+  replaceStorages(memory);
+  // The load keeps the references that it releases at its end.
+  memory.forEach(([, storage]) => storage.retain());
+  for (const { entry, value } of loads) {
+    if (typeof value === 'number') {
+      entry.module[buffersKey].set(entry.name, value);
+    }
   }
 }
 

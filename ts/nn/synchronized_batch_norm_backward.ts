@@ -60,7 +60,7 @@ export function recordJointly(
     wantsBias: wants[shards.length + 1] === true,
   };
   const backward: GraphNodeOptions['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
-  const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, backward });
+  const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, sequence: plan.sequence, backward });
   shards.forEach(() => node.retain());
   return node;
 }

@@ -93,7 +93,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   }
   const plan = planned.value;
   if (plan.count === 0) {
-    return layer.forwardLocally(x);
+    return layer.forwardLocally(x, plan.sequence);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
   const outputs = await awaited([device], () => allocate(layer, x, place, plan));
@@ -226,7 +226,10 @@ function commit({ layer, place, outputs: { next } }: Call, origin: object): void
     if (next !== null && hasOriginalStatistics(layer, place)) {
       next.mean.origin = next.variance.origin = origin;
     }
-    layer.commitBatch(next && { mean: next.mean.retain(), variance: next.variance.retain() });
+    layer.commitBatch(next);
+    // The call keeps the references that it releases at its end.
+    next?.mean.retain();
+    next?.variance.retain();
   }
 }
 

@@ -1,6 +1,7 @@
 /** How the shards of all replicas make one batch. */
 
 import type { BatchLayout, Device, DeviceGroup, EpsMode, Numerics } from '../device/device.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { inFormat } from '../tensor/storage_ops.ts';
@@ -31,6 +32,12 @@ export interface BatchPlan {
   readonly isRagged: boolean;
   /** Whether a node of the graph will be made, so that x must stay. */
   readonly isRecorded: boolean;
+  /**
+   * The place of this call in the order of nodes. It is given when all replicas have announced the call. Replicas that call two
+   * layers at once, but in the same order, announce them in that order, and so the gradients that meet at a common input are
+   * summed as on one device. How long each layer takes does not matter.
+   */
+  readonly sequence: number;
 }
 
 /**
@@ -55,7 +62,8 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
       .filter(({ shape }) => countOf(shape) === 1)
       .forEach(({ shape, otherwise }) => checkBatchSize(shape, otherwise));
   }
-  return { count, firstSamples, isRagged, isRecorded: announcements.some(({ wantsGradient }) => wantsGradient) };
+  const isRecorded = announcements.some(({ wantsGradient }) => wantsGradient);
+  return { count, firstSamples, isRagged, isRecorded, sequence: nextInOrder() };
 }
 
 /** The devices of a batch as a group that exchanges partials by itself; `null` where the calling thread must. */

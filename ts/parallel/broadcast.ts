@@ -31,13 +31,18 @@ export async function broadcast(tensor: Tensor, devices: readonly Device[]): Pro
 /** Sum on one device, in order; the tape owns the gradients given and disposes them. */
 async function sumOf(gradients: Gradients, device: Device): Promise<Tensor | null> {
   let sum: Tensor | null = null;
-  for (const gradient of gradients) {
-    if (gradient !== null) {
-      const here: Tensor = await gradient.to(device.name);
-      sum = sum === null ? here : await added(sum, here);
+  try {
+    for (const gradient of gradients) {
+      if (gradient !== null) {
+        const here: Tensor = await gradient.to(device.name);
+        sum = sum === null ? here : await added(sum, here);
+      }
     }
+    return sum;
+  } catch (error) {
+    sum?.dispose();
+    throw error;
   }
-  return sum;
 }
 
 /** The sum of two tensors that nobody else needs; both are disposed, also when there is no room for it. */

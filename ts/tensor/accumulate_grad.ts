@@ -1,6 +1,6 @@
 /** The end of a backward pass: the gradients of the leaves are added to what their `grad` holds. */
 
-import { DeviceMismatchError } from '../errors.ts';
+import { checkSameDevice } from '../device/same_device.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
@@ -14,8 +14,8 @@ export function accumulateGrads(gradients: ReadonlyMap<Tensor, Tensor>, owned: S
   const first = new Map<Tensor, Tensor>();
   const sums = new Map<Tensor, Tensor>();
   for (const [leaf, given] of gradients) {
-    if (!leaf.isDisposed && leaf.storage.device !== given.storage.device) {
-      throw new DeviceMismatchError('backward()', [leaf.device, given.device]);
+    if (!leaf.isDisposed) {
+      checkSameDevice('backward()', leaf.storage.device, given.storage.device);
     }
     const grad = leaf.gradToAddTo;
     const gradient = given.writable(grad?.memoryFormat ?? leaf.memoryFormat);

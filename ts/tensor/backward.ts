@@ -1,5 +1,5 @@
 /**
- * The backward pass: nodes run one after another in reverse order of creation, gradients that meet are summed in that
+ * The backward pass: nodes run one after another in reverse order of their calls, gradients that meet are summed in that
  * order, and gradients reach the leaves only when every node has succeeded.
  */
 

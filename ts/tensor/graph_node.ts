@@ -33,6 +33,8 @@ export interface GraphNodeOptions {
   readonly inputs: readonly (Tensor | null)[];
   /** Memory to hold until backward has run. */
   readonly saved: readonly Storage[];
+  /** The node's place in the order of all nodes, from {@link nextInOrder}; by default the next. */
+  readonly sequence?: number;
   /**
    * Gradients of the outputs to gradients of the inputs. A `null` output gradient, or one missing at the end, means zero.
    * The tensors returned pass to the tape, which disposes them; those received belong to the tape too and may be written
@@ -44,14 +46,19 @@ export interface GraphNodeOptions {
 
 let nextSequence = 0;
 
+/** Reserves the next place in the order of all nodes, for a node that is made later; its inputs must all be there. */
+export function nextInOrder(): number {
+  return nextSequence++;
+}
+
 /**
  * A recorded operation. Made when the operation begins, so that an input which is disposed while an asynchronous operation
  * runs has its place in the graph; an operation that fails frees its node.
  */
 export class GraphNode {
   readonly name: string;
-  /** Order of creation: a node's inputs were made before it, so descending order is a reverse topological one. */
-  readonly sequence: number = nextSequence++;
+  /** Order of the calls: a node's inputs were made before it, so descending order is a reverse topological one. */
+  readonly sequence: number;
   #edges: readonly (Edge | null)[];
   #saved: readonly Storage[];
   #owned: readonly Tensor[] = [];
@@ -61,6 +68,7 @@ export class GraphNode {
 
   constructor(options: GraphNodeOptions) {
     this.name = options.name;
+    this.sequence = options.sequence ?? nextInOrder();
     this.#edges = options.inputs.map((input) => (input?.requiresGrad === true ? edgeTo(input) : null));
     this.#saved = options.saved;
     this.#saved.forEach((storage) => storage.retain());

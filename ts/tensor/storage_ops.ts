@@ -34,7 +34,7 @@ export function confirmation(storages: Iterable<Storage | null | undefined>): Pr
 
 /**
  * `keep()` once the storages are sure (see {@link confirmation}), which is at once for all that no memory of others takes part in;
- * `discard()` when what wrote them has failed.
+ * `discard()` when what wrote them has failed, or when `keep()` throws.
  */
 export function whenConfirmed<T>(
   storages: Parameters<typeof confirmation>[0],
@@ -42,13 +42,18 @@ export function whenConfirmed<T>(
   discard: () => void,
 ): T | Promise<T> {
   const confirming = confirmation(storages);
-  if (confirming === null) {
-    return keep();
+  if (confirming !== null) {
+    return confirming.then(keep).catch((error: unknown) => {
+      discard();
+      throw error;
+    });
   }
-  return confirming.then(keep, (error: unknown) => {
+  try {
+    return keep();
+  } catch (error) {
     discard();
     throw error;
-  });
+  }
 }
 
 /** New memory on a ready device, filled by `fill`; given back when `fill` fails. */

@@ -4,7 +4,8 @@ import { copyKey, refuseOtherCopy, thisCopy } from '../copy_of_library.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
-import { DeviceMismatchError, DisposedError } from '../errors.ts';
+import { checkSameDevice } from '../device/same_device.ts';
+import { DisposedError } from '../errors.ts';
 import { float32ArrayOf } from '../typed_array.ts';
 import { runBackward } from './backward.ts';
 import { Copies } from './copies.ts';
@@ -274,8 +275,8 @@ export class Tensor {
       throw new RangeError(
         `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
       );
-    } else if (dy.device !== this.device) {
-      throw new DeviceMismatchError('backward()', [this.device, dy.device]);
+    } else {
+      checkSameDevice('backward()', storage.device, dy.storage.device);
     }
     const { shape, memoryFormat, device } = this;
     this.#source?.node.checkRunnable();
@@ -376,21 +377,6 @@ export class Tensor {
     this.#dropCopies();
     this.#storage.release();
     this.#storage = storage;
-  }
-
-  /**
-   * Takes over memory that was computed from `before`, and its reference. Where the tensor was written to or disposed meanwhile, what
-   * came later stays, and the memory is given back.
-   * @returns whether the tensor has it now.
-   * @internal
-   */
-  advanceStorage(before: Storage, storage: Storage): boolean {
-    if (this.#storage !== before) {
-      storage.release();
-      return false;
-    }
-    this.replaceStorage(storage);
-    return true;
   }
 
   /** Its values on other devices, kept until the tensor has other memory. @internal */
@@ -526,8 +512,8 @@ function checkGradient(owner: Tensor, gradient: unknown): void {
   if (!sameShape(owner.shape, gradient.shape)) {
     throw new RangeError(`grad: expected shape ${formatShape(owner.shape)}, got ${formatShape(gradient.shape)}`);
   }
-  if (!owner.isDisposed && owner.storage.device !== gradient.storage.device) {
-    throw new DeviceMismatchError('grad', [owner.device, gradient.device]);
+  if (!owner.isDisposed) {
+    checkSameDevice('grad', owner.storage.device, gradient.storage.device);
   }
 }
 

@@ -41,14 +41,23 @@ pub(crate) fn wide_channels<E: Element>(
     exact: impl Fn(usize) -> Parameters<f64>,
 ) -> Vec<WideChannel> {
     // Seldom is there one, and factors of 0 are seldom: a glance at the rounded parameters tells that all are well.
-    let is_doubtful = |of_channel: &Parameters| {
-        (0..4).fold(false, |is_doubtful, p| {
-            let least = if E::FACTORS[p] { f32::MIN_POSITIVE } else { 0.0 };
-            is_doubtful | !(least..=MOST).contains(&of_channel[p].abs())
-        })
-    };
-    let is_any_doubtful = parameters.iter().fold(false, |is_any, of_channel| is_any | is_doubtful(of_channel));
-    if is_any_doubtful { find_wide_channels(parameters.len(), E::FACTORS, &exact) } else { Vec::new() }
+    if is_any_doubtful::<E>(parameters) { find_wide_channels(parameters.len(), E::FACTORS, &exact) } else { Vec::new() }
+}
+
+/// Whether a parameter is beyond [`MOST`] or no number, or a factor is below the normal range. Magnitudes are compared by their
+/// bits, whose order is theirs: so the four of a channel are one vector of integers, and nothing branches.
+fn is_any_doubtful<E: Element>(parameters: &[Parameters]) -> bool {
+    const MAGNITUDE: u32 = u32::MAX >> 1;
+    let least = E::FACTORS.map(|is_factor| if is_factor { f32::MIN_POSITIVE.to_bits() } else { 0 });
+    let mut above_least = [0; 4];
+    for of_channel in parameters {
+        for p in 0..4 {
+            // What is below the least wraps to more than any number is above it.
+            let above = (of_channel[p].to_bits() & MAGNITUDE).wrapping_sub(least[p]);
+            above_least[p] = above.max(above_least[p]);
+        }
+    }
+    (0..4).any(|p| above_least[p] > MOST.to_bits() - least[p])
 }
 
 #[cold]
@@ -211,15 +220,7 @@ fn walk_rows(
 ) {
     let (all, first, width) = (layout.channels() * repeat, channels.start * repeat, channels.len() * repeat);
     let at_once = if width == all { rows_at_once(all) } else { 1 };
-    let columns: Parameters<Vec<f32>> = core::array::from_fn(|p| {
-        let mut columns = Vec::with_capacity(at_once * width);
-        for _ in 0..at_once {
-            for of_channel in parameters {
-                columns.resize(columns.len() + repeat, of_channel[p]);
-            }
-        }
-        columns
-    });
+    let columns: Parameters<Vec<f32>> = core::array::from_fn(|p| columns_of(parameters, p, repeat, at_once));
     let columns = columns.each_ref().map(Vec::as_slice);
     let count = layout.samples() * layout.length() / repeat;
     let fits_vectors = parameters.iter().all(loops.fits_vectors) && (at_once * width).is_multiple_of(4);
@@ -288,6 +289,26 @@ fn compute_around_wide(
     for ((place, _), value) in places.iter().zip(values) {
         tensors.out[place] = value;
     }
+}
+
+/// One of the parameters for each column of some equal rows, in which each channel has `repeat` adjacent columns.
+fn columns_of(parameters: &[Parameters], p: usize, repeat: usize, rows: usize) -> Vec<f32> {
+    let width = parameters.len() * repeat;
+    let mut columns = vec![0.0; rows * width];
+    let (first, others) = columns.split_at_mut(width);
+    if repeat == 1 {
+        for (column, of_channel) in first.iter_mut().zip(parameters) {
+            *column = of_channel[p];
+        }
+    } else {
+        for (columns, of_channel) in first.chunks_exact_mut(repeat).zip(parameters) {
+            columns.fill(of_channel[p]);
+        }
+    }
+    for other in others.chunks_exact_mut(width.max(1)) {
+        other.copy_from_slice(first);
+    }
+    columns
 }
 
 /// Rows of `width` that make whole vectors and a loop of some length.

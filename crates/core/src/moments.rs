@@ -206,22 +206,33 @@ fn centre_of_rows<V: Lanes>(x: Rows<'_>, centre: &mut [f32]) {
         return;
     }
     let middles = (x.count / ROWS_PER_MIDDLE).clamp(1, MOST_MIDDLES);
+    if middles == 1 {
+        let rows = [0, 1, 2, 3].map(|quarter| x.row(quarter * x.count / 4));
+        take_middles::<V>(rows, centre, |_, middle| middle);
+        return;
+    }
     centre.fill(0.0);
     #[allow(clippy::cast_precision_loss, reason = "the number is small")]
     let part = V::splat(1.0 / middles as f32);
     for number in 0..middles {
-        let rows =
-            [0, 1, 2, 3].map(|quarter| &x.row((quarter * middles + number) * x.count / (4 * middles))[..centre.len()]);
-        let (vectors, rest) = centre.as_chunks_mut::<4>();
-        let [a, b, c, d] = rows.map(|row| &row.as_chunks().0[..vectors.len()]);
-        for (i, centre) in vectors.iter_mut().enumerate() {
-            let middle = middle([V::load(&a[i]), V::load(&b[i]), V::load(&c[i]), V::load(&d[i])]);
-            (V::load(centre) + middle * part).store(centre);
-        }
-        for (i, centre) in (4 * vectors.len()..).zip(rest) {
-            let [middle, ..] = (middle(rows.map(|row| V::splat(row[i]))) * part).to_array();
-            *centre += middle;
-        }
+        let rows = [0, 1, 2, 3].map(|quarter| x.row((quarter * middles + number) * x.count / (4 * middles)));
+        take_middles::<V>(rows, centre, |sum, middle| sum + middle * part);
+    }
+}
+
+/// Puts the middle of four rows together with what `centre` holds, per column.
+#[inline(always)]
+fn take_middles<V: Lanes>(rows: [&[f32]; 4], centre: &mut [f32], combine: impl Fn(V, V) -> V) {
+    let rows = rows.map(|row| &row[..centre.len()]);
+    let (vectors, rest) = centre.as_chunks_mut::<4>();
+    let [a, b, c, d] = rows.map(|row| &row.as_chunks().0[..vectors.len()]);
+    for (i, centre) in vectors.iter_mut().enumerate() {
+        let middle = middle([V::load(&a[i]), V::load(&b[i]), V::load(&c[i]), V::load(&d[i])]);
+        combine(V::load(centre), middle).store(centre);
+    }
+    for (i, centre) in (4 * vectors.len()..).zip(rest) {
+        let middle = middle(rows.map(|row| V::splat(row[i])));
+        [*centre, ..] = combine(V::splat(*centre), middle).to_array();
     }
 }
 

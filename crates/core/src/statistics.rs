@@ -82,16 +82,23 @@ impl<'a> Statistics<'a> {
         f64::from(self.invstd_hi[channel]) + f64::from(self.invstd_lo[channel])
     }
 
+    /// An inverse deviation beyond this one, or below its inverse, is far from 1.
+    const FAR: f32 = (1_u64 << 60) as f32;
+
     /// Whether products with x − hi could leave the range of f32. All devices have the same statistics and so the same answer.
     #[inline(always)]
     fn is_far(invstd: f32) -> bool {
-        const MOST: f32 = (1_u64 << 60) as f32;
-        (invstd > MOST && invstd < f32::INFINITY) || (invstd < 1.0 / MOST && invstd > 0.0)
+        (invstd > Self::FAR && invstd < f32::INFINITY) || (invstd < 1.0 / Self::FAR && invstd > 0.0)
     }
 
     /// Whether one of some channels is far.
     fn is_any_far(&self, channels: Range<usize>) -> bool {
-        self.invstd_hi[channels].iter().fold(false, |is_any, invstd| is_any | Self::is_far(*invstd))
+        // Positive numbers have the order of their bits, and what is no such number or wraps is above all that are near: so a
+        // glance at vectors of integers tells that nearly always there is none.
+        let least = (1.0 / Self::FAR).to_bits();
+        let invstd = &self.invstd_hi[channels];
+        let above_least = invstd.iter().fold(0, |most: u32, invstd| most.max(invstd.to_bits().wrapping_sub(least)));
+        above_least > Self::FAR.to_bits() - least && invstd.iter().any(|invstd| Self::is_far(*invstd))
     }
 
     /// What x − hi is multiplied with before backward sums are formed: a power of two near the inverse deviation of channels
