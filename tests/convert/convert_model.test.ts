@@ -246,6 +246,15 @@ describe('convertModel', () => {
       expectSameBits(await (await model.forward(x)).data(), await (await expected.forward(x)).data());
     });
 
+    it('subclasses that set a method for each object, which would go on using the plain layer', () => {
+      class Running extends BatchNorm1d {
+        readonly run = async (x: Tensor): Promise<Tensor> => this.forward(x);
+      }
+      const bn = new Running(1);
+      expect([...convertModel(new Sequential(bn)).children()]).toEqual([bn]);
+      expect(String(warn.mock.calls[0]?.[0])).toContain('left Running at 0 as it was: its class sets the function run');
+    });
+
     it('on the way back too', () => {
       const bn = new SynchronizedBatchNorm1d(1);
       bn.forward = bn.forward.bind(bn);
@@ -282,6 +291,25 @@ describe('convertModel', () => {
       expect(warn).not.toHaveBeenCalled();
       expect(() => convertModel(model, { onReport: true as never })).toThrow('expected onReport to be a function');
     });
+  });
+
+  it.each<[string, (model: Module) => unknown]>([
+    ['a frozen module', (model) => Object.freeze(model)],
+    ['a constant', (model) => Object.defineProperty(model, 'last', { value: new BatchNorm1d(2), enumerable: true })],
+    [
+      'a getter',
+      (model) => {
+        const bn = new BatchNorm1d(2);
+        Object.defineProperty(model, 'last', { get: () => bn, enumerable: true });
+      },
+    ],
+  ])('refuses a layer that cannot be replaced, in %s, before it changes anything', (_, prepare) => {
+    const [first, second] = [new Sequential(new BatchNorm1d(2)), new Sequential(new BatchNorm1d(2))];
+    prepare(second);
+    const model = new Sequential(first, second);
+    const before = model.toString();
+    expect(() => convertModel(model)).toThrow(/expected the layer in the property \w+ of Sequential to be replaceable/);
+    expect(model.toString()).toBe(before);
   });
 
   it('refuses what is no model, or no setting, before it changes anything', () => {

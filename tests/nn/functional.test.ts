@@ -1,6 +1,6 @@
 /** The steps on shards give the bits of the whole: what authors of other engines build on. */
 
-import { devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
+import { BatchNorm1d, devices, functional, PartialError, tensor, type Tensor } from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
@@ -174,7 +174,51 @@ describe.each(deviceKinds)('the steps of batch norm on %s', (kind) => {
         async () => functional.finalize(await functional.moments(x), x, { eps: 0 }),
         'eps must be positive',
       ],
-      ['null for a tensor', () => functional.moments(null as unknown as Tensor), 'expected a Tensor, got null'],
+      [
+        'one tensor for both running statistics',
+        async () => {
+          const both = tensor([1, 2, 3], [3], { device });
+          return functional.updateRunning(await functional.moments(x), both, both);
+        },
+        'functional.updateRunning(): expected two tensors as running_mean and running_var, got one tensor twice',
+      ],
+      [
+        'one tensor for both in batchNorm()',
+        async () => {
+          const both = tensor([1, 2, 3], [3], { device });
+          return functional.batchNorm(x, both, both, { training: true });
+        },
+        'functional.batchNorm(): expected two tensors as running_mean and running_var, got one tensor twice',
+      ],
+      [
+        'tensors of a state dict for running statistics',
+        async () => {
+          const dict = new BatchNorm1d(3, { device }).stateDict();
+          const [mean, variance] = [dict['running_mean'], dict['running_var']] as [Tensor, Tensor];
+          return functional.updateRunning(await functional.moments(x), mean, variance);
+        },
+        'functional.updateRunning(): expected a tensor that may be written to, got one of a state dict',
+      ],
+      [
+        'null for a batch',
+        () => functional.moments(null as unknown as Tensor),
+        'functional.moments(): expected x to be a Tensor, got null',
+      ],
+      [
+        'null for one tensor among others',
+        async () => functional.normalize(null as unknown as Tensor, await statistics),
+        'functional.normalize(): expected x to be a Tensor, got null',
+      ],
+      [
+        'null for statistics',
+        () => functional.backwardReduce(x, x, null as unknown as Tensor),
+        'functional.backwardReduce(): expected statistics to be a Tensor, got null',
+      ],
+      [
+        'an array for a weight',
+        async () => functional.normalize(x, await statistics, { weight: [1, 2, 3] as never }),
+        'functional.normalize(): expected weight to be a Tensor, got an array',
+      ],
       [
         'numerics that are none',
         async () => functional.normalize(x, await statistics, { numerics: 'exact' as 'torch' }),

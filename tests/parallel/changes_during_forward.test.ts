@@ -136,3 +136,27 @@ describe.each(deviceKinds)('moving a layer of the calling thread to %s', (kind) 
     expect(await stateOf(bn)).toEqual(await stateOf(source));
   });
 });
+
+describe.each(deviceKinds)('what is written into a layer on %s while its forward is under way', (kind) => {
+  const device = `${kind}:1`;
+  beforeAll(() => init([device]));
+
+  it.each<[string, (bn: BatchNorm1d) => unknown]>([
+    ['resetRunningStats()', (bn) => bn.resetRunningStats()],
+    ['copy_()', (bn) => bn.runningMean?.copy_(Float32Array.of(7, 7))],
+    ['loadStateDict()', (bn) => bn.loadStateDict(new BatchNorm1d(2).stateDict())],
+    ['another counter', (bn) => (bn.numBatchesTracked = 30)],
+    ['another buffer', (bn) => (bn.runningMean = tensor([5, 5], [2], { device }))],
+  ])('stays_as_if_it_were_written_afterwards: %s', async (_, write) => {
+    const stateAfter = async (isAwaited: boolean): Promise<unknown[]> => {
+      const bn = new BatchNorm1d(2, { device });
+      await bn.runningMean?.copy_(Float32Array.of(100, 100));
+      const y = bn.forward(tensor(data, [12, 2], { device }));
+      await (isAwaited ? y : undefined);
+      await write(bn);
+      await y;
+      return [bn.numBatchesTracked, await bn.runningMean?.data(), await bn.runningVar?.data()];
+    };
+    expect(await stateAfter(false)).toEqual(await stateAfter(true));
+  });
+});

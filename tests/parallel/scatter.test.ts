@@ -157,6 +157,8 @@ describe.each(deviceKinds)('inputs are scattered on %s', (kind) => {
     ['a device named twice', ['cpu', 'cpu:0'], 'got cpu:0 twice'],
     ['a device that does not exist', ['cpu:0', 'tpu:0'], 'unknown device "tpu:0"'],
     ['what is no array', 'cpu:0', "expected an array of device names such as ['cpu:0', 'cpu:1'], got a string"],
+    // eslint-disable-next-line no-sparse-arrays -- the hole is the case
+    ['an array with a hole', ['cpu:0', , 'cpu:1'], "expected a device name such as 'cpu:0', got undefined"],
   ])('unless deviceIds is %s', (_, deviceIds, message) => {
     expect(() => new DataParallelWithCallBack(new Recorder(), { deviceIds: deviceIds as string[] })).toThrow(message);
   });

@@ -140,6 +140,9 @@ describe('tensor()', () => {
     ['data that nobody awaited', [Promise.resolve([1])], TypeError, 'got a promise (await it)'],
     ['a shape that nobody awaited', [[1], Promise.resolve([1])], TypeError, 'got a promise (await it)'],
     ['a device that nobody awaited', [[1], [1], { device: devices.best() }], TypeError, 'got a promise (await it)'],
+    ['a tensor', [tensor([1])], TypeError, 'await tensor.data() gives the values'],
+    ['a buffer', [new ArrayBuffer(8), [2]], TypeError, 'got a value of class ArrayBuffer; new Float32Array(buffer)'],
+    ['BigInts', [new BigInt64Array(2), [2]], TypeError, 'Float32Array.from(values, Number) converts BigInts'],
     [
       'a Float64Array',
       [new Float64Array(2), [2]],

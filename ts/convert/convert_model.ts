@@ -6,6 +6,7 @@ import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts'
 import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
 import { childrenOf, isModule, refuseModulesInContainers } from '../nn/module_tree.ts';
+import { typeNameOf } from '../nn/module_repr.ts';
 import type {
   SynchronizedBatchNorm1d,
   SynchronizedBatchNorm2d,
@@ -67,12 +68,13 @@ export interface ConvertModel {
  * already stays as it is.
  *
  * Left as they are, with one warning per class, are layers and wrappers with behaviour of their own: of a subclass that defines
- * anything but a constructor, which should extend `SynchronizedBatchNorm*`, and those with a function in the place of a method,
+ * anything but a constructor, functions in fields too, which should extend `SynchronizedBatchNorm*`, and those with a function in the place of a method,
  * for example a `forward` that a profiler has wrapped. `onReport` tells which.
  *
  * @param options - of the new layers.
  * @returns the model: the same object, unless the root itself is replaced.
- * @throws TypeError for what is no module, no setting, or a module in an array or another container; CyclicModuleError;
+ * @throws TypeError for what is no module, no setting, or a module in an array, another container or a property that is read
+ * only; CyclicModuleError;
  * ForwardInProgressError. Nothing is converted then.
  */
 export const convertModel: ConvertModel = /* @__PURE__ */ Object.assign(convert, { revert });
@@ -111,13 +113,15 @@ function replaceModules(
   const twins = new Map(
     outcomes.map(({ module, outcome }) => [module, outcome !== null && 'twin' in outcome ? outcome.twin : module]),
   );
-  for (const twin of twins.values()) {
-    for (const [name, child] of childrenOf(twin)) {
-      const replacement = twins.get(child);
-      if (replacement !== undefined && replacement !== child) {
-        (twin as unknown as Record<string, Module>)[name] = replacement;
-      }
-    }
+  const replacements = [...twins.values()].flatMap((parent) =>
+    childrenOf(parent).flatMap(([name, child]) => {
+      const twin = twins.get(child) ?? child;
+      return twin === child ? [] : [{ parent, name, twin }];
+    }),
+  );
+  replacements.forEach(({ parent, name }) => checkReplaceable(operation, parent, name));
+  for (const { parent, name, twin } of replacements) {
+    (parent as unknown as Record<string, Module>)[name] = twin;
   }
   const report = reportOf(outcomes);
   if (onReport === undefined) {
@@ -126,6 +130,17 @@ function replaceModules(
     onReport(report);
   }
   return twins.get(root) ?? root;
+}
+
+/** @throws TypeError for a property that nothing can be assigned to, before another has changed. */
+function checkReplaceable(operation: string, parent: Module, name: string): void {
+  const property = Object.getOwnPropertyDescriptor(parent, name);
+  if (property?.writable !== true && property?.set === undefined) {
+    throw new TypeError(
+      `${operation}: expected the layer in the property ${name} of ${typeNameOf(parent)} to be replaceable, got a property ` +
+        `that is read only; convert before Object.freeze(), and give a getter its setter`,
+    );
+  }
 }
 
 function checkModule(module: unknown, caller: string): void {

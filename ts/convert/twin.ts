@@ -92,18 +92,22 @@ interface NamedClass {
 
 /**
  * What a module does otherwise than its base class, as the reason why it has no twin: a class of the user's that defines anything
- * but a constructor, or a property of its own in the place of a method.
+ * but a constructor, or a property of its own in the place of a method. A function that such a class sets for each object,
+ * `run = (x) => this.forward(x)`, is a method too, and would go on using the object that was replaced.
  */
 function ownBehaviour(module: Module, base: NamedClass, target: NamedClass): string | null {
-  for (const key of Reflect.ownKeys(module)) {
-    if (key in base.prototype && isComputed(Object.getOwnPropertyDescriptor(module, key))) {
-      return (
-        `it has a property ${String(key)} of its own, which would go on calling the ${base.typeName}; ` +
-        `make it a ${target.typeName} first, and set the property then`
-      );
-    }
+  const inPlaceOfMethod = Reflect.ownKeys(module).find((key) => {
+    const property = Object.getOwnPropertyDescriptor(module, key);
+    return key in base.prototype && (isFunction(property) || property?.get !== undefined);
+  });
+  if (inPlaceOfMethod !== undefined) {
+    return (
+      `it has a property ${String(inPlaceOfMethod)} of its own, which would go on calling the ${base.typeName}; ` +
+      `make it a ${target.typeName} first, and set the property then`
+    );
   }
   let prototype = Object.getPrototypeOf(module) as object | null;
+  const isOfSubclass = prototype !== base.prototype;
   while (prototype !== null && prototype !== base.prototype) {
     const own = Reflect.ownKeys(prototype).find((key) => key !== 'constructor');
     if (own !== undefined) {
@@ -111,12 +115,16 @@ function ownBehaviour(module: Module, base: NamedClass, target: NamedClass): str
     }
     prototype = Object.getPrototypeOf(prototype) as object | null;
   }
-  return null;
+  const field = isOfSubclass
+    ? Reflect.ownKeys(module).find((key) => isFunction(Object.getOwnPropertyDescriptor(module, key)))
+    : undefined;
+  return field === undefined
+    ? null
+    : `its class sets the function ${String(field)}, which may go on using the ${base.typeName}; let the class extend ${target.typeName}`;
 }
 
-/** Whether a property is a function, or is read by one. */
-function isComputed(property: PropertyDescriptor | undefined): boolean {
-  return property !== undefined && ('get' in property || typeof property.value === 'function');
+function isFunction(property: PropertyDescriptor | undefined): boolean {
+  return typeof property?.value === 'function';
 }
 
 /** An object of another class with the same properties, buffer table included. */

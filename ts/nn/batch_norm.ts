@@ -253,9 +253,11 @@ export abstract class BatchNorm extends Module {
     const running = this.runningStatistics();
     const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
     const { y, next } = batchNormOperation(operation);
+    const begun = running && { mean: running.mean.storage, variance: running.variance.storage };
+    const { numBatchesTracked: count } = this;
     const keep = (): Tensor => {
       if (factor !== null) {
-        this.commitBatch(next);
+        this.commitUnlessNewer(next, begun, count);
       }
       return y;
     };
@@ -265,6 +267,33 @@ export abstract class BatchNorm extends Module {
       unconfirmed.set(this, result.then(done, done));
     }
     return result;
+  }
+
+  /**
+   * {@link BatchNorm.commitBatch} for a batch that may be confirmed long after the call: what the program has written meanwhile came
+   * after the batch and stays.
+   * @param begun - the running statistics that the batch began with.
+   * @param count - the batches counted then.
+   */
+  private commitUnlessNewer(
+    next: RunningStatistics<Storage> | null,
+    begun: RunningStatistics<Storage> | null,
+    count: number | null,
+  ): void {
+    const { runningMean, runningVar } = this;
+    const isMeanNewer = isNewer(runningMean, begun?.mean);
+    const isVarianceNewer = isNewer(runningVar, begun?.variance);
+    if (next !== null) {
+      replaceStorages([
+        [isMeanNewer ? null : runningMean, next.mean],
+        [isVarianceNewer ? null : runningVar, next.variance],
+      ]);
+    }
+    // Who resets the layer renews both, and sets a counter to 0 that may have been 0.
+    const isReset = isMeanNewer && isVarianceNewer;
+    if (count !== null && this.numBatchesTracked === count && !isReset) {
+      this.numBatchesTracked = count + 1;
+    }
   }
 
   /**
@@ -297,6 +326,11 @@ export abstract class BatchNorm extends Module {
     }
     return null;
   }
+}
+
+/** Whether a tensor has other memory than a batch began with. */
+function isNewer(tensor: Tensor | null, begun: Storage | undefined): boolean {
+  return tensor?.isDisposed === false && tensor.storage !== begun;
 }
 
 /** Batch norm of (N, C) or (N, C, L); see {@link BatchNorm}. */

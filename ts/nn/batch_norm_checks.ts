@@ -23,9 +23,9 @@ export interface Settings {
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
 
 /** @throws TypeError unless the input is a tensor; DisposedError, DeviceLostError when it has no memory any more. */
-export function checkTensor(value: unknown, name: string): Device {
+export function checkTensor(value: unknown, name: string, where = 'batch_norm'): Device {
   if (!isTensor(value)) {
-    throw new TypeError(`batch_norm: expected ${name} to be a Tensor, got ${describeValue(value)}`);
+    throw new TypeError(`${where}: expected ${name} to be a Tensor, got ${describeValue(value)}`);
   }
   const { device } = value.storage;
   if (device.lost !== null) {
@@ -71,6 +71,17 @@ export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
       );
     }
   }
+}
+
+/** @throws RangeError for one tensor in both places, Error for one that takes no other values: a batch renews the two. */
+export function checkRenewable(where: string, runningMean: Tensor, runningVar: Tensor): void {
+  if (runningMean === runningVar) {
+    throw new RangeError(
+      `${where}: expected two tensors as running_mean and running_var, got one tensor twice; make one for each`,
+    );
+  }
+  runningMean.checkWritable(where);
+  runningVar.checkWritable(where);
 }
 
 /** What to do about an input of another number of channels than `wanted`. */

@@ -30,7 +30,7 @@ import type { Storage } from '../tensor/storage.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { checkChannels, checkEps, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
+import { checkChannels, checkEps, checkRenewable, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
 import {
   checkMatching,
   checkShard,
@@ -40,6 +40,7 @@ import {
   like,
   onDevice,
   onDeviceWithPartials,
+  present,
   vector,
 } from './functional_support.ts';
 import { checkAlike } from './partial_header.ts';
@@ -76,13 +77,13 @@ const backwardInputOptions: KnownOptions<BackwardInputOptions> = { weight: 'obje
 /** Partial (count, mean, M2) of a shard (N, C, …): `stable` numerics. */
 export async function moments(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
   checkOptions('functional.moments()', options, shardOptions);
-  return onDevice('moments', [x], (device) => device.moments(checkShard(x, options.firstSample)));
+  return onDevice('moments', { x }, (device) => device.moments(checkShard(x, options.firstSample)));
 }
 
 /** Partial Σx of a shard (N, C, …) in f64: the first round of `torch` numerics. */
 export async function total(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
   checkOptions('functional.total()', options, shardOptions);
-  return onDevice('total', [x], (device) => {
+  return onDevice('total', { x }, (device) => {
     checkNumerics('torch', device);
     return device.total(checkShard(x, options.firstSample));
   });
@@ -94,7 +95,7 @@ export async function total(x: Tensor, options: ShardOptions = {}): Promise<Uint
  */
 export async function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions = {}): Promise<Uint8Array> {
   checkOptions('functional.deviations()', options, shardOptions);
-  return onDeviceWithPartials('deviations', [x], (device) => {
+  return onDeviceWithPartials('deviations', { x }, (device) => {
     checkNumerics('torch', device);
     const shard = checkShard(x, options.firstSample);
     const { channels } = shard.layout;
@@ -140,7 +141,7 @@ async function merge(partials: readonly Uint8Array[], device: string, where: str
 export async function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
   checkOptions('functional.finalize()', options, finalizeOptions);
   const { eps = 1e-5, epsMode = 'plus' } = options;
-  return onDeviceWithPartials('finalize', [x], (device) => {
+  return onDeviceWithPartials('finalize', { x }, (device) => {
     checkEps(eps, true);
     checkEpsMode(epsMode);
     const { channels } = checkShard(x).layout;
@@ -163,7 +164,7 @@ export function updateRunning(
   runningVar: Tensor,
   momentum = 0.1,
 ): Promise<void> {
-  return onDeviceWithPartials('updateRunning', [runningMean, runningVar], (device) => {
+  return onDeviceWithPartials('updateRunning', { runningMean, runningVar }, (device) => {
     checkMomentum(momentum, 'number');
     const { length } = runningMean.storage;
     checkChannels(
@@ -173,6 +174,7 @@ export function updateRunning(
         ['running_var', runningVar],
       ],
     );
+    checkRenewable('functional.updateRunning()', runningMean, runningVar);
     const where = 'functional.updateRunning(), merged';
     const { bytes, count } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels: length });
     if (count === 1) {
@@ -199,7 +201,7 @@ export function updateRunning(
 export async function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptions = {}): Promise<Tensor> {
   checkOptions('functional.normalize()', options, normalizeOptions);
   const { weight = null, bias = null, numerics = 'stable' } = options;
-  return onDevice('normalize', [x, statistics, weight, bias], (device) => {
+  return onDevice('normalize', { x, statistics, ...present({ weight, bias }) }, (device) => {
     checkNumerics(numerics, device);
     const { layout } = checkShard(x);
     checkStatistics(statistics, layout.channels, [weight, bias]);
@@ -225,7 +227,7 @@ export async function backwardReduce(
   options: ShardOptions = {},
 ): Promise<Uint8Array> {
   checkOptions('functional.backwardReduce()', options, shardOptions);
-  return onDevice('backwardReduce', [dy, x, statistics], async (device) => {
+  return onDevice('backwardReduce', { dy, x, statistics }, async (device) => {
     const shard = checkShard(x, options.firstSample);
     checkMatching(dy, x);
     checkStatistics(statistics, shard.layout.channels, []);
@@ -243,7 +245,7 @@ export function backwardParameters(
   sums: Uint8Array,
   statistics: Tensor,
 ): Promise<{ readonly dweight: Tensor; readonly dbias: Tensor }> {
-  return onDeviceWithPartials('backwardParameters', [statistics], (device) => {
+  return onDeviceWithPartials('backwardParameters', { statistics }, (device) => {
     const channels = statistics.shape[1] ?? 0;
     checkStatistics(statistics, channels, []);
     const { bytes } = checkWhole(device, sums, {
@@ -279,7 +281,7 @@ export async function backwardInput(
 ): Promise<Tensor> {
   checkOptions('functional.backwardInput()', options, backwardInputOptions);
   const { weight = null, sums = null } = options;
-  return onDeviceWithPartials('backwardInput', [dy, x, statistics, weight], (device) => {
+  return onDeviceWithPartials('backwardInput', { dy, x, statistics, ...present({ weight }) }, (device) => {
     const { layout } = checkShard(x);
     checkMatching(dy, x);
     const { channels } = layout;

@@ -8,7 +8,7 @@ import { formatShape } from '../tensor/shape.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkArguments, checkBatchSize, checkMomentum } from './batch_norm_checks.ts';
+import { checkArguments, checkBatchSize, checkMomentum, checkRenewable } from './batch_norm_checks.ts';
 import { batchNormOperation, discardBatch } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
 
@@ -52,7 +52,7 @@ export async function batchNorm(
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
   const sequence = nextInOrder();
-  return onDevice('batchNorm', [x], () => {
+  return onDevice('batchNorm', { x }, () => {
     if (x.shape.length < 2) {
       throw new RangeError(
         `expected at least 2D input (got ${x.shape.length}D input): (N, C, …), got ${formatShape(x.shape)}`,
@@ -82,6 +82,9 @@ export async function batchNorm(
     );
     if (training) {
       checkBatchSize(x.shape, { otherThanBatchStatistics: ', or training: false with runningMean and runningVar' });
+      if (runningMean !== null && runningVar !== null) {
+        checkRenewable('functional.batchNorm()', runningMean, runningVar);
+      }
     }
     const running = runningMean && runningVar && { mean: runningMean, variance: runningVar };
     const factor = training ? momentum : null;

@@ -12,14 +12,17 @@ import { checkChannels, checkTensor } from './batch_norm_checks.ts';
 import { deviceRemedy } from './device_remedy.ts';
 import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
 
+/** Tensors by the names of the arguments. */
+type NamedTensors = Readonly<Record<string, Tensor>>;
+
 /**
  * Runs `work` on the device of the tensors, once it is ready.
- * @param tensors - `null` for those that are optional and not given.
+ * @param tensors - all that take part, by the names of the arguments; see {@link present} for optional ones.
  * @throws TypeError, DisposedError, DeviceMismatchError
  */
 export async function onDevice<T>(
   operation: string,
-  tensors: readonly (Tensor | null)[],
+  tensors: NamedTensors,
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
   const device = deviceOf(operation, tensors);
@@ -29,19 +32,24 @@ export async function onDevice<T>(
 /** The same for work that checks partials, in the calling thread: see {@link checkWhole}. */
 export async function onDeviceWithPartials<T>(
   operation: string,
-  tensors: readonly (Tensor | null)[],
+  tensors: NamedTensors,
   work: (device: Device) => T | Promise<T>,
 ): Promise<T> {
   const device = deviceOf(operation, tensors);
   return awaited([device, kernelsFor(device)], () => confirmed(work(device)));
 }
 
-function deviceOf(operation: string, tensors: readonly (Tensor | null)[]): Device {
-  const [device, ...others] = tensors
-    .filter((item) => item !== null)
-    .map((item, i) => checkTensor(item, `tensor ${i} of functional.${operation}()`));
+/** Tensors that are optional, without those that were not given. */
+export function present(tensors: Readonly<Record<string, Tensor | null>>): NamedTensors {
+  return Object.fromEntries(Object.entries(tensors).filter((entry): entry is [string, Tensor] => entry[1] !== null));
+}
+
+function deviceOf(operation: string, tensors: NamedTensors): Device {
+  const [device, ...others] = Object.entries(tensors).map(([name, item]) =>
+    checkTensor(item, name, `functional.${operation}()`),
+  );
   if (device === undefined) {
-    throw new TypeError(`functional.${operation}(): expected a Tensor, got null`);
+    throw new TypeError(`functional.${operation}(): expected a tensor at least`);
   }
   const stranger = others.find((other) => other !== device);
   if (stranger !== undefined) {

@@ -227,7 +227,8 @@ function checkDeviceIds(deviceIds: unknown): readonly string[] {
       `deviceIds: expected an array of device names such as ['cpu:0', 'cpu:1'], got ${describeValue(deviceIds)}`,
     );
   }
-  const names = deviceIds.map((id: unknown) => deviceByName(id as string).name);
+  // `map` passes over holes; `Array.from` reads them as `undefined`.
+  const names = Array.from(deviceIds, (id: unknown) => deviceByName(id as string).name);
   if (names.length === 0) {
     throw new RangeError(
       `deviceIds: expected at least one device, got []; leave the option out to run on the module's own`,

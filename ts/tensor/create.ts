@@ -8,7 +8,7 @@ import { float32ArrayOf } from '../typed_array.ts';
 import { batchLayout, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
 import { Storage } from './storage.ts';
 import { writeLogical } from './storage_ops.ts';
-import { Tensor } from './tensor.ts';
+import { isTensor, Tensor } from './tensor.ts';
 
 /** Numbers, or arrays of numbers nested to any depth. */
 export type NestedNumbers = number | readonly NestedNumbers[];
@@ -154,10 +154,25 @@ function flatten(data: unknown): Float32Array {
 
 function checkNumber(item: unknown): number {
   if (typeof item !== 'number') {
-    const advice = ArrayBuffer.isView(item)
-      ? '; Float32Array.from() converts typed arrays, and several become one Float32Array with a shape: tensor(values, [2, 3])'
-      : '';
-    throw new TypeError(`expected data as a Float32Array or (nested) numbers, got ${describeValue(item)}${advice}`);
+    throw new TypeError(
+      `expected data as a Float32Array or (nested) numbers, got ${describeValue(item)}${adviceFor(item)}`,
+    );
   }
   return item;
+}
+
+function adviceFor(item: unknown): string {
+  const name = Object.prototype.toString.call(item).slice(8, -1);
+  if (isTensor(item)) {
+    return '; await tensor.to(device) copies to another device, and await tensor.data() gives the values';
+  }
+  if (name === 'ArrayBuffer' || name === 'SharedArrayBuffer' || name === 'DataView') {
+    return '; new Float32Array(buffer) is a view of its bytes as values';
+  }
+  if (typeof item === 'bigint' || name.startsWith('Big')) {
+    return '; Float32Array.from(values, Number) converts BigInts';
+  }
+  return ArrayBuffer.isView(item)
+    ? '; Float32Array.from() converts typed arrays, and several become one Float32Array with a shape: tensor(values, [2, 3])'
+    : '';
 }

@@ -202,6 +202,13 @@ export class Tensor {
     return snapshot;
   }
 
+  /** @throws Error for a snapshot. @internal */
+  checkWritable(where: string): void {
+    if (this.#readOnly !== null) {
+      throw new Error(`${where}: ${this.#readOnly}`);
+    }
+  }
+
   /** A tensor of the same memory that is not part of the graph. */
   detach(): Tensor {
     const { shape, memoryFormat } = this;
@@ -218,9 +225,7 @@ export class Tensor {
     if (this.#source !== null) {
       throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
     }
-    if (this.#readOnly !== null) {
-      throw new Error(`copy_(): ${this.#readOnly}`);
-    }
+    this.checkWritable('copy_()');
     const layout = batchLayout(this.shape, this.memoryFormat);
     let storage: Storage;
     const values = float32ArrayOf(source);
