@@ -54,7 +54,7 @@ describe('a page with a strict content security policy', () => {
 
   it('shows the reason where the policy forbids WebAssembly', async () => {
     const text = await shown("default-src 'none'; script-src 'self'");
-    expect(text).toMatch(/WebAssembly.*Content Security Policy/);
+    expect(text).toMatch(/^NoWebAssemblyError: .*add 'wasm-unsafe-eval'/);
   });
 
   it('says what to do where the policy forbids the workers of the bundle', async () => {
