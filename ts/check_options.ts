@@ -3,7 +3,7 @@
  * an error. A misspelt option that is ignored would compute something else than the caller believes.
  */
 
-import { describeValue } from './describe_value.ts';
+import { describeValue, quoteValue } from './describe_value.ts';
 
 /** What an option holds, as far as it helps to guess which one a bare value was meant for. */
 export type OptionKind = 'number' | 'string' | 'boolean' | 'array' | 'object' | 'function';
@@ -89,13 +89,10 @@ function distanceBetween(a: string, b: string): number {
 
 /** A value as the caller wrote it, where it is short. */
 function show(value: unknown): string {
-  if (typeof value === 'string') {
-    return `'${value}'`;
-  }
   if (Array.isArray(value)) {
     return value.length <= 4 && value.every((item) => typeof item === 'string')
       ? `[${value.map(show).join(', ')}]`
       : '[…]';
   }
-  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '…';
+  return typeof value === 'object' || typeof value === 'function' ? '…' : quoteValue(value);
 }
