@@ -25,7 +25,8 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { endToEnd } from '../device/end_to_end.ts';
-import { deviceByName, kernelsFor } from '../device/registry.ts';
+import { kernelsFor } from '../device/host.ts';
+import { deviceByName } from '../device/registry.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
@@ -77,7 +78,9 @@ const backwardInputOptions: KnownOptions<BackwardInputOptions> = { weight: 'obje
 /** Partial (count, mean, M2) of a shard (N, C, …): `stable` numerics. */
 export async function moments(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
   checkOptions('functional.moments()', options, shardOptions);
-  return onDevice('moments', { x }, (device) => device.moments(checkShard(x, options.firstSample)));
+  return onDevice('moments', { x }, (device) =>
+    device.reduce({ operation: 'moments', ...checkShard(x, options.firstSample) }),
+  );
 }
 
 /** Partial Σx of a shard (N, C, …) in f64: the first round of `torch` numerics. */
@@ -85,7 +88,7 @@ export async function total(x: Tensor, options: ShardOptions = {}): Promise<Uint
   checkOptions('functional.total()', options, shardOptions);
   return onDevice('total', { x }, (device) => {
     checkNumerics('torch', device);
-    return device.total(checkShard(x, options.firstSample));
+    return device.reduce({ operation: 'total', ...checkShard(x, options.firstSample) });
   });
 }
 
@@ -101,7 +104,7 @@ export async function deviations(x: Tensor, merged: Uint8Array, options: ShardOp
     const { channels } = shard.layout;
     const where = 'functional.deviations(), merged';
     const { bytes } = checkWhole(device, merged, { where, kinds: ['total'], channels });
-    return device.deviations({ ...shard, total: bytes });
+    return device.reduce({ operation: 'deviations', ...shard, total: bytes });
   });
 }
 
@@ -148,7 +151,7 @@ export async function finalize(merged: Uint8Array, x: Tensor, options: FinalizeO
     const where = 'functional.finalize(), merged';
     const { bytes } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels });
     return vector(device, [STATISTICS_ROWS, channels], (statistics) =>
-      device.finalize({ merged: bytes, eps, epsMode, statistics }),
+      device.run({ operation: 'finalize', merged: bytes, eps, epsMode, statistics }),
     );
   });
 }
@@ -186,7 +189,7 @@ export function updateRunning(
     const mean = runningMean.storage.buffer;
     const variance = runningVar.storage.buffer;
     const next = filledPair(device, length, (nextMean, nextVariance) =>
-      device.updateRunning({ merged: bytes, running: { mean, variance, nextMean, nextVariance, momentum } }),
+      device.run({ operation: 'updateRunning', merged: bytes, mean, variance, nextMean, nextVariance, momentum }),
     );
     const keep = (): void =>
       replaceStorages([
@@ -206,7 +209,8 @@ export async function normalize(x: Tensor, statistics: Tensor, options: Normaliz
     const { layout } = checkShard(x);
     checkStatistics(statistics, layout.channels, [weight, bias]);
     return like(x, x, (y, input) =>
-      device.normalize({
+      device.run({
+        operation: 'normalize',
         x: input,
         y,
         layout,
@@ -233,7 +237,12 @@ export async function backwardReduce(
     checkStatistics(statistics, shard.layout.channels, []);
     const arranged = dy.inFormat(x.memoryFormat);
     try {
-      return await device.backwardReduce({ ...shard, dy: arranged.buffer, statistics: statistics.storage.buffer });
+      return await device.reduce({
+        operation: 'backwardReduce',
+        ...shard,
+        dy: arranged.buffer,
+        statistics: statistics.storage.buffer,
+      });
     } finally {
       arranged.release();
     }
@@ -254,7 +263,13 @@ export function backwardParameters(
       channels,
     });
     const [dweight, dbias] = filledPair(device, channels, (dweight, dbias) =>
-      device.backwardParameters({ sums: bytes, statistics: statistics.storage.buffer, dweight, dbias }),
+      device.run({
+        operation: 'backwardParameters',
+        sums: bytes,
+        statistics: statistics.storage.buffer,
+        dweight,
+        dbias,
+      }),
     );
     const vectorOf = (storage: Storage): Tensor =>
       new Tensor({ storage, shape: [channels], memoryFormat: 'contiguous' });
@@ -289,7 +304,8 @@ export async function backwardInput(
     const where = 'functional.backwardInput(), sums';
     const whole = sums && checkWhole(device, sums, { where, kinds: ['sums'], channels });
     return like(dy, x, (dx, arranged) =>
-      device.backwardInput({
+      device.run({
+        operation: 'backwardInput',
         x: x.storage.buffer,
         dy: arranged,
         dx,

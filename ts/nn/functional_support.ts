@@ -1,8 +1,9 @@
 /** What the steps in `functional.ts` have in common: checks, and tensors for their results. */
 
 import { awaited } from '../device/awaited.ts';
-import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
-import { kernelsFor } from '../device/registry.ts';
+import { STATISTICS_ROWS, type Device, type DeviceBuffer, type Fields } from '../device/device.ts';
+import type { reductions } from '../device/commands.ts';
+import { kernelsFor } from '../device/host.ts';
 import { DeviceMismatchError, PartialError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -79,7 +80,7 @@ function madeIn(result: unknown): readonly Tensor[] {
 }
 
 /** A batch, or a shard of one, as devices take it. @throws RangeError unless it is at least (N, C). */
-export function checkShard(x: Tensor, firstSample = 0): ShardArguments {
+export function checkShard(x: Tensor, firstSample = 0): Fields<(typeof reductions)['moments']> {
   if (x.shape.length < 2) {
     throw new RangeError(`expected a batch of shape (N, C, …), got ${formatShape(x.shape)}`);
   }

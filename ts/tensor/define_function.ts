@@ -156,7 +156,7 @@ async function runBackward(
 }
 
 function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
-  const storage = filled(device, elementCount(shape), (buffer) => device.fill(buffer, 0));
+  const storage = filled(device, elementCount(shape), (target) => device.run({ operation: 'fill', target, value: 0 }));
   return new Tensor({ storage, shape, memoryFormat });
 }
 

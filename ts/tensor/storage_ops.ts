@@ -107,7 +107,7 @@ export function inFormat(source: Storage, layout: BatchLayout, format: MemoryFor
     return source.retain();
   }
   const { device, length, buffer } = source;
-  return filled(device, length, (target) => device.permute(buffer, target, layout));
+  return filled(device, length, (target) => device.run({ operation: 'permute', source: buffer, target, layout }));
 }
 
 /** The values in logical order. */
@@ -134,7 +134,8 @@ export function writeLogical(buffer: DeviceBuffer, data: Float32Array, layout: B
   }
   const given = filled(device, data.length, (target) => device.write(target, data));
   try {
-    device.permute(given.buffer, buffer, { ...layout, format: 'contiguous' });
+    const contiguous = { ...layout, format: 'contiguous' as const };
+    device.run({ operation: 'permute', source: given.buffer, target: buffer, layout: contiguous });
   } finally {
     given.release();
   }
