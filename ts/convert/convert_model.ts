@@ -5,7 +5,7 @@ import { describeValue } from '../describe_value.ts';
 import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts';
 import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
-import { childrenOf, isModule, refuseModulesInContainers } from '../nn/module_tree.ts';
+import { childrenOf, isModule, refuseModulesInContainers, survey } from '../nn/module_tree.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import type {
   SynchronizedBatchNorm1d,
@@ -107,7 +107,7 @@ function replaceModules(
   if (onReport !== undefined && typeof onReport !== 'function') {
     throw new TypeError(`${operation}: expected onReport to be a function, got ${describeValue(onReport)}`);
   }
-  refuseModulesInContainers(root);
+  refuseModulesInContainers(survey(root));
   refuseDuringForward(root, operation);
   const outcomes = Array.from(root.namedModules(), ([path, module]) => ({ path, module, outcome: twinFor(module) }));
   const twins = new Map(
