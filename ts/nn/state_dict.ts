@@ -21,8 +21,8 @@ import { buffersKey, isModule, joinPath, parametersOf, walk } from './module_tre
 export type StateDict = Record<string, Tensor | number>;
 
 /**
- * What a module takes in: also what readers of checkpoints give, arrays of the right length for tensors, and BigInts, tensors and
- * arrays of one element for counters.
+ * What a module takes in: also what readers of checkpoints give, arrays of the right length for tensors, numbers for tensors of shape
+ * [], and BigInts, tensors and arrays of one element for counters.
  */
 export type LoadableStateDict = Readonly<Record<string, Tensor | Float32Array | BigInt64Array | number | bigint>>;
 
@@ -165,9 +165,8 @@ async function copyOf(source: unknown, target: Tensor): Promise<Storage> {
   }
   const layout = batchLayout(target.shape, target.memoryFormat);
   // Checked by `mismatch`.
-  return Storage.from(target.storage.device, source as Float32Array, (buffer, data) =>
-    writeLogical(buffer, data, layout),
-  );
+  const values = typeof source === 'number' ? Float32Array.of(source) : (source as Float32Array);
+  return Storage.from(target.storage.device, values, (buffer, data) => writeLogical(buffer, data, layout));
 }
 
 /** @throws StateDictError for a tensor that holds no number of the kind; it can be read only now. */
@@ -235,6 +234,10 @@ function mismatch(entry: Entry, source: unknown): string | null {
   if (typeof target === 'number') {
     // The one value of a tensor is not known yet.
     return source instanceof Tensor && elementCount(source.shape) === 1 ? null : numberMismatch(entry, source);
+  }
+  // As readers of checkpoints give the value of a tensor without dimensions.
+  if (typeof source === 'number' && target.shape.length === 0) {
+    return null;
   }
   if (!(isTensor(source) || source instanceof Float32Array)) {
     return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}${adviceFor(source)}.`;
