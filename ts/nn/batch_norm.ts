@@ -20,6 +20,7 @@ import {
   checkEps,
   checkMomentum,
   checkNumerics,
+  checkOneOf,
   checkTensor,
   type ChannelVectors,
 } from './batch_norm_checks.ts';
@@ -31,6 +32,9 @@ import { refill, type Refill } from './refill.ts';
 import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 
+/** Which variance of a batch goes into the running one: Σ(x − mean)² divided by n, or by n − 1. */
+export type RunningVarMode = 'biased' | 'unbiased';
+
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
   /** Added to the variance; default 1e-5. */
@@ -41,8 +45,15 @@ export interface BatchNormOptions {
   readonly affine?: boolean;
   /** `false`: weight alone; default `true`. Means nothing without `affine`. */
   readonly bias?: boolean;
+  /** `false`: bias alone, as Keras' `scale: false`; default `true`. Means nothing without `affine`. */
+  readonly weight?: boolean;
   /** Whether there are running statistics for evaluation; default `true`. */
   readonly trackRunningStats?: boolean;
+  /**
+   * Which variance of a batch goes into the running one: `'unbiased'` (default), divided by n - 1 as PyTorch does, or `'biased'`, divided
+   * by n as Keras and TensorFlow do.
+   */
+  readonly runningVar?: RunningVarMode;
   /** `'stable'` (default) is the most accurate, `'torch'` is PyTorch's CPU result to the bit, on CPU devices. */
   readonly numerics?: Numerics;
   /** Where parameters and buffers are made; default `'cpu'`. */
@@ -60,6 +71,8 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
   trackRunningStats: 'boolean',
   device: 'string',
   bias: 'boolean',
+  weight: 'boolean',
+  runningVar: 'string',
   numerics: 'string',
 };
 
@@ -67,7 +80,8 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
  * What the layers of all ranks share.
  *
  * y = (x − mean) / √(var + eps) · weight + bias, per channel. Training: mean and biased variance of the batch, and
- * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Evaluation: the running ones.
+ * running = (1 − momentum) · running + momentum · batch, with the unbiased variance unless `runningVar` says otherwise. Evaluation: the
+ * running ones.
  *
  * Shapes: x and y (N, C, …), all others (C).
  *
@@ -81,6 +95,8 @@ export abstract class BatchNorm extends Module {
   readonly affine: boolean;
   /** Set to `false` later, the buffers stay: training leaves them alone, evaluation uses them. */
   trackRunningStats: boolean;
+  /** The option `runningVar`; the property of that name is the buffer. */
+  runningVarMode: RunningVarMode;
   numerics: Numerics;
   weight: Parameter | null;
   bias: Parameter | null;
@@ -97,12 +113,13 @@ export abstract class BatchNorm extends Module {
     super();
     checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions());
     const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
-    const { affine = true, bias = true, trackRunningStats = true } = options;
+    const { affine = true, weight = true, bias = true, trackRunningStats = true, runningVar = 'unbiased' } = options;
     checkNumFeatures(numFeatures);
     checkEps(eps, false);
     checkMomentum(momentum);
     checkNumerics(numerics, deviceByName(device));
-    checkBooleans({ affine, bias, trackRunningStats });
+    checkBooleans({ affine, weight, bias, trackRunningStats });
+    checkOneOf('runningVar', runningVar, ['biased', 'unbiased']);
     const filled = (value: number): Tensor =>
       tensor(new Float32Array(numFeatures).fill(value), [numFeatures], { device });
     this.numFeatures = numFeatures;
@@ -110,9 +127,10 @@ export abstract class BatchNorm extends Module {
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
+    this.runningVarMode = runningVar;
     this.numerics = numerics;
     // Donated, so that the parameter alone holds its memory.
-    this.weight = affine ? new Parameter(filled(1).donate()) : null;
+    this.weight = affine && weight ? new Parameter(filled(1).donate()) : null;
     this.bias = affine && bias ? new Parameter(filled(0).donate()) : null;
     this.registerBuffer('running_mean', trackRunningStats ? filled(0) : null, 'runningMean');
     this.registerBuffer('running_var', trackRunningStats ? filled(1) : null, 'runningVar');
@@ -155,7 +173,10 @@ export abstract class BatchNorm extends Module {
     const { numFeatures, eps, momentum, affine, trackRunningStats } = this;
     return (
       `${numFeatures}, eps=${pythonFloat(eps)}, momentum=${pythonFloat(momentum)}, affine=${pythonBoolean(affine)}, ` +
-      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}`
+      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}` +
+      // What PyTorch does not have is said where it differs from PyTorch.
+      (affine && this.weight === null ? ', weight=False' : '') +
+      (this.runningVarMode === 'biased' ? ', running_var=biased' : '')
     );
   }
 
@@ -214,6 +235,12 @@ export abstract class BatchNorm extends Module {
     return momentum ?? (numBatchesTracked === null ? 0 : 1 / (numBatchesTracked + 1));
   }
 
+  /** What is subtracted from n in the divisor of the variance that goes into the running one. @internal */
+  get varianceCorrection(): 0 | 1 {
+    checkOneOf('runningVarMode', this.runningVarMode, ['biased', 'unbiased']);
+    return this.runningVarMode === 'biased' ? 0 : 1;
+  }
+
   /** Everything about an input that does not depend on other replicas. Changes nothing. @internal */
   checkInput(x: Tensor): void {
     this.checkRank(x.shape);
@@ -241,14 +268,25 @@ export abstract class BatchNorm extends Module {
     return inOrderOfUpdates(this.runningMean ?? this, this.averageFactor !== null, () => {
       this.checkInput(x);
       const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
+      const correction = this.varianceCorrection;
       if (usesBatchStatistics) {
         checkBatchSize(x.shape, this);
       }
       const running = this.runningStatistics();
       const begun = running && memoryOf(running);
       const { numBatchesTracked: count } = this;
-      const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
-      const { y, next } = batchNormOperation(operation);
+      const { y, next } = batchNormOperation({
+        x,
+        weight,
+        bias,
+        running,
+        usesBatchStatistics,
+        factor,
+        correction,
+        eps,
+        numerics,
+        sequence,
+      });
       const keep = (): Tensor => {
         const isReset = running && begun && next && renewUnlessWritten(running, begun, next);
         // Who resets the layer writes both statistics, and sets a counter to 0 that may have been 0.

@@ -163,3 +163,10 @@ function checkTorchDevice(numerics: Numerics, device: Device): void {
     );
   }
 }
+
+/** @throws TypeError for what is none of the names. */
+export function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
+  if (typeof value !== 'string' || !allowed.includes(value)) {
+    throw new TypeError(`${name}: expected '${allowed.join("' or '")}', got ${String(value)}`);
+  }
+}
