@@ -6,6 +6,7 @@ export {
   convertModel,
   type ConvertModel,
   type ConvertOptions,
+  type Frozen,
   type Reverted,
 } from './convert/convert_model.ts';
 export {
@@ -34,6 +35,13 @@ export {
   type BatchNormOptions,
   type RunningVarMode,
 } from './nn/batch_norm.ts';
+export {
+  FrozenBatchNorm1d,
+  FrozenBatchNorm2d,
+  FrozenBatchNorm3d,
+  type FrozenBatchNorm,
+  type FrozenBatchNormOptions,
+} from './nn/frozen_batch_norm.ts';
 export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';

@@ -3,24 +3,28 @@
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
-import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
+import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import { Parameter } from '../tensor/parameter.ts';
-import { formatShape, type Shape } from '../tensor/shape.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
-  channelsRemedy,
   checkArguments,
   checkBatchSize,
   checkEps,
   checkMomentum,
+  checkNumChannels,
+  checkNumFeatures,
   checkNumerics,
   checkOneOf,
+  checkRank1d,
+  checkRank2d,
+  checkRank3d,
   checkTensor,
   type ChannelVectors,
 } from './batch_norm_checks.ts';
@@ -59,9 +63,6 @@ export interface BatchNormOptions {
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
-
-/** Statistics are one buffer of so many rows of f32, and buffers are addressed by 32 bits. */
-const MAX_FEATURES = Math.floor((2 ** 32 - 1) / (4 * STATISTICS_ROWS));
 
 /** In PyTorch's order. */
 const batchNormOptions: KnownOptions<BatchNormOptions> = {
@@ -251,12 +252,7 @@ export abstract class BatchNorm extends Module {
       ['bias', this.bias],
     ];
     checkArguments(x, vectors, this, this);
-    if (x.shape[1] !== this.numFeatures) {
-      throw new RangeError(
-        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}, whose dimension 1 ` +
-          `holds the channels; ${channelsRemedy(x.shape, this.numFeatures)}`,
-      );
-    }
+    checkNumChannels(x.shape, this.numFeatures);
   }
 
   /**
@@ -336,9 +332,7 @@ export class BatchNorm1d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm1d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 2 && shape.length !== 3) {
-      refuseRank('2D or 3D', '(N, C) or (N, C, L)', shape);
-    }
+    checkRank1d(shape);
   }
 }
 
@@ -347,9 +341,7 @@ export class BatchNorm2d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm2d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 4) {
-      refuseRank('4D', '(N, C, H, W)', shape);
-    }
+    checkRank2d(shape);
   }
 }
 
@@ -358,30 +350,7 @@ export class BatchNorm3d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm3d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 5) {
-      refuseRank('5D', '(N, C, D, H, W)', shape);
-    }
-  }
-}
-
-function refuseRank(rank: string, dims: string, shape: Shape): never {
-  throw new RangeError(
-    `expected ${rank} input (got ${shape.length}D input): expected ${dims}, got shape ${formatShape(shape)}`,
-  );
-}
-
-function checkNumFeatures(numFeatures: unknown): void {
-  if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
-  }
-  if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
-    throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
-  }
-  if (numFeatures > MAX_FEATURES) {
-    throw new RangeError(
-      `numFeatures: expected at most ${MAX_FEATURES} channels, whose statistics fill the 4 GiB that a device can address, got ` +
-        `${numFeatures}; numFeatures is C of an input (N, C, …), not its number of values`,
-    );
+    checkRank3d(shape);
   }
 }
 

@@ -81,7 +81,7 @@ export async function loadStateDict(
   );
   const entries = entriesOf(root);
   const present = entries.filter(({ key }) => given.has(key));
-  const known = new Set(entries.map(({ key }) => key));
+  const known = new Set([...entries.map(({ key }) => key), ...ignoredKeys(root)]);
   const missingKeys = entries
     .filter(({ key, module, name }) => !given.has(key) && !module.toleratesMissing(name))
     .map(({ key }) => key);
@@ -194,6 +194,13 @@ function entriesOf(root: Module): Entry[] {
   }
   checkKeys(entries);
   return entries;
+}
+
+/** Keys that a load passes over. */
+function ignoredKeys(root: Module): string[] {
+  return walk(root, 'every path').flatMap(([path, module]) =>
+    module.ignoredNames().map((name) => joinPath(path, name)),
+  );
 }
 
 /** Names with dots, and buffers named as parameters are, can give two values one key. */
