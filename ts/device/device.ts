@@ -106,6 +106,8 @@ export interface RunningUpdate {
   readonly nextVariance: DeviceBuffer;
   /** Weight of the new value, PyTorch's `momentum`. */
   readonly momentum: number;
+  /** What is subtracted from n in the divisor of the batch's variance, as in `torch.var`: 1 (unbiased) or 0 (biased). */
+  readonly correction: 0 | 1;
 }
 
 /** Training forward of a batch that lies on one device as a whole. */

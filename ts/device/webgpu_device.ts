@@ -289,6 +289,7 @@ class OpenDevice implements OpenWebGpu {
         this.#output(running?.nextMean),
         this.#output(running?.nextVariance),
         running?.momentum ?? 0,
+        running?.correction ?? 1,
       ),
     );
   }
@@ -356,6 +357,7 @@ class OpenDevice implements OpenWebGpu {
         this.#output(running.nextMean),
         this.#output(running.nextVariance),
         running.momentum,
+        running.correction,
       ),
     );
   }

@@ -244,6 +244,11 @@ export abstract class Module {
     return true;
   }
 
+  /** Names in state dicts that a load passes over, because the layers that a checkpoint comes from have them. @internal */
+  ignoredNames(): readonly string[] {
+    return [];
+  }
+
   /** Whether a state dict may lack this buffer, because old checkpoints do. @internal */
   toleratesMissing(_name: string): boolean {
     return false;
