@@ -6,6 +6,7 @@ export {
   convertModel,
   type ConvertModel,
   type ConvertOptions,
+  type Frozen,
   type Reverted,
 } from './convert/convert_model.ts';
 export {
@@ -28,7 +29,21 @@ export {
 export { type DeviceDescription, type DeviceOptions, devices, init } from './device/registry.ts';
 export type { WebGpuOptions } from './device/webgpu_face.ts';
 export * from './errors.ts';
-export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  type BatchNorm,
+  type BatchNormOptions,
+  type RunningVarMode,
+} from './nn/batch_norm.ts';
+export {
+  FrozenBatchNorm1d,
+  FrozenBatchNorm2d,
+  FrozenBatchNorm3d,
+  type FrozenBatchNorm,
+  type FrozenBatchNormOptions,
+} from './nn/frozen_batch_norm.ts';
 export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';

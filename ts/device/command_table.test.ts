@@ -46,6 +46,7 @@ const layout = { samples: 3, channels: 2, length: 5, format: 'channels_last', pa
 const examples: Readonly<Record<string, readonly unknown[]>> = {
   inputRows: [{ offset: 3, stride: 7 }],
   outputRows: [{ offset: 0, stride: 2 ** 32 }],
+  count: [0, 1, 4294967295],
   number: [0, -0, 0.1, Infinity, Number.NaN, 2 ** 53],
   flag: [false, true],
   numerics: ['stable', 'torch'],
@@ -120,7 +121,7 @@ describe.each([...workerTable.names])('%s', (operation) => {
 });
 
 /** What arrives where a field is absent, if it is not `null`. */
-const absentOf: Readonly<Record<string, unknown>> = { number: Number.NaN, channels: [0, 0] };
+const absentOf: Readonly<Record<string, unknown>> = { number: Number.NaN, count: Number.NaN, channels: [0, 0] };
 
 it('a_command_whose_buffer_is_refused_is_refused', () => {
   const table = new CommandTable(commands);

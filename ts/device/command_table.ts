@@ -45,6 +45,7 @@ const wordCounts: Readonly<Record<PresentKind, number>> = {
   inputRows: 3,
   outputRows: 3,
   number: 1,
+  count: 1,
   flag: 1,
   numerics: 1,
   epsMode: 1,
@@ -167,6 +168,7 @@ function encodeField(
       words[at] = isAbsent ? ABSENT : references.output(value as DeviceBuffer);
       return at + 1;
     case 'number':
+    case 'count':
       words[at] = isAbsent ? Number.NaN : (value as number);
       return at + 1;
     case 'flag':
@@ -222,6 +224,7 @@ function decodeField<Buffer>(
     case 'output':
       return word === ABSENT ? null : referents.buffer(word);
     case 'number':
+    case 'count':
       // Of an optional number: absent. It is encoded as the same again.
       return word;
     case 'flag':

@@ -8,8 +8,8 @@
  */
 
 /**
- * What a field may be. `input`: a buffer that is read; `output`: one that is written; `channels`: which channels a step works on. With
- * a question mark: the field may be absent.
+ * What a field may be. `input`: a buffer that is read; `output`: one that is written; `count`: a whole number below 2^32; `channels`:
+ * which channels a step works on. With a question mark: the field may be absent.
  */
 export type Kind = PresentKind | OptionalKind;
 export type PresentKind =
@@ -18,6 +18,7 @@ export type PresentKind =
   | 'inputRows'
   | 'outputRows'
   | 'number'
+  | 'count'
   | 'flag'
   | 'numerics'
   | 'epsMode'
@@ -70,6 +71,8 @@ export const commands = {
     nextVariance: 'output?',
     /** Weight of the new value, PyTorch's `momentum`. */
     momentum: 'number?',
+    /** What is subtracted from n in the divisor of the batch's variance, as in `torch.var`: 1 (unbiased) or 0 (biased). */
+    correction: 'count?',
   },
   /**
    * Backward of a batch that lies on one device as a whole: sums, parameter gradients and input gradient in one command. `dx` may be
@@ -90,6 +93,7 @@ export const commands = {
     nextMean: 'output',
     nextVariance: 'output',
     momentum: 'number',
+    correction: 'count',
     part: 'channels?',
   },
   /** Statistics from the running ones, for evaluation. */

@@ -107,6 +107,7 @@ interface Values {
   readonly inputRows: Rows;
   readonly outputRows: Rows;
   readonly number: number;
+  readonly count: number;
   readonly flag: boolean;
   readonly numerics: Numerics;
   readonly epsMode: EpsMode;

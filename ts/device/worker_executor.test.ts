@@ -113,7 +113,7 @@ describe('a command that fails', () => {
     await run(fill(mean, 3), fill(variance, 5), fill(nextMean, 0), fill(nextVariance, 0));
     device.memoryLimit = 1;
     const layout = { samples: 1, channels: 4, length: 2, format: 'contiguous' } as const;
-    const running = { mean, variance, nextMean, nextVariance, momentum: 0.1 };
+    const running = { mean, variance, nextMean, nextVariance, momentum: 0.1, correction: 1 };
     const answers = await run(
       allocate(y, 8),
       { operation: 'batchNorm', x: mean, y, layout, numerics: 'stable', eps: 1, statistics, ...running },

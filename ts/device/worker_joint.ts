@@ -14,7 +14,7 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 // Each step's command is made once and changed in place: a new one for each group of channels would take longer than the small steps.
 
 export function batchNormJointly(device: CpuDevice, exchange: Exchange, share: WorkerCommand<'jointBatchNorm'>): void {
-  const { mean, variance, nextMean, nextVariance, momentum } = share;
+  const { mean, variance, nextMean, nextVariance, momentum, correction } = share;
   const layout = { ...share.layout, part: ALL };
   const moments = { operation: 'moments' as const, x: share.x, layout, firstSample: share.firstSample };
   const { eps, epsMode, statistics } = share;
@@ -24,7 +24,8 @@ export function batchNormJointly(device: CpuDevice, exchange: Exchange, share: W
     nextMean &&
     nextVariance && {
       operation: 'updateRunning' as const,
-      ...{ merged: NOTHING, mean, variance, nextMean, nextVariance, momentum: momentum ?? 0, part: ALL },
+      ...{ merged: NOTHING, mean, variance, nextMean, nextVariance, momentum: momentum ?? 0 },
+      ...{ correction: correction ?? 1, part: ALL },
     };
   const normalize = { ...share, operation: 'normalize' as const, layout };
   inGroups(exchange, share.layout.channels, share.width, {

@@ -235,6 +235,7 @@ function updateOf({
       nextMean: next.mean.buffer,
       nextVariance: next.variance.buffer,
       momentum: layer.averageFactor ?? 0,
+      correction: layer.varianceCorrection,
     }
   );
 }

@@ -55,6 +55,10 @@ kinds! {
     Number = f64, 1: |words| words.number();
     /// A number, or none.
     OptionalNumber = Option<f64>, 1: |words| Some(words.number()).filter(|number| !number.is_nan());
+    /// A whole number.
+    Count = u32, 1: |words| words.whole();
+    /// A whole number, or 0.
+    OptionalCount = u32, 1: |words| words.whole();
     /// Yes or no.
     Flag = bool, 1: |words| words.whole() != 0;
     /// `stable` or `torch`.

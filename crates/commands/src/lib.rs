@@ -12,8 +12,8 @@ mod kinds;
 mod words;
 
 pub use kinds::{
-    Batch, Bytes, Channels, EpsMode, Field, Flag, Input, Number, Numerics, OptionalBytes, OptionalChannels,
-    OptionalInput, OptionalNumber, OptionalOutput, Output,
+    Batch, Bytes, Channels, Count, EpsMode, Field, Flag, Input, Number, Numerics, OptionalBytes, OptionalChannels,
+    OptionalCount, OptionalInput, OptionalNumber, OptionalOutput, Output,
 };
 pub use words::{CommandError, MOST_WORDS, Words};
 
@@ -68,6 +68,7 @@ table! {
         next_mean: OptionalOutput,
         next_variance: OptionalOutput,
         momentum: OptionalNumber,
+        correction: OptionalCount,
     }
     /// The whole backward of a batch.
     BatchNormBackward {
@@ -91,6 +92,7 @@ table! {
         next_mean: Output,
         next_variance: Output,
         momentum: Number,
+        correction: Count,
         part: OptionalChannels,
     }
     /// Statistics from the running ones.

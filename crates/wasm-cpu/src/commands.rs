@@ -45,6 +45,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
             next_mean,
             next_variance,
             momentum,
+            correction,
         } => {
             let outputs = [y, statistics, next_mean, next_variance];
             arena.lend(outputs, |arena, [values, statistics, next_mean, next_variance]| {
@@ -52,7 +53,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
                     (Some(next_mean), Some(next_variance)) => {
                         let (mean, variance) = (arena.get(mean)?, arena.get(variance)?);
                         let momentum = momentum.unwrap_or_default();
-                        Some(Running { mean, variance, next_mean, next_variance, momentum })
+                        Some(Running { mean, variance, next_mean, next_variance, momentum, correction })
                     }
                     _ => None,
                 };
@@ -78,12 +79,12 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
                 Ok(syncbn_core::finalize_of(channels, &merged, Eps { value: eps, mode: eps_mode }, statistics)?)
             })
         }
-        Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, part } => {
+        Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, correction, part } => {
             let merged = finish(&merged)?;
             arena.lend([next_mean, next_variance], |arena, [next_mean, next_variance]| {
                 let (mean, variance) = (arena.get(mean)?, arena.get(variance)?);
                 let (next_mean, next_variance) = (next_mean.unwrap_or_default(), next_variance.unwrap_or_default());
-                let mut running = Running { mean, variance, next_mean, next_variance, momentum };
+                let mut running = Running { mean, variance, next_mean, next_variance, momentum, correction };
                 Ok(syncbn_core::update_running_of(part.of(mean.len()), &merged, &mut running)?)
             })
         }

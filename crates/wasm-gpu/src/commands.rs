@@ -30,6 +30,7 @@ pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
             next_mean,
             next_variance,
             momentum,
+            correction,
         } => {
             expect_stable(numerics)?;
             let normalize = Normalize { x, y, layout, statistics, weight, bias };
@@ -39,6 +40,7 @@ pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
                 next_mean,
                 next_variance,
                 momentum: momentum.unwrap_or_default(),
+                correction,
             });
             gpu.batch_norm(&BatchNorm { normalize, eps, running })
         }
@@ -49,8 +51,8 @@ pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
         Command::Finalize { merged, eps, eps_mode, statistics, part: _ } => {
             gpu.finalize(&merged, Guard { eps, clamps: eps_mode == EpsMode::Clamp }, statistics)
         }
-        Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, part: _ } => {
-            gpu.update_running(&merged, &Running { mean, variance, next_mean, next_variance, momentum })
+        Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, correction, part: _ } => {
+            gpu.update_running(&merged, &Running { mean, variance, next_mean, next_variance, momentum, correction })
         }
         Command::EvaluationStatistics { statistics, mean, variance, numerics, eps } => {
             expect_stable(numerics)?;
