@@ -6,12 +6,11 @@
 import { isTurnDue, turn, withRoom } from '../device/awaited.ts';
 import type { Device, DeviceGroup } from '../device/device.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
-import type { Edge, Gradients, GraphNode } from './graph_node.ts';
+import type { Differentiable, Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
 import { confirmation, copyTo } from './storage_ops.ts';
-import type { Tensor } from './tensor.ts';
 
 /**
  * Runs the graph behind a tensor. The graph is safe from being freed once this function has been called.
@@ -20,11 +19,11 @@ import type { Tensor } from './tensor.ts';
  * @param dy - its gradient; belongs to the pass from now on.
  * @param device - where the tensor and its gradient are.
  */
-export async function runBackward(start: Edge, dy: Tensor, device: Device): Promise<void> {
-  const pass = new BackwardPass();
+export async function runBackward<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): Promise<void> {
+  const pass = new BackwardPass<T>();
   pass.own(dy);
   const { nodes, leaves } = behind(start);
-  const begun: GraphNode[] = [];
+  const begun: GraphNode<T>[] = [];
   nodes.forEach((node) => node.retain());
   try {
     for (const node of nodes) {
@@ -51,20 +50,20 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
 }
 
 /** The gradients of one backward pass on their way. Every tensor in here belongs to the pass. */
-class BackwardPass {
-  readonly #waiting = new Map<GraphNode, (Tensor | null)[]>();
-  readonly #leaves = new Map<Tensor, Tensor>();
-  readonly #owned = new Set<Tensor>();
+class BackwardPass<T extends Differentiable<T>> {
+  readonly #waiting = new Map<GraphNode<T>, (T | null)[]>();
+  readonly #leaves = new Map<T, T>();
+  readonly #owned = new Set<T>();
   /** Devices that work on results together, which nobody has awaited. */
   readonly #groups = new Set<DeviceGroup>();
 
-  own(gradient: Tensor): void {
+  own(gradient: T): void {
     untrack(gradient);
     this.#owned.add(gradient);
   }
 
   /** Brings a gradient to its place and sums it with what is there. */
-  deliver(edge: Edge, gradient: Tensor): void {
+  deliver(edge: Edge<T>, gradient: T): void {
     if ('leaf' in edge.target) {
       const { leaf } = edge.target;
       const sum = this.#leaves.get(leaf);
@@ -79,7 +78,7 @@ class BackwardPass {
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
-  async run(node: GraphNode): Promise<void> {
+  async run(node: GraphNode<T>): Promise<void> {
     const slots = this.#waiting.get(node);
     if (slots === undefined) {
       return;
@@ -148,13 +147,13 @@ class BackwardPass {
    * a gradient once. Of all others, such as one saved for several passes, returned for two inputs, or part of another graph, the pass
    * takes a handle of its own.
    */
-  #claim(node: GraphNode, results: Gradients, given: Gradients, start: number): Gradients {
+  #claim(node: GraphNode<T>, results: Gradients<T>, given: Gradients<T>, start: number): Gradients<T> {
     if (results.length !== node.edges.length) {
       throw new RangeError(
         `backward of ${node.name}: expected ${node.edges.length} gradients, one per input and null where there is none, got ${results.length}`,
       );
     }
-    const claimed = new Set<Tensor>();
+    const claimed = new Set<T>();
     return results.map((result) => {
       if (result === null) {
         return null;
@@ -170,7 +169,7 @@ class BackwardPass {
     });
   }
 
-  #sum(sum: Tensor, gradient: Tensor): Tensor {
+  #sum(sum: T, gradient: T): T {
     const total = sum.plus(gradient);
     this.own(total);
     this.#drop(sum);
@@ -178,17 +177,19 @@ class BackwardPass {
     return total;
   }
 
-  #drop(gradient: Tensor): void {
+  #drop(gradient: T): void {
     this.#owned.delete(gradient);
     gradient.dispose();
   }
 }
 
 /** Every node that the start leads to, latest first, and every leaf. */
-function behind(start: Edge): { readonly nodes: readonly GraphNode[]; readonly leaves: ReadonlySet<Tensor> } {
-  const nodes = new Set<GraphNode>();
-  const leaves = new Set<Tensor>();
-  const open: Edge[] = [start];
+function behind<T extends Differentiable<T>>(
+  start: Edge<T>,
+): { readonly nodes: readonly GraphNode<T>[]; readonly leaves: ReadonlySet<T> } {
+  const nodes = new Set<GraphNode<T>>();
+  const leaves = new Set<T>();
+  const open: Edge<T>[] = [start];
   for (let edge = open.pop(); edge !== undefined; edge = open.pop()) {
     const { target } = edge;
     if ('leaf' in target) {
@@ -201,7 +202,12 @@ function behind(start: Edge): { readonly nodes: readonly GraphNode[]; readonly l
   return { nodes: [...nodes].sort((a, b) => b.sequence - a.sequence), leaves };
 }
 
-function checkGradient(node: GraphNode, input: number, edge: Edge, gradient: Tensor): void {
+function checkGradient<T extends Differentiable<T>>(
+  node: GraphNode<T>,
+  input: number,
+  edge: Edge<T>,
+  gradient: T,
+): void {
   if (!sameShape(edge.shape, gradient.shape)) {
     throw new RangeError(
       `backward of ${node.name} returned an invalid gradient for input ${input}: expected shape ${formatShape(edge.shape)}, ` +

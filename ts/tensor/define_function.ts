@@ -26,7 +26,7 @@ export interface FunctionDefinition<Inputs extends readonly unknown[], Output ex
 }
 
 /** What a backward may return. */
-export type GradientResult = Tensor | null | Gradients;
+export type GradientResult = Tensor | null | Gradients<Tensor>;
 
 /**
  * Makes a differentiable operation. Gradients flow to tensors that are inputs themselves; those inside arrays and objects
@@ -133,8 +133,8 @@ async function runBackward(
   backward: (context: FunctionContext, ...gradients: Tensor[]) => GradientResult | Promise<GradientResult>,
   context: FunctionContext,
   shells: readonly Shell[],
-  gradients: Gradients,
-): Promise<Gradients> {
+  gradients: Gradients<Tensor>,
+): Promise<Gradients<Tensor>> {
   const zeros: Tensor[] = [];
   let results: readonly unknown[] = [];
   try {
@@ -160,7 +160,7 @@ function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
   return new Tensor({ storage, shape, memoryFormat });
 }
 
-function checkGradients(name: string, results: readonly unknown[]): Gradients {
+function checkGradients(name: string, results: readonly unknown[]): Gradients<Tensor> {
   return results.map((result, i) => {
     if (result !== null && result !== undefined && !isTensor(result)) {
       throw new TypeError(

@@ -10,7 +10,7 @@ import { float32ArrayOf } from '../typed_array.ts';
 import { runBackward } from './backward.ts';
 import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
-import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
+import { type Differentiable, GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
 import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
@@ -24,7 +24,7 @@ export interface TensorParts {
   readonly memoryFormat: MemoryFormat;
   readonly requiresGrad?: boolean;
   /** The node and output the tensor came from. */
-  readonly source?: Source | null;
+  readonly source?: Source<Tensor> | null;
 }
 
 // Browsers without explicit resource management lack the symbol; polyfills and compiled `using` look for this one then.
@@ -42,7 +42,7 @@ const cannotBeCloned: unique symbol = Symbol(
  *
  * Memory is freed by {@link Tensor.dispose} or by the end of a {@link scope}; the garbage collector is a safety net only.
  */
-export class Tensor {
+export class Tensor implements Differentiable<Tensor> {
   /** @internal */
   get [copyKey](): object {
     return thisCopy;
@@ -60,7 +60,7 @@ export class Tensor {
   #storage: Storage | null;
   #copies: Copies | null = null;
   #requiresGrad: boolean;
-  #source: Source | null;
+  #source: Source<Tensor> | null;
   #isDonated = false;
   /** Why `copy_` is refused; `null`: it is not. */
   #readOnly: string | null = null;
@@ -348,7 +348,7 @@ export class Tensor {
   }
 
   /** @internal */
-  get source(): Source | null {
+  get source(): Source<Tensor> | null {
     return this.#source;
   }
 
@@ -450,14 +450,18 @@ export class Tensor {
   }
 
   /** Makes a tensor that was just computed an output of a recorded operation. @internal */
-  recordAs(source: Source): void {
+  recordAs(source: Source<Tensor>): void {
     source.node.retain();
     this.#source = source;
     this.#requiresGrad = true;
   }
 
   /** The result of an operation with this tensor as its only input, of the same shape. Disposes a donated one. @internal */
-  async derive(name: string, result: Promise<Storage>, backward: GraphNodeOptions['backward']): Promise<Tensor> {
+  async derive(
+    name: string,
+    result: Promise<Storage>,
+    backward: GraphNodeOptions<Tensor>['backward'],
+  ): Promise<Tensor> {
     const { shape, memoryFormat } = this;
     const isRecorded = this.#requiresGrad && isGradEnabled();
     const node = isRecorded ? new GraphNode({ name, inputs: [this], saved: [], backward }) : null;
