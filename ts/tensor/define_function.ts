@@ -65,6 +65,7 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
           name,
           inputs: tensors,
           saved: [],
+          freeCallbacks: context.freeCallbacks,
           backward: (gradients) => runBackward(name, backward, context, shells, gradients),
         })
       : null;
@@ -75,18 +76,25 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
       const isMany = Array.isArray(output);
       const outputs = checkOutputs(name, isMany ? output : [output]);
       shells.push(...outputs.map(({ storage: { device }, shape, memoryFormat }) => ({ device, shape, memoryFormat })));
-      const recorded = outputs.map((item, index) => asOutput(item, start, node && { node, index }));
+      const isOwn = (item: Tensor): boolean => item.serial >= start;
+      const mayBecomeOutputs = node === null || context.freeCallbacks.isEmpty;
+      const recorded = outputs.map((item, index) =>
+        asOutput(item, mayBecomeOutputs && isOwn(item) && !item.requiresGrad, node && { node, index }),
+      );
+      const others = outputs.filter((item) => isOwn(item) && !recorded.includes(item));
+      others.forEach((item) => item.dispose());
       if (node === null) {
-        context.release();
+        freeUnrecorded(context, recorded);
       } else {
         node.own(context.savedTensors);
       }
-      outputs.filter((item) => item.serial >= start && !recorded.includes(item)).forEach((item) => item.dispose());
       tensors.forEach((input) => input?.isDonated === true && input.dispose());
       // An array in, an array out; a tensor in, a tensor out.
       return (isMany ? recorded : recorded[0]) as Output;
     } catch (error) {
       context.release();
+      // Before the node is freed, which would tell what they throw instead of this error.
+      context.freeCallbacks.runQuietly();
       node?.free();
       throw error;
     } finally {
@@ -113,12 +121,25 @@ function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tenso
   return outputs as readonly Tensor[];
 }
 
+/** Frees at once what was saved for a backward pass that nobody can ask for. @throws what a function of `onFree()` throws. */
+function freeUnrecorded(context: FunctionContext, outputs: readonly Tensor[]): void {
+  context.release();
+  try {
+    context.freeCallbacks.run();
+  } catch (error) {
+    // The caller gets the error instead of them.
+    outputs.forEach((item) => item.dispose());
+    throw error;
+  }
+}
+
 /**
- * The output as the caller gets it. A tensor that the function has made becomes part of the graph itself; of an input, or
- * of a tensor that existed before, the caller gets another handle.
+ * The output as the caller gets it.
+ * @param mayBecomeOutput - whether the tensor itself may become part of the graph. Of an input, of a tensor that existed before, and of one
+ * that a function of `onFree()` may refer to, the caller gets another handle.
  */
-function asOutput(item: Tensor, start: number, source: Parameters<Tensor['recordAs']>[0] | null): Tensor {
-  if (item.serial >= start && !item.requiresGrad) {
+function asOutput(item: Tensor, mayBecomeOutput: boolean, source: Parameters<Tensor['recordAs']>[0] | null): Tensor {
+  if (mayBecomeOutput) {
     if (source !== null) {
       item.recordAs(source);
     }

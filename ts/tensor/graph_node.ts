@@ -5,6 +5,7 @@
 
 import type { DeviceGroup, MemoryFormat } from '../device/device.ts';
 import { GraphFreedError } from '../errors.ts';
+import type { FreeCallbacks } from './free_callbacks.ts';
 import { type Scoped, untrack } from './scope.ts';
 import type { Shape } from './shape.ts';
 import type { Storage } from './storage.ts';
@@ -58,6 +59,8 @@ export interface GraphNodeOptions<T extends Differentiable<T>> {
   readonly inputs: readonly (T | null)[];
   /** Memory to hold until backward has run. */
   readonly saved: readonly Storage[];
+  /** What is to be called when the node is freed, also by the garbage collector. */
+  readonly freeCallbacks?: FreeCallbacks;
   /** The node's place in the order of all nodes, from {@link nextInOrder}; by default the next. */
   readonly sequence?: number;
   /**
@@ -88,6 +91,7 @@ export class GraphNode<T extends Differentiable<T>> {
   #saved: readonly Storage[];
   #owned: readonly T[] = [];
   #backward: GraphNodeOptions<T>['backward'] | null;
+  #freeCallbacks: FreeCallbacks | null;
   #references = 0;
   #isRunning = false;
 
@@ -98,6 +102,8 @@ export class GraphNode<T extends Differentiable<T>> {
     this.#saved = options.saved;
     this.#saved.forEach((storage) => storage.retain());
     this.#backward = options.backward;
+    this.#freeCallbacks = options.freeCallbacks ?? null;
+    this.#freeCallbacks?.watch(this);
   }
 
   /** One per input, `null` for those that get no gradient. */
@@ -153,14 +159,21 @@ export class GraphNode<T extends Differentiable<T>> {
     for (let node = abandoned.pop(); node !== undefined; node = abandoned.pop()) {
       node.#references -= 1;
       if (node.#references === 0) {
+        const callbacks = node.#freeCallbacks;
         abandoned.push(...node.#detach());
+        callbacks?.runQuietly();
       }
     }
   }
 
-  /** Frees what was saved and lets go of the nodes before this one. */
+  /**
+   * Frees what was saved and lets go of the nodes before this one.
+   * @throws what a function of {@link GraphNodeOptions.freeCallbacks} throws; everything has been freed then.
+   */
   free(): void {
+    const callbacks = this.#freeCallbacks;
     this.#detach().forEach((node) => node.release());
+    callbacks?.run();
   }
 
   /** The nodes this one held, each of which has one reference too many now. Not recursive: graphs can be deep. */
@@ -172,6 +185,7 @@ export class GraphNode<T extends Differentiable<T>> {
     this.#owned = [];
     this.#edges = [];
     this.#backward = null;
+    this.#freeCallbacks = null;
     return held;
   }
 }
