@@ -2,6 +2,8 @@
 
 import { checkSameDevice } from '../device/same_device.ts';
 import type { Differentiable } from './graph_node.ts';
+import { replaceStorages } from './replace_storages.ts';
+import { confirmation } from './storage_ops.ts';
 
 /**
  * Adds gradients to the `grad` of their leaves, in one step without a break, so that two passes at once do not lose each other's
@@ -38,8 +40,10 @@ export function accumulateGrads<T extends Differentiable<T>>(gradients: Readonly
   for (const [leaf, gradient] of first) {
     owned.delete(gradient);
     leaf.receiveGrad(gradient.undonated());
+    // Only after a synchronous pass, which could not ask: a GPU may say later that the gradient has not been computed.
+    confirmation([gradient.storage])?.catch(() => leaf.takeBackGrad(gradient));
   }
-  for (const [grad, sum] of sums) {
-    grad.replaceStorage(sum.storage.retain());
+  if (sums.size > 0) {
+    replaceStorages(Array.from(sums, ([grad, sum]) => [grad, sum.storage.retain()]));
   }
 }

@@ -3,14 +3,18 @@
  * order, and gradients reach the leaves only when every node has succeeded.
  */
 
-import { isTurnDue, turn, withRoom } from '../device/awaited.ts';
+import { isSynchronous, isTurnDue, synchronously, turn, withRoom } from '../device/awaited.ts';
 import type { Device, DeviceGroup } from '../device/device.ts';
+import { NotInitializedError } from '../errors.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
 import type { Differentiable, Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
 import { confirmation, copyTo } from './storage_ops.ts';
+
+/** What a pass yields, it waits for. A pass that a synchronous call makes yields nothing. */
+type Steps<Result = void> = Generator<Promise<unknown>, Result, void>;
 
 /**
  * Runs the graph behind a tensor. The graph is safe from being freed once this function has been called.
@@ -20,6 +24,28 @@ import { confirmation, copyTo } from './storage_ops.ts';
  * @param device - where the tensor and its gradient are.
  */
 export async function runBackward<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): Promise<void> {
+  const steps = passSteps(start, dy, device);
+  let step = steps.next();
+  while (step.done !== true) {
+    try {
+      await step.value;
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next();
+  }
+}
+
+/**
+ * The same within a synchronous call.
+ * @throws Error where something in the graph would have to be awaited. The gradients of the leaves are untouched then.
+ */
+export function runBackwardSync<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): void {
+  synchronously(() => passSteps(start, dy, device).next());
+}
+
+function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): Steps {
   const pass = new BackwardPass<T>();
   pass.own(dy);
   const { nodes, leaves } = behind(start);
@@ -31,22 +57,39 @@ export async function runBackward<T extends Differentiable<T>>(start: Edge<T>, d
       begun.push(node);
     }
     leaves.forEach((leaf) => leaf.gradToAddTo);
-    if (!device.isReady) {
-      await device.ready();
-    }
+    yield* whenReady(device);
     pass.deliver(start, dy);
     for (const node of nodes) {
-      await pass.run(node);
-      if (isTurnDue([device])) {
-        await turn();
+      yield* pass.run(node);
+      if (!isSynchronous() && isTurnDue([device])) {
+        yield turn();
       }
     }
-    await pass.commit();
+    yield* pass.commit();
   } finally {
     pass.end();
     begun.forEach((node) => node.endPass());
     nodes.forEach((node) => node.release());
   }
+}
+
+function* whenReady(device: Device): Steps {
+  if (!device.isReady) {
+    if (isSynchronous()) {
+      throw new NotInitializedError(device.name);
+    }
+    yield device.ready();
+  }
+}
+
+/** A result, which is awaited only where it is a promise: that costs a small layer as much as the rest of its node. */
+function* settled<V>(result: V | Promise<V>): Steps<V> {
+  if (!(result instanceof Promise)) {
+    return result;
+  }
+  const values: V[] = [];
+  yield result.then((value) => values.push(value));
+  return values[0] as V;
 }
 
 /** The gradients of one backward pass on their way. Every tensor in here belongs to the pass. */
@@ -78,7 +121,7 @@ class BackwardPass<T extends Differentiable<T>> {
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
-  async run(node: GraphNode<T>): Promise<void> {
+  *run(node: GraphNode<T>): Steps {
     const slots = this.#waiting.get(node);
     if (slots === undefined) {
       return;
@@ -88,7 +131,11 @@ class BackwardPass<T extends Differentiable<T>> {
     // Nobody but the pass holds these, so the node may write its results over them.
     gradients.forEach((gradient) => gradient?.donate());
     const start = upcomingSerial();
-    const results = this.#claim(node, await node.run(gradients, this.#groups), gradients, start);
+    const running = node.run(gradients, this.#groups);
+    if (running instanceof Promise && isSynchronous()) {
+      refuseToWait(node, running, start);
+    }
+    const results = this.#claim(node, yield* settled(running), gradients, start);
     for (const gradient of gradients) {
       if (gradient !== null && !results.includes(gradient)) {
         this.#drop(gradient);
@@ -104,35 +151,32 @@ class BackwardPass<T extends Differentiable<T>> {
         continue;
       }
       checkGradient(node, i, edge, gradient);
-      const { device } = gradient.storage;
-      if (!device.isReady) {
-        await device.ready();
-      }
-      const delivering = withRoom(() => this.deliver(edge, gradient));
-      // Not without need: an `await` costs a small layer as much as the rest of the delivery.
-      if (delivering !== undefined) {
-        await delivering;
-      }
+      yield* whenReady(gradient.storage.device);
+      yield* settled(withRoom(() => this.deliver(edge, gradient)));
     }
     node.free();
   }
 
   /**
    * Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. First it makes sure that the gradients, and
-   * what they are added to, are there: a GPU says later that lent memory had gone.
+   * what they are added to, are there: a GPU says later that lent memory had gone. A synchronous pass cannot ask, so what it adds
+   * is taken back when the GPU says so.
    */
-  async commit(): Promise<void> {
-    if (this.#groups.size > 0) {
-      await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
-    }
-    for (const [leaf, { storage }] of this.#leaves) {
-      const grad = leaf.gradToAddTo;
-      if (grad?.storage.isExposed === true) {
-        (await copyTo(grad.storage, storage.device)).release();
+  *commit(): Steps {
+    if (!isSynchronous()) {
+      if (this.#groups.size > 0) {
+        yield Promise.all(Array.from(this.#groups, (group) => group.confirm()));
       }
-      const confirming = confirmation([storage]);
-      if (confirming !== null) {
-        await confirming;
+      for (const [leaf, { storage }] of this.#leaves) {
+        const grad = leaf.gradToAddTo;
+        if (grad?.storage.isExposed === true) {
+          const copy = yield* settled(copyTo(grad.storage, storage.device));
+          copy.release();
+        }
+        const confirming = confirmation([storage]);
+        if (confirming !== null) {
+          yield confirming;
+        }
       }
     }
     accumulateGrads(this.#leaves, this.#owned);
@@ -181,6 +225,23 @@ class BackwardPass<T extends Differentiable<T>> {
     this.#owned.delete(gradient);
     gradient.dispose();
   }
+}
+
+/** @throws Error always: the node waits, and a synchronous pass cannot. What comes of the node is given back when it is there. */
+function refuseToWait<T extends Differentiable<T>>(
+  node: GraphNode<T>,
+  running: Promise<Gradients<T>>,
+  start: number,
+): never {
+  running.then(
+    (late) =>
+      late.forEach((gradient) => (gradient !== null && gradient.serial >= start ? gradient.dispose() : undefined)),
+    () => undefined,
+  );
+  throw new Error(
+    `backwardSync(): expected every operation of the graph to compute its gradients at once, but that of ${node.name} returns a promise; ` +
+      `await backward() instead, after another forward`,
+  );
 }
 
 /** Every node that the start leads to, latest first, and every leaf. */

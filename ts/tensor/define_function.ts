@@ -10,6 +10,7 @@ import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
 import { isTensor, Tensor } from './tensor.ts';
+import { isThenable } from './thenable.ts';
 
 /** What {@link defineFunction} takes. Both functions may be asynchronous. */
 export interface FunctionDefinition<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]> {
@@ -149,30 +150,51 @@ function asOutput(item: Tensor, mayBecomeOutput: boolean, source: Parameters<Ten
   return new Tensor({ storage: item.storage.retain(), shape, memoryFormat, source });
 }
 
-async function runBackward(
+/** Waits for nothing where the function does not. */
+function runBackward(
   name: string,
   backward: (context: FunctionContext, ...gradients: Tensor[]) => GradientResult | Promise<GradientResult>,
   context: FunctionContext,
   shells: readonly Shell[],
   gradients: Gradients<Tensor>,
-): Promise<Gradients<Tensor>> {
+): Gradients<Tensor> | Promise<Gradients<Tensor>> {
   const zeros: Tensor[] = [];
-  let results: readonly unknown[] = [];
+  const disposeZerosBut = (results: readonly unknown[]): void =>
+    zeros.filter((zero) => !results.includes(zero)).forEach((zero) => zero.dispose());
+  const finish = (result: unknown): Gradients<Tensor> => {
+    const results: readonly unknown[] = Array.isArray(result) ? result : [result];
+    disposeZerosBut(results);
+    return checkGradients(name, results);
+  };
+  const fail = (error: unknown): never => {
+    disposeZerosBut([]);
+    throw error;
+  };
   try {
-    const given: Tensor[] = [];
-    for (const [i, shell] of shells.entries()) {
-      const gradient = gradients[i] ?? (await withRoom(() => zerosOf(shell)));
-      if (gradient !== gradients[i]) {
+    const given = withRoom(() => completed(gradients, shells, zeros));
+    const result: unknown =
+      given instanceof Promise ? given.then((all) => backward(context, ...all)) : backward(context, ...given);
+    return isThenable(result) ? Promise.resolve(result).then(finish).catch(fail) : finish(result);
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+/** A gradient for each output; those that are made, of zeros, are added to `zeros`, or given back where there is no room for all. */
+function completed(gradients: Gradients<Tensor>, shells: readonly Shell[], zeros: Tensor[]): Tensor[] {
+  try {
+    return shells.map((shell, i) => {
+      let gradient = gradients[i] ?? null;
+      if (gradient === null) {
+        gradient = zerosOf(shell);
         zeros.push(gradient);
       }
       // The function may use its gradient twice, so operations inside must not dispose it.
-      given.push(gradient.undonated());
-    }
-    const result: unknown = await backward(context, ...given);
-    results = Array.isArray(result) ? result : [result];
-    return checkGradients(name, results);
-  } finally {
-    zeros.filter((zero) => !results.includes(zero)).forEach((zero) => zero.dispose());
+      return gradient.undonated();
+    });
+  } catch (error) {
+    zeros.splice(0).forEach((zero) => zero.dispose());
+    throw error;
   }
 }
 

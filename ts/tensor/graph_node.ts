@@ -28,6 +28,7 @@ export interface Differentiable<T extends Differentiable<T>> extends Scoped {
   readonly source: Source<T> | null;
   readonly gradToAddTo: T | null;
   receiveGrad(gradient: T): void;
+  takeBackGrad(gradient: T): void;
   replaceStorage(storage: Storage): void;
   detach(): T;
   donate(): T;
