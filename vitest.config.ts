@@ -23,6 +23,8 @@ const globalSetup = ['tests/support/bundle_worker.ts'];
 export default defineConfig({
   test: {
     allowOnly: false,
+    // All cores: by default one is left to Vitest itself, which has little to do.
+    maxWorkers: '100%',
     // Projects by what their tests need: Node alone, a browser, the package in `dist/`, or both of the latter.
     projects: [
       {

@@ -28,10 +28,8 @@ import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
+import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
-
-/** Layers whose batch a GPU has not confirmed yet, and when it has. */
-const unconfirmed = new WeakMap<BatchNorm, Promise<void>>();
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -240,60 +238,27 @@ export abstract class BatchNorm extends Module {
    * @internal
    */
   forwardLocally(x: Tensor, sequence = nextInOrder()): Tensor | Promise<Tensor> {
-    // Each batch begins with the running statistics after the one before.
-    const earlier = unconfirmed.get(this);
-    if (earlier !== undefined) {
-      return earlier.then(() => this.forwardLocally(x, sequence));
-    }
-    this.checkInput(x);
-    const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
-    if (usesBatchStatistics) {
-      checkBatchSize(x.shape, this);
-    }
-    const running = this.runningStatistics();
-    const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
-    const { y, next } = batchNormOperation(operation);
-    const begun = running && { mean: running.mean.storage, variance: running.variance.storage };
-    const { numBatchesTracked: count } = this;
-    const keep = (): Tensor => {
-      if (factor !== null) {
-        this.commitUnlessNewer(next, begun, count);
+    return inOrderOfUpdates(this.runningMean ?? this, this.averageFactor !== null, () => {
+      this.checkInput(x);
+      const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
+      if (usesBatchStatistics) {
+        checkBatchSize(x.shape, this);
       }
-      return y;
-    };
-    const result = whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
-    if (factor !== null && result instanceof Promise) {
-      const done = (): void => void unconfirmed.delete(this);
-      unconfirmed.set(this, result.then(done, done));
-    }
-    return result;
-  }
-
-  /**
-   * {@link BatchNorm.commitBatch} for a batch that may be confirmed long after the call: what the program has written meanwhile came
-   * after the batch and stays.
-   * @param begun - the running statistics that the batch began with.
-   * @param count - the batches counted then.
-   */
-  private commitUnlessNewer(
-    next: RunningStatistics<Storage> | null,
-    begun: RunningStatistics<Storage> | null,
-    count: number | null,
-  ): void {
-    const { runningMean, runningVar } = this;
-    const isMeanNewer = isNewer(runningMean, begun?.mean);
-    const isVarianceNewer = isNewer(runningVar, begun?.variance);
-    if (next !== null) {
-      replaceStorages([
-        [isMeanNewer ? null : runningMean, next.mean],
-        [isVarianceNewer ? null : runningVar, next.variance],
-      ]);
-    }
-    // Who resets the layer renews both, and sets a counter to 0 that may have been 0.
-    const isReset = isMeanNewer && isVarianceNewer;
-    if (count !== null && this.numBatchesTracked === count && !isReset) {
-      this.numBatchesTracked = count + 1;
-    }
+      const running = this.runningStatistics();
+      const begun = running && memoryOf(running);
+      const { numBatchesTracked: count } = this;
+      const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
+      const { y, next } = batchNormOperation(operation);
+      const keep = (): Tensor => {
+        const isReset = running && begun && next && renewUnlessWritten(running, begun, next);
+        // Who resets the layer writes both statistics, and sets a counter to 0 that may have been 0.
+        if (factor !== null && count !== null && this.numBatchesTracked === count && isReset !== true) {
+          this.numBatchesTracked = count + 1;
+        }
+        return y;
+      };
+      return whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
+    });
   }
 
   /**
@@ -326,11 +291,6 @@ export abstract class BatchNorm extends Module {
     }
     return null;
   }
-}
-
-/** Whether a tensor has other memory than a batch began with. */
-function isNewer(tensor: Tensor | null, begun: Storage | undefined): boolean {
-  return tensor?.isDisposed === false && tensor.storage !== begun;
 }
 
 /** Batch norm of (N, C) or (N, C, L); see {@link BatchNorm}. */

@@ -23,14 +23,14 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
-import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
+import { type Device, STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { endToEnd } from '../device/end_to_end.ts';
 import { deviceByName, kernelsFor } from '../device/registry.ts';
 import type { Storage } from '../tensor/storage.ts';
-import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { checkChannels, checkEps, checkRenewable, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
+import type { RunningStatistics } from './batch_norm_operation.ts';
 import {
   checkMatching,
   checkShard,
@@ -44,6 +44,7 @@ import {
   vector,
 } from './functional_support.ts';
 import { checkAlike } from './partial_header.ts';
+import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 import { checkEpsMode } from './synchronized_batch_norm_settings.ts';
 
 export { batchNorm, type BatchNormFunctionOptions } from './functional_batch_norm.ts';
@@ -183,18 +184,33 @@ export function updateRunning(
           `leave the running statistics as they are after such a batch`,
       );
     }
-    const mean = runningMean.storage.buffer;
-    const variance = runningVar.storage.buffer;
-    const next = filledPair(device, length, (nextMean, nextVariance) =>
-      device.updateRunning({ merged: bytes, running: { mean, variance, nextMean, nextVariance, momentum } }),
-    );
-    const keep = (): void =>
-      replaceStorages([
-        [runningMean, next[0]],
-        [runningVar, next[1]],
-      ]);
-    return whenConfirmed(next, keep, () => next.forEach((storage) => storage.release()));
+    const running = { mean: runningMean, variance: runningVar };
+    return inOrderOfUpdates(runningMean, true, () => {
+      const begun = memoryOf(running);
+      const next = nextStatistics(device, bytes, begun, momentum);
+      const keep = (): void => void renewUnlessWritten(running, begun, next);
+      return whenConfirmed([next.mean, next.variance], keep, () => {
+        next.mean.release();
+        next.variance.release();
+      });
+    });
   });
+}
+
+/** The running statistics after a batch, in new memory. */
+function nextStatistics(
+  device: Device,
+  merged: Uint8Array,
+  { mean, variance }: RunningStatistics<Storage>,
+  momentum: number,
+): RunningStatistics<Storage> {
+  const [nextMean, nextVariance] = filledPair(device, mean.length, (nextMean, nextVariance) =>
+    device.updateRunning({
+      merged,
+      running: { mean: mean.buffer, variance: variance.buffer, nextMean, nextVariance, momentum },
+    }),
+  );
+  return { mean: nextMean, variance: nextVariance };
 }
 
 /** y = (x − mean) · invstd · weight + bias. Written over a donated `x`. */
