@@ -264,7 +264,7 @@ export class CpuDevice implements Device {
   /** @throws DeviceLostError; NotInitializedError before the device is ready. */
   get #opened(): CpuInstance {
     if (this.#instance === null) {
-      throw this.#lost ?? new NotInitializedError();
+      throw this.#lost ?? new NotInitializedError(this.name);
     }
     return this.#instance;
   }
