@@ -60,6 +60,7 @@ export {
   DataParallelWithCallBack,
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
+export type { SplitSizes } from './parallel/split_sizes.ts';
 export { type NestedNumbers, tensor, tensorFromGPUBuffer, type TensorOptions } from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
