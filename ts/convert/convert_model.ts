@@ -6,7 +6,7 @@ import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts'
 import type { FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d } from '../nn/frozen_batch_norm.ts';
 import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
-import { childrenOf, isModule, refuseModulesInContainers } from '../nn/module_tree.ts';
+import { childrenOf, isModule, refuseModulesInContainers, survey } from '../nn/module_tree.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import type {
   SynchronizedBatchNorm1d,
@@ -161,7 +161,7 @@ interface Replaced {
 
 /** Puts twins in the place of modules, each module's once: all of them or, on failure, none. */
 function replaceModules(root: Module, operation: string, twinFor: (module: Module) => Twin): Replaced {
-  refuseModulesInContainers(root);
+  refuseModulesInContainers(survey(root));
   refuseDuringForward(root, operation);
   const outcomes = Array.from(root.namedModules(), ([path, module]) => ({ path, module, outcome: twinFor(module) }));
   const twins = new Map(
