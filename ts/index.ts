@@ -61,11 +61,20 @@ export {
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
 export type { SplitSizes } from './parallel/split_sizes.ts';
-export { type NestedNumbers, tensor, tensorFromGPUBuffer, type TensorOptions } from './tensor/create.ts';
+export {
+  empty,
+  type NestedNumbers,
+  tensor,
+  type TensorDataOptions,
+  tensorFromGPUBuffer,
+  type TensorOptions,
+} from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
 export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';
 export { Parameter } from './tensor/parameter.ts';
+export type { DataOptions, DataOrder } from './tensor/reading.ts';
 export { scope } from './tensor/scope.ts';
 export type { Shape } from './tensor/shape.ts';
 export { Tensor } from './tensor/tensor.ts';
+export type { TypedNumbers } from './typed_array.ts';

@@ -38,7 +38,7 @@ const MOST_BYTES = 2 ** 32 - 2 ** 27;
 
 /** The numbers of `crates/core/src/kind.rs`. */
 const partialKinds = { moments: 1, total: 2, deviations: 3, sums: 4 };
-type PartialKind = keyof typeof partialKinds;
+export type PartialKind = keyof typeof partialKinds;
 /** The operation that makes them. */
 const reductions = { moments: 'moments', total: 'total', deviations: 'deviations', sums: 'backwardReduce' };
 
@@ -54,7 +54,7 @@ type PartOf<Step extends 'finalize' | 'updateRunning' | 'backwardParameters'> = 
 };
 
 /** What a reduction may need besides the shard. */
-interface ReduceArguments extends ShardArguments {
+export interface ReduceArguments extends ShardArguments {
   readonly total?: Uint8Array;
   readonly dy?: DeviceBuffer;
   readonly statistics?: DeviceBuffer;
@@ -308,6 +308,23 @@ export class CpuDevice implements Device {
     return this.#reduce('sums', args);
   }
 
+  /** A partial of one shard, at once: {@link moments}, {@link total}, {@link deviations} or {@link backwardReduce}. */
+  reduceNow(kind: PartialKind, args: ReduceArguments): Uint8Array {
+    const { x, layout, firstSample, total = new Uint8Array(0), dy, statistics } = args;
+    return this.#call(reductions[kind], layout, (kernels) =>
+      kernels.reduce(
+        partialKinds[kind],
+        this.#handle(x),
+        ...shape(layout),
+        ...(layout.part ?? ALL),
+        firstSample,
+        total,
+        this.#handle(dy),
+        this.#handle(statistics),
+      ),
+    );
+  }
+
   /**
    * What {@link merge} gives, at once, of partials that lie end to end.
    * @throws PartialError
@@ -423,7 +440,7 @@ export class CpuDevice implements Device {
   /** @throws DeviceLostError; NotInitializedError before the device is ready. */
   get #opened(): CpuInstance {
     if (this.#instance === null) {
-      throw this.#lost ?? new NotInitializedError();
+      throw this.#lost ?? new NotInitializedError(this.name);
     }
     return this.#instance;
   }
@@ -438,20 +455,9 @@ export class CpuDevice implements Device {
     kernels.memoryLimit = Math.min(this.#memoryLimit, this.mostBytes);
   }
 
-  #reduce(kind: PartialKind, args: ReduceArguments): Promise<Uint8Array> {
-    const { x, layout, firstSample, total = new Uint8Array(0), dy, statistics } = args;
-    return this.#result(reductions[kind], layout, (kernels) =>
-      kernels.reduce(
-        partialKinds[kind],
-        this.#handle(x),
-        ...shape(layout),
-        ...(layout.part ?? ALL),
-        firstSample,
-        total,
-        this.#handle(dy),
-        this.#handle(statistics),
-      ),
-    );
+  // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
+  async #reduce(kind: PartialKind, args: ReduceArguments): Promise<Uint8Array> {
+    return this.reduceNow(kind, args);
   }
 
   #own(buffer: DeviceBuffer): CpuBuffer {

@@ -229,7 +229,7 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
   /** @throws NotInitializedError before the device is ready. */
   protected get opened(): Opened {
     if (this.#opened === null) {
-      throw this.#closed ?? new NotInitializedError();
+      throw this.#closed ?? new NotInitializedError(this.name);
     }
     return this.#opened;
   }

@@ -237,7 +237,8 @@ export const devices = {
 };
 
 /**
- * Makes the named devices ready: loads and compiles what they need. Optional: the first operation does the same.
+ * Makes the named devices ready: loads and compiles what they need. Optional: the first operation does the same. Afterwards synchronous calls
+ * work, such as {@link Tensor.dataSync} and `forwardSync` of batch norm layers.
  * @param names - default `['cpu:0']`.
  * @throws TypeError for anything but an array of names, UnknownDeviceError; WorkerStartError, NoWebGpuError, NoAdapterError
  */
@@ -245,7 +246,9 @@ export async function init(names: readonly string[] = ['cpu:0']): Promise<void> 
   if (typeof names !== 'object' || (names as unknown) === null || !(Symbol.iterator in names)) {
     throw new TypeError(`init(): expected an array of device names such as ['cpu:0'], got ${quoteValue(names)}`);
   }
-  await Promise.all(names.map((name) => deviceByName(name).ready()));
+  const wanted = Array.from(names, deviceByName);
+  // Synchronous calls check partials in the calling thread, whatever device they are for.
+  await Promise.all([...wanted, ...wanted.map(kernelsFor)].map((device) => device.ready()));
 }
 
 /**

@@ -2,7 +2,8 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited } from '../device/awaited.ts';
+import { awaited, synchronously } from '../device/awaited.ts';
+import { checkCommandable } from '../device/calling_thread.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -151,6 +152,32 @@ export abstract class BatchNorm extends Module {
   }
 
   /**
+   * {@link BatchNorm.forward} at once, with the same bits, for programs and engines that cannot wait; the gradients likewise by
+   * {@link Tensor.backwardSync}. On `'cpu'` and `'webgpu'` devices that are ready: after `await init([device])`, or any awaited operation there.
+   *
+   * Where a GPU says later that it has refused the command, because the owner of an adopted buffer has destroyed it, the layer gets back the
+   * running statistics and the count of batches that it had, and whoever uses the output is told.
+   * @throws as `forward()`; RangeError on a worker; NotInitializedError before the device is ready; Error while an asynchronous forward of the layer
+   * waits for a GPU. The state is unchanged then.
+   *
+   * @example
+   * ```ts
+   * await init();
+   * const y = bn.forwardSync(x);
+   * ```
+   */
+  forwardSync(x: Tensor): Tensor {
+    const device = checkTensor(x, 'the input');
+    checkCommandable(device, 'forwardSync()', 'await forward()');
+    warnIfPlainAmongReplicas(this);
+    const y = synchronously(() => this.forwardLocally(x));
+    if (y instanceof Promise) {
+      throw new Error('forwardSync(): expected nothing to wait for, got a promise, please report this');
+    }
+    return y;
+  }
+
+  /**
    * Forgets the batches seen: running mean 0, running variance 1, counter 0. Does nothing unless `trackRunningStats`.
    * @throws OutOfMemoryError, ForwardInProgressError; nothing has changed then.
    */
@@ -284,7 +311,7 @@ export abstract class BatchNorm extends Module {
         sequence,
       });
       const keep = (): Tensor => {
-        const isReset = running && begun && next && renewUnlessWritten(running, begun, next);
+        const isReset = running && begun && next && renewUnlessWritten(running, begun, next, () => this.uncount());
         // Who resets the layer writes both statistics, and sets a counter to 0 that may have been 0.
         if (factor !== null && count !== null && this.numBatchesTracked === count && isReset !== true) {
           this.numBatchesTracked = count + 1;
@@ -311,6 +338,14 @@ export abstract class BatchNorm extends Module {
     }
     if (this.numBatchesTracked !== null) {
       this.numBatchesTracked += 1;
+    }
+  }
+
+  /** Takes back that a batch was counted. */
+  private uncount(): void {
+    const { numBatchesTracked: count } = this;
+    if (count !== null && count > 0) {
+      this.numBatchesTracked = count - 1;
     }
   }
 

@@ -169,7 +169,7 @@ interface Backward {
   readonly needsBias: boolean;
 }
 
-function runBackward(backward: Backward, dy: Tensor): Gradients {
+function runBackward(backward: Backward, dy: Tensor): Gradients<Tensor> {
   if (dy.memoryFormat === backward.layout.format) {
     return gradients(backward, dy.storage, dy.isOverwritable);
   }
@@ -182,7 +182,7 @@ function runBackward(backward: Backward, dy: Tensor): Gradients {
   }
 }
 
-function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Gradients {
+function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Gradients<Tensor> {
   const { shape, layout, x, statistics, weight, batchStatistics } = backward;
   const { device } = x;
   const taken: Storage[] = [];

@@ -35,20 +35,13 @@ const batchNormFunctionOptions: KnownOptions<BatchNormFunctionOptions> = {
   numerics: 'string',
 };
 
-/**
- * Batch norm of a batch on one device, recorded for the backward pass.
- *
- * @param x - shape (N, C, …); kept memory format.
- * @param runningMean - shape (C), read in evaluation and renewed in training; `null`: none.
- * @param runningVar - as `runningMean`; both or neither.
- * @throws RangeError, TypeError, DeviceMismatchError, DisposedError, OutOfMemoryError; nothing has changed then.
- */
-export async function batchNorm(
+/** {@link batchNorm} of `functional.ts`. */
+export function batchNorm(
   x: Tensor,
   runningMean: Tensor | null,
   runningVar: Tensor | null,
   options: BatchNormFunctionOptions = {},
-): Promise<Tensor> {
+): Tensor | Promise<Tensor> {
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
   const sequence = nextInOrder();

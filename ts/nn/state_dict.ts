@@ -5,9 +5,9 @@ import { describeValue } from '../describe_value.ts';
 import { StateDictError } from '../errors.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
 import { batchLayout, elementCount, formatShape, sameShape } from '../tensor/shape.ts';
-import { Storage } from '../tensor/storage.ts';
+import type { Storage } from '../tensor/storage.ts';
 import { type Replacement, replaceStorages } from '../tensor/replace_storages.ts';
-import { copyTo, writeLogical } from '../tensor/storage_ops.ts';
+import { copyTo, placed } from '../tensor/storage_ops.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { isThenable } from '../tensor/thenable.ts';
 import { float32ArrayOf } from '../typed_array.ts';
@@ -166,7 +166,7 @@ async function copyOf(source: unknown, target: Tensor): Promise<Storage> {
   const layout = batchLayout(target.shape, target.memoryFormat);
   // Checked by `mismatch`.
   const values = typeof source === 'number' ? Float32Array.of(source) : (source as Float32Array);
-  return Storage.from(target.storage.device, values, (buffer, data) => writeLogical(buffer, data, layout));
+  return placed(target.storage.device, values, layout);
 }
 
 /** @throws StateDictError for a tensor that holds no number of the kind; it can be read only now. */

@@ -43,7 +43,7 @@ export function recordJointly(
   weight: Tensor | null,
   bias: Tensor | null,
   plan: BatchPlan,
-): GraphNode | null {
+): GraphNode<Tensor> | null {
   const isRecorded = shards.some((shard) => shard.isRecorded);
   const xs = shards.map((shard) => (shard.isRecorded ? shard.x : null));
   const inputs = isRecorded ? [...xs, weight, bias] : [];
@@ -59,7 +59,7 @@ export function recordJointly(
     wantsWeight: wants[shards.length] === true,
     wantsBias: wants[shards.length + 1] === true,
   };
-  const backward: GraphNodeOptions['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
+  const backward: GraphNodeOptions<Tensor>['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
   const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, sequence: plan.sequence, backward });
   shards.forEach(() => node.retain());
   return node;
@@ -82,7 +82,11 @@ interface Part {
   readonly isOwn: boolean;
 }
 
-async function runJointly(joint: Joint, gradients: Gradients, groups: Set<DeviceGroup>): Promise<Gradients> {
+async function runJointly(
+  joint: Joint,
+  gradients: Gradients<Tensor>,
+  groups: Set<DeviceGroup>,
+): Promise<Gradients<Tensor>> {
   const parts: Part[] = [];
   try {
     for (const [r, shard] of joint.shards.entries()) {
@@ -178,7 +182,7 @@ async function gradientsOf(
   joint: Joint,
   parts: readonly Part[],
   compute: (shares: readonly GroupBackwardArguments[]) => void,
-): Promise<Gradients> {
+): Promise<Gradients<Tensor>> {
   const { dweight, dbias, dxs, made } = await withRoom(() => allocate(joint, parts));
   const channels = parts[0]?.shard.layout.channels ?? 0;
   try {

@@ -32,7 +32,7 @@ interface Merged {
   /** Names what all replicas compute from the statistics of the batch. */
   readonly origin: object;
   /** The node of all replicas, with one reference for each; `null` when nothing is recorded. */
-  readonly node: GraphNode | null;
+  readonly node: GraphNode<Tensor> | null;
 }
 
 /** Memory for what a replica computes. */
@@ -135,7 +135,7 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan
 async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
   const { layer, place, session, plan } = call;
   const devices = place.devices.map(deviceByName);
-  const record = (calls: readonly Call[]): GraphNode | null => {
+  const record = (calls: readonly Call[]): GraphNode<Tensor> | null => {
     // Gradients of weight and bias go to the original's once, not through the copies of every replica.
     const { weight, bias } = originalOf(place);
     return plan.isRecorded ? recordJointly(calls.map(shardOf), weight, bias, plan) : null;
@@ -283,7 +283,7 @@ function computeAlike(a: Device, b: Device): boolean {
 }
 
 /** Takes over the reference to `y`, and disposes `x` when it was donated. */
-function outputOf(x: Tensor, y: Storage, node: GraphNode | null, index: number): Tensor {
+function outputOf(x: Tensor, y: Storage, node: GraphNode<Tensor> | null, index: number): Tensor {
   const { shape, memoryFormat } = x;
   const source = node === null ? null : { node, index };
   const output = new Tensor({ storage: y, shape, memoryFormat, source });

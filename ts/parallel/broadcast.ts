@@ -37,7 +37,7 @@ function keepAll(copies: readonly Tensor[]): Tensor[] {
 }
 
 /** Sum on one device, in order; the tape owns the gradients given and disposes them. */
-async function sumOf(gradients: Gradients, device: Device): Promise<Tensor | null> {
+async function sumOf(gradients: Gradients<Tensor>, device: Device): Promise<Tensor | null> {
   let sum: Tensor | null = null;
   try {
     for (const gradient of gradients) {

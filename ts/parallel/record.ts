@@ -5,7 +5,7 @@ import { GraphNode, type GraphNodeOptions } from '../tensor/graph_node.ts';
 import { Tensor, type TensorParts } from '../tensor/tensor.ts';
 
 /** An operation without its outputs. It saves nothing. */
-export interface RecordedOperation extends Pick<GraphNodeOptions, 'name' | 'inputs' | 'backward'> {
+export interface RecordedOperation extends Pick<GraphNodeOptions<Tensor>, 'name' | 'inputs' | 'backward'> {
   /** Computes the outputs, whose references pass to the tensors. */
   readonly forward: () => readonly TensorParts[] | Promise<readonly TensorParts[]>;
 }
