@@ -62,6 +62,7 @@ export {
   DataParallelWithCallBack,
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
+export type { SplitSizes } from './parallel/split_sizes.ts';
 export {
   empty,
   type NestedNumbers,

@@ -252,7 +252,10 @@ export function backwardParameters(
     const [dweight, dbias] = filledPair(device, channels, (dweight, dbias) =>
       device.run({
         operation: 'backwardParameters',
-        ...{ sums: bytes, statistics: statistics.storage.buffer, dweight, dbias },
+        sums: bytes,
+        statistics: statistics.storage.buffer,
+        dweight,
+        dbias,
       }),
     );
     const vectorOf = (storage: Storage): Tensor =>
