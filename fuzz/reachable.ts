@@ -7,7 +7,7 @@ import type { Storage } from '../ts/tensor/storage.ts';
 /** Every storage that tensors, models and the graphs behind them keep. */
 export function reachable(tensors: Iterable<Tensor>, models: Iterable<Module>): ReadonlySet<Storage> {
   const found = new Set<Storage>();
-  const nodes = new Set<GraphNode>();
+  const nodes = new Set<GraphNode<Tensor>>();
   const addTensor = (item: Tensor): void => {
     if (item.isDisposed) return;
     found.add(item.storage);
@@ -16,7 +16,7 @@ export function reachable(tensors: Iterable<Tensor>, models: Iterable<Module>): 
     const { grad } = item;
     if (grad !== null) addTensor(grad);
   };
-  const addGraph = (start: GraphNode): void => {
+  const addGraph = (start: GraphNode<Tensor>): void => {
     const open = [start];
     for (let node = open.pop(); node !== undefined; node = open.pop()) {
       if (nodes.has(node)) continue;

@@ -30,6 +30,8 @@ for (const step of chosen) {
 }
 
 console.log('');
+// Above the sums, so that the last lines of a long output tell what to mend.
+for (const { name, names } of results) for (const test of names) console.log(`FAILED ${name}: ${test}`);
 for (const { name, passed, failed, seconds } of results) {
   const words = `${passed} passed, ${failed} failed`.padStart(24);
   console.log(`${failed > 0 ? 'FAILED' : 'ok    '} ${name.padEnd(12)} ${words} ${seconds.toFixed(1).padStart(8)} s`);

@@ -26,8 +26,12 @@ export class OutOfMemoryError extends Error {
 /** Kernels were called before the library was initialised. */
 export class NotInitializedError extends Error {
   override readonly name = 'NotInitializedError';
-  constructor() {
-    super('syncbn is not initialised yet: await init(), or await the first operation, before reading synchronously');
+
+  /** @param device - that is not ready, where one is. */
+  constructor(device = 'cpu:0') {
+    super(
+      `device ${device} is not initialised yet: await init(['${device}']), or await the first operation there, before calling what is synchronous`,
+    );
   }
 }
 

@@ -6,9 +6,11 @@ export {
   convertModel,
   type ConvertModel,
   type ConvertOptions,
+  type Frozen,
   type Reverted,
 } from './convert/convert_model.ts';
 export {
+  type Command,
   type Device,
   type DeviceGroup,
   type DeviceBuffer,
@@ -19,6 +21,7 @@ export {
   type MemoryFormat,
   type MemoryUsage,
   type Numerics,
+  type Reduction,
   STATISTICS_ROWS,
   type Traffic,
   type WebGpuDevice,
@@ -26,7 +29,21 @@ export {
 export { type DeviceDescription, type DeviceOptions, devices, init } from './device/registry.ts';
 export type { WebGpuOptions } from './device/webgpu_face.ts';
 export * from './errors.ts';
-export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  type BatchNorm,
+  type BatchNormOptions,
+  type RunningVarMode,
+} from './nn/batch_norm.ts';
+export {
+  FrozenBatchNorm1d,
+  FrozenBatchNorm2d,
+  FrozenBatchNorm3d,
+  type FrozenBatchNorm,
+  type FrozenBatchNormOptions,
+} from './nn/frozen_batch_norm.ts';
 export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
@@ -45,11 +62,21 @@ export {
   DataParallelWithCallBack,
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
-export { type NestedNumbers, tensor, tensorFromGPUBuffer, type TensorOptions } from './tensor/create.ts';
+export type { SplitSizes } from './parallel/split_sizes.ts';
+export {
+  empty,
+  type NestedNumbers,
+  tensor,
+  type TensorDataOptions,
+  tensorFromGPUBuffer,
+  type TensorOptions,
+} from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
 export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';
 export { Parameter } from './tensor/parameter.ts';
+export type { DataOptions, DataOrder } from './tensor/reading.ts';
 export { scope } from './tensor/scope.ts';
 export type { Shape } from './tensor/shape.ts';
 export { Tensor } from './tensor/tensor.ts';
+export type { TypedNumbers } from './typed_array.ts';

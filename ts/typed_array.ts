@@ -13,7 +13,44 @@ export function float32ArrayOf(value: unknown): Float32Array<ArrayBuffer> | null
   return isTypedArray(value, 'Float32Array') ? plain(value, Float32Array) : null;
 }
 
-/** The same for a `Uint8Array`. */
+/** A view of the memory of a `Float32Array` of any realm, also where that is shared or resizable; `null` for anything else. */
+export function float32ViewOf(value: unknown): Float32Array | null {
+  if (!isTypedArray(value, 'Float32Array')) {
+    return null;
+  }
+  const length = intrinsic(value, 'length') as number;
+  const buffer = intrinsic(value, 'buffer') as ArrayBufferLike;
+  // Of memory that was transferred away no view can be made.
+  return length === 0
+    ? new Float32Array(0)
+    : new Float32Array(buffer, intrinsic(value, 'byteOffset') as number, length);
+}
+
+/** A typed array of numbers; a `Float16Array` too, where there is one. */
+export type TypedNumbers =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array;
+
+/** The values of an array of numbers of any class and realm, converted to f32; `null` for anything else, of BigInts too. */
+export function float32ValuesOf(value: unknown): Float32Array<ArrayBuffer> | null {
+  const isNumbers = ArrayBuffer.isView(value) && numberArrays.has(String(intrinsic(value, Symbol.toStringTag)));
+  return float32ArrayOf(value) ?? (isNumbers ? new Float32Array(value as unknown as ArrayLike<number>) : null);
+}
+
+const numberArrays: ReadonlySet<string> = new Set(
+  ['Int8', 'Uint8', 'Uint8Clamped', 'Int16', 'Uint16', 'Int32', 'Uint32', 'Float16', 'Float64'].map(
+    (name) => `${name}Array`,
+  ),
+);
+
+/** What {@link float32ArrayOf} gives, of a `Uint8Array`. */
 export function uint8ArrayOf(value: unknown): Uint8Array<ArrayBuffer> | null {
   return isTypedArray(value, 'Uint8Array') ? plain(value, Uint8Array) : null;
 }

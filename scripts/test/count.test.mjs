@@ -12,7 +12,7 @@ describe('countCheck', () => {
     { ok: true, passed: 1, failed: 0 },
     { ok: false, passed: 0, failed: 1 },
   ])('counts_one_when_ok_is_$ok', ({ ok, ...expected }) => {
-    expect(countCheck({ ok })).toEqual(expected);
+    expect(countCheck({ ok })).toMatchObject(expected);
   });
 });
 
@@ -25,8 +25,13 @@ describe('countCargoTest', () => {
     { claim: 'counts_a_program_that_does_not_compile', ok: false, output: '', passed: 0, failed: 1 },
     { claim: 'counts_a_crash_after_passed_tests', ok: false, output: program(3, 0, 0), passed: 3, failed: 1 },
   ])('$claim', ({ ok, output, passed, failed }) => {
-    expect(countCargoTest({ ok, output })).toEqual({ passed, failed });
+    expect(countCargoTest({ ok, output })).toMatchObject({ passed, failed });
   });
+});
+
+it('countCargoTest_names_the_failed_tests', () => {
+  const output = 'test sums::are_exact ... ok\ntest tree::is_one ... FAILED\n' + program(1, 1, 0);
+  expect(countCargoTest({ ok: false, output }).names).toEqual(['tree::is_one']);
 });
 
 describe('countFuzz', () => {
@@ -38,7 +43,7 @@ describe('countFuzz', () => {
     { claim: 'counts_a_run_without_programs_as_failed', ok: true, output: line(0, 0), passed: 0, failed: 1 },
     { claim: 'counts_a_fuzzer_that_died_as_failed', ok: false, output: '', passed: 0, failed: 1 },
   ])('$claim', ({ ok, output, passed, failed }) => {
-    expect(countFuzz({ ok, output })).toEqual({ passed, failed });
+    expect(countFuzz({ ok, output })).toMatchObject({ passed, failed });
   });
 });
 
@@ -51,9 +56,9 @@ describe('countVitest', () => {
     rmSync(folder, { recursive: true });
   });
 
-  const report = (numPassedTests, numFailedTests, numPendingTests, numTodoTests) => {
+  const report = (numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults = []) => {
     const file = join(folder, 'report.json');
-    writeFileSync(file, JSON.stringify({ numPassedTests, numFailedTests, numPendingTests, numTodoTests }));
+    writeFileSync(file, JSON.stringify({ numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults }));
     return file;
   };
 
@@ -64,10 +69,27 @@ describe('countVitest', () => {
     { claim: 'counts_a_run_without_tests_as_failed', ok: true, numbers: [0, 0, 0, 0], passed: 0, failed: 1 },
     { claim: 'counts_a_file_that_cannot_be_imported', ok: false, numbers: [5, 0, 0, 0], passed: 5, failed: 1 },
   ])('$claim', ({ ok, numbers, passed, failed }) => {
-    expect(countVitest({ ok }, report(...numbers))).toEqual({ passed, failed });
+    expect(countVitest({ ok }, report(...numbers))).toMatchObject({ passed, failed });
+  });
+
+  it('names_the_failed_tests_and_the_files_that_cannot_be_imported', () => {
+    const testResults = [
+      {
+        name: 'a.test.ts',
+        status: 'failed',
+        assertionResults: [
+          { fullName: 'adds', status: 'passed' },
+          { fullName: 'divides', status: 'failed' },
+        ],
+      },
+      { name: 'b.test.ts', status: 'failed', assertionResults: [] },
+      { name: 'c.test.ts', status: 'passed', assertionResults: [{ fullName: 'is', status: 'passed' }] },
+    ];
+    const { names } = countVitest({ ok: false }, report(2, 1, 0, 0, testResults));
+    expect(names).toEqual(['a.test.ts: divides', 'b.test.ts']);
   });
 
   it('counts_a_runner_that_wrote_no_report_as_failed', () => {
-    expect(countVitest({ ok: true }, join(folder, 'absent.json'))).toEqual({ passed: 0, failed: 1 });
+    expect(countVitest({ ok: true }, join(folder, 'absent.json'))).toMatchObject({ passed: 0, failed: 1 });
   });
 });

@@ -5,16 +5,17 @@ import { root, toolEnvironment } from '../tools.mjs';
 
 /**
  * @param {import('./steps.mjs').Step} step - the step
- * @returns {Promise<{ name: string, passed: number, failed: number, seconds: number }>} how it went
+ * @returns {Promise<{ name: string, passed: number, failed: number, names: string[], seconds: number }>} how it went,
+ * with the names of the tests that failed
  */
 export async function runStep(step) {
   console.log(`\n── ${step.name} ── npm run ${step.script}`);
   const start = performance.now();
   const ended = await runShown('npm', ['run', '--silent', step.script]);
   const seconds = (performance.now() - start) / 1000;
-  const { passed, failed } = step.count(ended);
+  const { passed, failed, names } = step.count(ended);
   if (failed > 0) console.log(`── ${step.name} failed`);
-  return { name: step.name, passed, failed, seconds };
+  return { name: step.name, passed, failed, names, seconds };
 }
 
 function runShown(command, parameters) {

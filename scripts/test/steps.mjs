@@ -11,8 +11,8 @@ const countProject = (name) => (ended) => countVitest(ended, join(root, 'build',
  * @typedef {object} Step
  * @property {string} name - as `.ci/run` and `npm test --` take it
  * @property {string} script - the npm script that it runs
- * @property {(ended: { ok: boolean, output: string }) => { passed: number, failed: number }} count - how many tests
- * it ran
+ * @property {(ended: { ok: boolean, output: string }) => { passed: number, failed: number, names: string[] }} count -
+ * how many tests it ran, and the names of those that failed
  * @property {boolean} [needed] - without it no later step can run
  */
 

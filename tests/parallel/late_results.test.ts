@@ -108,6 +108,73 @@ describe('running statistics of which one is disposed before the batch is sure',
   });
 });
 
+describe('updates of running statistics that are sure only later', () => {
+  interface Batch {
+    readonly x: Tensor;
+    readonly moments: Uint8Array;
+  }
+  type Update = (batch: Batch, runningMean: Tensor, runningVar: Tensor) => Promise<unknown>;
+  const updates: Readonly<Record<string, Update>> = {
+    'a layer': ({ x }, runningMean, runningVar) => {
+      const layer = new BatchNorm1d(2, { affine: false });
+      [layer.runningMean, layer.runningVar].forEach((own) => own?.dispose());
+      return Object.assign(layer, { runningMean, runningVar }).forward(x);
+    },
+    'functional.batchNorm': ({ x }, runningMean, runningVar) =>
+      functional.batchNorm(x, runningMean, runningVar, { training: true }),
+    'functional.updateRunning': ({ moments }, runningMean, runningVar) =>
+      functional.updateRunning(moments, runningMean, runningVar),
+  };
+  const cases = Object.keys(updates).flatMap((one) => Object.keys(updates).map((other) => [one, other] as const));
+
+  async function batchOf(seed: number, samples: number): Promise<Batch> {
+    const x = tensor(randomArray(seed, 2 * samples), [samples, 2]);
+    return { x, moments: await functional.moments(x) };
+  }
+
+  async function valuesAfter(
+    run: (...running: [Tensor, Tensor]) => Promise<unknown>,
+  ): Promise<readonly Float32Array[]> {
+    const running: [Tensor, Tensor] = [tensor([1, 2]), tensor([3, 4])];
+    await run(...running);
+    return Promise.all(running.map((item) => item.data()));
+  }
+
+  it.each(cases)('begin with those of the call before: %s, then %s', async (one, other) => {
+    const [x1, x2] = [await batchOf(1, 6), await batchOf(2, 5)];
+    const inTurn = await valuesAfter(async (runningMean, runningVar) => {
+      await updates[one]?.(x1, runningMean, runningVar);
+      await updates[other]?.(x2, runningMean, runningVar);
+    });
+    const atOnce = await valuesAfter(async (runningMean, runningVar) => {
+      const confirm = delayConfirmation(first);
+      const both = Promise.all([
+        updates[one]?.(x1, runningMean, runningVar),
+        updates[other]?.(x2, runningMean, runningVar),
+      ]);
+      await devicesSettled([first]);
+      confirm();
+      await both;
+      restore(first);
+    });
+    expect(atOnce).toEqual(inTurn);
+  });
+
+  it.each(Object.keys(updates))('leave what the program writes meanwhile: %s', async (what) => {
+    const values = await valuesAfter(async (runningMean, runningVar) => {
+      const batch = await batchOf(1, 6);
+      const confirm = delayConfirmation(first);
+      const update = updates[what]?.(batch, runningMean, runningVar);
+      await devicesSettled([first]);
+      await Promise.all([runningMean.copy_(Float32Array.of(7, 8)), runningVar.copy_(Float32Array.of(9, 10))]);
+      confirm();
+      await update;
+      restore(first);
+    });
+    expect(values).toEqual([Float32Array.of(7, 8), Float32Array.of(9, 10)]);
+  });
+});
+
 describe('a backward pass over several devices for which there is no memory', () => {
   const shape = [8, 3];
 

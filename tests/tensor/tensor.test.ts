@@ -79,7 +79,7 @@ describe.each(deviceKinds)('a tensor on %s', (kind) => {
   it.each([
     ['values of another number', () => new Float32Array(3), RangeError, 'expected 2 values for shape [2], got 3'],
     ['a tensor of another shape', () => plain(1, 2, 3), RangeError, 'expected shape [2], got [3]'],
-    ['a number', () => 1, TypeError, 'expected a Tensor or a Float32Array, got a number'],
+    ['a number', () => 1, TypeError, 'expected a Tensor or a typed array of numbers, got a number'],
   ])('refuses to copy %s and keeps its own', async (_, source, type, text) => {
     const x = plain(5, 6);
     const attempt = x.copy_(source() as Tensor);

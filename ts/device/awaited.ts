@@ -19,6 +19,8 @@ const MOST_MILLISECONDS = 40;
 
 /** When the event loop last had a turn, as far as is known. */
 let latestTurn = 0;
+/** How many synchronous calls are under way, one inside the other. */
+let synchronousCalls = 0;
 /** The turn that operations wait for now. */
 let upcoming: Promise<void> | null = null;
 
@@ -56,12 +58,33 @@ async function thenTurn<T>(devices: readonly Device[], result: T | Promise<T>): 
   }
 }
 
+/**
+ * Runs the work of a synchronous call, which cannot wait: inside, what lacks memory fails at once, and what a GPU may yet refuse is
+ * taken for done until it says so.
+ */
+export function synchronously<T>(work: () => T): T {
+  synchronousCalls += 1;
+  try {
+    return work();
+  } finally {
+    synchronousCalls -= 1;
+  }
+}
+
+/** Whether a synchronous call is under way, so that nothing can be awaited. */
+export function isSynchronous(): boolean {
+  return synchronousCalls > 0;
+}
+
 /** Runs work that may lack memory: once more, after finalizers have had their chance, where it does. */
 export function withRoom<T>(work: () => T | Promise<T>): T | Promise<T> {
   try {
     const result = work();
     return result instanceof Promise ? result.catch((error: unknown) => onceMore(work, error)) : result;
   } catch (error) {
+    if (isSynchronous()) {
+      throw error;
+    }
     return onceMore(work, error);
   }
 }

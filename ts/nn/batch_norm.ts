@@ -2,24 +2,30 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited } from '../device/awaited.ts';
-import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
+import { awaited, synchronously } from '../device/awaited.ts';
+import { checkCommandable } from '../device/calling_thread.ts';
+import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import { Parameter } from '../tensor/parameter.ts';
-import { formatShape, type Shape } from '../tensor/shape.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
-  channelsRemedy,
   checkArguments,
   checkBatchSize,
   checkEps,
   checkMomentum,
+  checkNumChannels,
+  checkNumFeatures,
   checkNumerics,
+  checkOneOf,
+  checkRank1d,
+  checkRank2d,
+  checkRank3d,
   checkTensor,
   type ChannelVectors,
 } from './batch_norm_checks.ts';
@@ -28,10 +34,11 @@ import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
+import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 
-/** Layers whose batch a GPU has not confirmed yet, and when it has. */
-const unconfirmed = new WeakMap<BatchNorm, Promise<void>>();
+/** Which variance of a batch goes into the running one: Σ(x − mean)² divided by n, or by n − 1. */
+export type RunningVarMode = 'biased' | 'unbiased';
 
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
@@ -43,16 +50,20 @@ export interface BatchNormOptions {
   readonly affine?: boolean;
   /** `false`: weight alone; default `true`. Means nothing without `affine`. */
   readonly bias?: boolean;
+  /** `false`: bias alone, as Keras' `scale: false`; default `true`. Means nothing without `affine`. */
+  readonly weight?: boolean;
   /** Whether there are running statistics for evaluation; default `true`. */
   readonly trackRunningStats?: boolean;
+  /**
+   * Which variance of a batch goes into the running one: `'unbiased'` (default), divided by n - 1 as PyTorch does, or `'biased'`, divided
+   * by n as Keras and TensorFlow do.
+   */
+  readonly runningVar?: RunningVarMode;
   /** `'stable'` (default) is the most accurate, `'torch'` is PyTorch's CPU result to the bit, on CPU devices. */
   readonly numerics?: Numerics;
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
-
-/** Statistics are one buffer of so many rows of f32, and buffers are addressed by 32 bits. */
-const MAX_FEATURES = Math.floor((2 ** 32 - 1) / (4 * STATISTICS_ROWS));
 
 /** In PyTorch's order. */
 const batchNormOptions: KnownOptions<BatchNormOptions> = {
@@ -62,6 +73,8 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
   trackRunningStats: 'boolean',
   device: 'string',
   bias: 'boolean',
+  weight: 'boolean',
+  runningVar: 'string',
   numerics: 'string',
 };
 
@@ -69,7 +82,8 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
  * What the layers of all ranks share.
  *
  * y = (x − mean) / √(var + eps) · weight + bias, per channel. Training: mean and biased variance of the batch, and
- * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Evaluation: the running ones.
+ * running = (1 − momentum) · running + momentum · batch, with the unbiased variance unless `runningVar` says otherwise. Evaluation: the
+ * running ones.
  *
  * Shapes: x and y (N, C, …), all others (C).
  *
@@ -83,6 +97,8 @@ export abstract class BatchNorm extends Module {
   readonly affine: boolean;
   /** Set to `false` later, the buffers stay: training leaves them alone, evaluation uses them. */
   trackRunningStats: boolean;
+  /** The option `runningVar`; the property of that name is the buffer. */
+  runningVarMode: RunningVarMode;
   numerics: Numerics;
   weight: Parameter | null;
   bias: Parameter | null;
@@ -99,12 +115,13 @@ export abstract class BatchNorm extends Module {
     super();
     checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions());
     const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
-    const { affine = true, bias = true, trackRunningStats = true } = options;
+    const { affine = true, weight = true, bias = true, trackRunningStats = true, runningVar = 'unbiased' } = options;
     checkNumFeatures(numFeatures);
     checkEps(eps, false);
     checkMomentum(momentum);
     checkNumerics(numerics, deviceByName(device));
-    checkBooleans({ affine, bias, trackRunningStats });
+    checkBooleans({ affine, weight, bias, trackRunningStats });
+    checkOneOf('runningVar', runningVar, ['biased', 'unbiased']);
     const filled = (value: number): Tensor =>
       tensor(new Float32Array(numFeatures).fill(value), [numFeatures], { device });
     this.numFeatures = numFeatures;
@@ -112,9 +129,10 @@ export abstract class BatchNorm extends Module {
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
+    this.runningVarMode = runningVar;
     this.numerics = numerics;
     // Donated, so that the parameter alone holds its memory.
-    this.weight = affine ? new Parameter(filled(1).donate()) : null;
+    this.weight = affine && weight ? new Parameter(filled(1).donate()) : null;
     this.bias = affine && bias ? new Parameter(filled(0).donate()) : null;
     this.registerBuffer('running_mean', trackRunningStats ? filled(0) : null, 'runningMean');
     this.registerBuffer('running_var', trackRunningStats ? filled(1) : null, 'runningVar');
@@ -131,6 +149,32 @@ export abstract class BatchNorm extends Module {
     const device = checkTensor(x, 'the input');
     const sequence = nextInOrder();
     return awaited([device], () => this.forwardLocally(x, sequence));
+  }
+
+  /**
+   * {@link BatchNorm.forward} at once, with the same bits, for programs and engines that cannot wait; the gradients likewise by
+   * {@link Tensor.backwardSync}. On `'cpu'` and `'webgpu'` devices that are ready: after `await init([device])`, or any awaited operation there.
+   *
+   * Where a GPU says later that it has refused the command, because the owner of an adopted buffer has destroyed it, the layer gets back the
+   * running statistics and the count of batches that it had, and whoever uses the output is told.
+   * @throws as `forward()`; RangeError on a worker; NotInitializedError before the device is ready; Error while an asynchronous forward of the layer
+   * waits for a GPU. The state is unchanged then.
+   *
+   * @example
+   * ```ts
+   * await init();
+   * const y = bn.forwardSync(x);
+   * ```
+   */
+  forwardSync(x: Tensor): Tensor {
+    const device = checkTensor(x, 'the input');
+    checkCommandable(device, 'forwardSync()', 'await forward()');
+    warnIfPlainAmongReplicas(this);
+    const y = synchronously(() => this.forwardLocally(x));
+    if (y instanceof Promise) {
+      throw new Error('forwardSync(): expected nothing to wait for, got a promise, please report this');
+    }
+    return y;
   }
 
   /**
@@ -157,7 +201,10 @@ export abstract class BatchNorm extends Module {
     const { numFeatures, eps, momentum, affine, trackRunningStats } = this;
     return (
       `${numFeatures}, eps=${pythonFloat(eps)}, momentum=${pythonFloat(momentum)}, affine=${pythonBoolean(affine)}, ` +
-      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}`
+      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}` +
+      // What PyTorch does not have is said where it differs from PyTorch.
+      (affine && this.weight === null ? ', weight=False' : '') +
+      (this.runningVarMode === 'biased' ? ', running_var=biased' : '')
     );
   }
 
@@ -216,6 +263,12 @@ export abstract class BatchNorm extends Module {
     return momentum ?? (numBatchesTracked === null ? 0 : 1 / (numBatchesTracked + 1));
   }
 
+  /** What is subtracted from n in the divisor of the variance that goes into the running one. @internal */
+  get varianceCorrection(): 0 | 1 {
+    checkOneOf('runningVarMode', this.runningVarMode, ['biased', 'unbiased']);
+    return this.runningVarMode === 'biased' ? 0 : 1;
+  }
+
   /** Everything about an input that does not depend on other replicas. Changes nothing. @internal */
   checkInput(x: Tensor): void {
     this.checkRank(x.shape);
@@ -226,12 +279,7 @@ export abstract class BatchNorm extends Module {
       ['bias', this.bias],
     ];
     checkArguments(x, vectors, this, this);
-    if (x.shape[1] !== this.numFeatures) {
-      throw new RangeError(
-        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}, whose dimension 1 ` +
-          `holds the channels; ${channelsRemedy(x.shape, this.numFeatures)}`,
-      );
-    }
+    checkNumChannels(x.shape, this.numFeatures);
   }
 
   /**
@@ -240,60 +288,38 @@ export abstract class BatchNorm extends Module {
    * @internal
    */
   forwardLocally(x: Tensor, sequence = nextInOrder()): Tensor | Promise<Tensor> {
-    // Each batch begins with the running statistics after the one before.
-    const earlier = unconfirmed.get(this);
-    if (earlier !== undefined) {
-      return earlier.then(() => this.forwardLocally(x, sequence));
-    }
-    this.checkInput(x);
-    const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
-    if (usesBatchStatistics) {
-      checkBatchSize(x.shape, this);
-    }
-    const running = this.runningStatistics();
-    const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
-    const { y, next } = batchNormOperation(operation);
-    const begun = running && { mean: running.mean.storage, variance: running.variance.storage };
-    const { numBatchesTracked: count } = this;
-    const keep = (): Tensor => {
-      if (factor !== null) {
-        this.commitUnlessNewer(next, begun, count);
+    return inOrderOfUpdates(this.runningMean ?? this, this.averageFactor !== null, () => {
+      this.checkInput(x);
+      const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
+      const correction = this.varianceCorrection;
+      if (usesBatchStatistics) {
+        checkBatchSize(x.shape, this);
       }
-      return y;
-    };
-    const result = whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
-    if (factor !== null && result instanceof Promise) {
-      const done = (): void => void unconfirmed.delete(this);
-      unconfirmed.set(this, result.then(done, done));
-    }
-    return result;
-  }
-
-  /**
-   * {@link BatchNorm.commitBatch} for a batch that may be confirmed long after the call: what the program has written meanwhile came
-   * after the batch and stays.
-   * @param begun - the running statistics that the batch began with.
-   * @param count - the batches counted then.
-   */
-  private commitUnlessNewer(
-    next: RunningStatistics<Storage> | null,
-    begun: RunningStatistics<Storage> | null,
-    count: number | null,
-  ): void {
-    const { runningMean, runningVar } = this;
-    const isMeanNewer = isNewer(runningMean, begun?.mean);
-    const isVarianceNewer = isNewer(runningVar, begun?.variance);
-    if (next !== null) {
-      replaceStorages([
-        [isMeanNewer ? null : runningMean, next.mean],
-        [isVarianceNewer ? null : runningVar, next.variance],
-      ]);
-    }
-    // Who resets the layer renews both, and sets a counter to 0 that may have been 0.
-    const isReset = isMeanNewer && isVarianceNewer;
-    if (count !== null && this.numBatchesTracked === count && !isReset) {
-      this.numBatchesTracked = count + 1;
-    }
+      const running = this.runningStatistics();
+      const begun = running && memoryOf(running);
+      const { numBatchesTracked: count } = this;
+      const { y, next } = batchNormOperation({
+        x,
+        weight,
+        bias,
+        running,
+        usesBatchStatistics,
+        factor,
+        correction,
+        eps,
+        numerics,
+        sequence,
+      });
+      const keep = (): Tensor => {
+        const isReset = running && begun && next && renewUnlessWritten(running, begun, next, () => this.uncount());
+        // Who resets the layer writes both statistics, and sets a counter to 0 that may have been 0.
+        if (factor !== null && count !== null && this.numBatchesTracked === count && isReset !== true) {
+          this.numBatchesTracked = count + 1;
+        }
+        return y;
+      };
+      return whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
+    });
   }
 
   /**
@@ -315,6 +341,14 @@ export abstract class BatchNorm extends Module {
     }
   }
 
+  /** Takes back that a batch was counted. */
+  private uncount(): void {
+    const { numBatchesTracked: count } = this;
+    if (count !== null && count > 0) {
+      this.numBatchesTracked = count - 1;
+    }
+  }
+
   /** @throws RangeError when one of the two was taken away. @internal */
   runningStatistics(): RunningStatistics<Tensor> | null {
     const { runningMean: mean, runningVar: variance } = this;
@@ -328,19 +362,12 @@ export abstract class BatchNorm extends Module {
   }
 }
 
-/** Whether a tensor has other memory than a batch began with. */
-function isNewer(tensor: Tensor | null, begun: Storage | undefined): boolean {
-  return tensor?.isDisposed === false && tensor.storage !== begun;
-}
-
 /** Batch norm of (N, C) or (N, C, L); see {@link BatchNorm}. */
 export class BatchNorm1d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm1d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 2 && shape.length !== 3) {
-      refuseRank('2D or 3D', '(N, C) or (N, C, L)', shape);
-    }
+    checkRank1d(shape);
   }
 }
 
@@ -349,9 +376,7 @@ export class BatchNorm2d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm2d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 4) {
-      refuseRank('4D', '(N, C, H, W)', shape);
-    }
+    checkRank2d(shape);
   }
 }
 
@@ -360,30 +385,7 @@ export class BatchNorm3d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm3d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 5) {
-      refuseRank('5D', '(N, C, D, H, W)', shape);
-    }
-  }
-}
-
-function refuseRank(rank: string, dims: string, shape: Shape): never {
-  throw new RangeError(
-    `expected ${rank} input (got ${shape.length}D input): expected ${dims}, got shape ${formatShape(shape)}`,
-  );
-}
-
-function checkNumFeatures(numFeatures: unknown): void {
-  if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
-  }
-  if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
-    throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
-  }
-  if (numFeatures > MAX_FEATURES) {
-    throw new RangeError(
-      `numFeatures: expected at most ${MAX_FEATURES} channels, whose statistics fill the 4 GiB that a device can address, got ` +
-        `${numFeatures}; numFeatures is C of an input (N, C, …), not its number of values`,
-    );
+    checkRank3d(shape);
   }
 }
 

@@ -27,6 +27,8 @@ export interface BatchNormOperation {
   readonly usesBatchStatistics: boolean;
   /** Weight of the new value in the running statistics; `null`: they stay as they are. */
   readonly factor: number | null;
+  /** What is subtracted from n in the divisor of the batch's variance where that goes into the running one. */
+  readonly correction: 0 | 1;
   readonly eps: number;
   readonly numerics: Numerics;
   /** The place of the call in the order of nodes. */
@@ -113,13 +115,17 @@ function compute(
             nextMean: next.mean.buffer,
             nextVariance: next.variance.buffer,
             momentum: operation.factor,
+            correction: operation.correction,
           };
-    device.batchNorm({ ...shared, running: update });
+    device.run({ operation: 'batchNorm', ...shared, ...update });
   } else if (running !== null) {
-    const runningMean = running.mean.storage.buffer;
-    const runningVar = running.variance.storage.buffer;
-    device.evaluationStatistics({ runningMean, runningVar, numerics, eps, statistics: statistics.buffer });
-    device.normalize(shared);
+    const mean = running.mean.storage.buffer;
+    const variance = running.variance.storage.buffer;
+    device.run({
+      operation: 'evaluationStatistics',
+      ...{ mean, variance, numerics, eps, statistics: statistics.buffer },
+    });
+    device.run({ operation: 'normalize', ...shared });
   } else {
     throw new RangeError('running_mean must be defined in evaluation mode');
   }
@@ -166,7 +172,7 @@ interface Backward {
   readonly needsBias: boolean;
 }
 
-function runBackward(backward: Backward, dy: Tensor): Gradients {
+function runBackward(backward: Backward, dy: Tensor): Gradients<Tensor> {
   if (dy.memoryFormat === backward.layout.format) {
     return gradients(backward, dy.storage, dy.isOverwritable);
   }
@@ -179,7 +185,7 @@ function runBackward(backward: Backward, dy: Tensor): Gradients {
   }
 }
 
-function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Gradients {
+function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Gradients<Tensor> {
   const { shape, layout, x, statistics, weight, batchStatistics } = backward;
   const { device } = x;
   const taken: Storage[] = [];
@@ -195,7 +201,8 @@ function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Grad
     const dx = mayOverwrite && backward.needsX ? dy : take(backward.needsX, dy.length);
     const dweight = take(backward.needsWeight, layout.channels);
     const dbias = take(backward.needsBias, layout.channels);
-    device.batchNormBackward({
+    device.run({
+      operation: 'batchNormBackward',
       x: x.buffer,
       dy: dy.buffer,
       dx: dx?.buffer ?? null,

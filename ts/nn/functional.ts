@@ -19,90 +19,75 @@
  * bytes and may travel; partials of adjacent ranges merge to the partial of their union, so that every way of cutting the
  * batch gives the same bits. Statistics are a tensor of shape [4, C]: the mean and the inverse deviation, each as the sum of
  * two f32 (`mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`).
+ *
+ * Each function has a twin whose name ends with `Sync`, which does the same at once, bit for bit, for programs and engines that cannot
+ * wait. It takes `'cpu'` devices and, unless it gives bytes, which must be read back, `'webgpu'` devices; the device must be ready,
+ * after `await init([device])`. Elsewhere it throws a RangeError that says what to do. Where a GPU says later that it has refused a command, because
+ * the owner of an adopted buffer has destroyed it, whoever uses the result is told, and running statistics get back what they were.
  */
 
-import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited } from '../device/awaited.ts';
-import { STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
-import { endToEnd } from '../device/end_to_end.ts';
-import { deviceByName, kernelsFor } from '../device/registry.ts';
-import type { Storage } from '../tensor/storage.ts';
-import { replaceStorages } from '../tensor/replace_storages.ts';
-import { whenConfirmed } from '../tensor/storage_ops.ts';
-import { Tensor } from '../tensor/tensor.ts';
-import { checkChannels, checkEps, checkRenewable, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
-import {
-  checkMatching,
-  checkShard,
-  checkStatistics,
-  checkWhole,
-  filledPair,
-  like,
-  onDevice,
-  onDeviceWithPartials,
-  present,
-  vector,
-} from './functional_support.ts';
-import { checkAlike } from './partial_header.ts';
-import { checkEpsMode } from './synchronized_batch_norm_settings.ts';
+import { synchronously } from '../device/awaited.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { batchNorm as batchNormStep } from './functional_batch_norm.ts';
+import * as steps from './functional_steps.ts';
 
-export { batchNorm, type BatchNormFunctionOptions } from './functional_batch_norm.ts';
+export type { BatchNormFunctionOptions } from './functional_batch_norm.ts';
+export type {
+  BackwardInputOptions,
+  FinalizeOptions,
+  NormalizeOptions,
+  ParameterGradients,
+  ShardOptions,
+} from './functional_steps.ts';
 
-/** Where a shard lies in the batch. */
-export interface ShardOptions {
-  /** Global number of the shard's first sample; default 0. */
-  readonly firstSample?: number;
+/**
+ * Batch norm of a batch on one device, recorded for the backward pass.
+ *
+ * @param x - shape (N, C, …); kept memory format.
+ * @param runningMean - shape (C), read in evaluation and renewed in training; `null`: none.
+ * @param runningVar - as `runningMean`; both or neither.
+ * @throws RangeError, TypeError, DeviceMismatchError, DisposedError, OutOfMemoryError; nothing has changed then.
+ */
+export async function batchNorm(...args: Parameters<typeof batchNormStep>): Promise<Tensor> {
+  return batchNormStep(...args);
 }
 
-/** Weight and bias of the normalization, and its arithmetic. */
-export interface NormalizeOptions {
-  readonly weight?: Tensor | null;
-  readonly bias?: Tensor | null;
-  readonly numerics?: Numerics;
+/** {@link batchNorm} at once. */
+export function batchNormSync(...args: Parameters<typeof batchNormStep>): Tensor {
+  return atOnce('batchNorm', () => batchNormStep(...args));
 }
-
-/** How variance becomes `invstd`. */
-export interface FinalizeOptions {
-  /** Default 1e-5. */
-  readonly eps?: number;
-  /** Default `'plus'`. */
-  readonly epsMode?: EpsMode;
-}
-
-const shardOptions: KnownOptions<ShardOptions> = { firstSample: 'number' };
-const normalizeOptions: KnownOptions<NormalizeOptions> = { weight: 'object', bias: 'object', numerics: 'string' };
-const finalizeOptions: KnownOptions<FinalizeOptions> = { eps: 'number', epsMode: 'string' };
-const backwardInputOptions: KnownOptions<BackwardInputOptions> = { weight: 'object', sums: 'object' };
 
 /** Partial (count, mean, M2) of a shard (N, C, …): `stable` numerics. */
-export async function moments(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
-  checkOptions('functional.moments()', options, shardOptions);
-  return onDevice('moments', { x }, (device) => device.moments(checkShard(x, options.firstSample)));
+export async function moments(...args: Parameters<typeof steps.moments>): Promise<Uint8Array> {
+  return steps.moments(...args);
+}
+
+/** {@link moments} at once. */
+export function momentsSync(...args: Parameters<typeof steps.moments>): Uint8Array {
+  return atOnce('moments', () => steps.moments(...args));
 }
 
 /** Partial Σx of a shard (N, C, …) in f64: the first round of `torch` numerics. */
-export async function total(x: Tensor, options: ShardOptions = {}): Promise<Uint8Array> {
-  checkOptions('functional.total()', options, shardOptions);
-  return onDevice('total', { x }, (device) => {
-    checkNumerics('torch', device);
-    return device.total(checkShard(x, options.firstSample));
-  });
+export async function total(...args: Parameters<typeof steps.total>): Promise<Uint8Array> {
+  return steps.total(...args);
+}
+
+/** {@link total} at once. */
+export function totalSync(...args: Parameters<typeof steps.total>): Uint8Array {
+  return atOnce('total', () => steps.total(...args));
 }
 
 /**
  * Partial Σ(x − mean)² of a shard, rounded as PyTorch rounds: the second round of `torch` numerics.
  * @param merged - the merged {@link total} of the whole batch.
  */
-export async function deviations(x: Tensor, merged: Uint8Array, options: ShardOptions = {}): Promise<Uint8Array> {
-  checkOptions('functional.deviations()', options, shardOptions);
-  return onDeviceWithPartials('deviations', { x }, (device) => {
-    checkNumerics('torch', device);
-    const shard = checkShard(x, options.firstSample);
-    const { channels } = shard.layout;
-    const where = 'functional.deviations(), merged';
-    const { bytes } = checkWhole(device, merged, { where, kinds: ['total'], channels });
-    return device.deviations({ ...shard, total: bytes });
-  });
+export async function deviations(...args: Parameters<typeof steps.deviations>): Promise<Uint8Array> {
+  return steps.deviations(...args);
+}
+
+/** {@link deviations} at once. */
+export function deviationsSync(...args: Parameters<typeof steps.deviations>): Uint8Array {
+  return atOnce('deviations', () => steps.deviations(...args));
 }
 
 /**
@@ -111,25 +96,23 @@ export async function deviations(x: Tensor, merged: Uint8Array, options: ShardOp
  * @param device - where to compute; default `'cpu'`. Those of GPUs give the bits of one GPU when they are merged on one.
  * @throws PartialError for bytes that are none, or do not belong together.
  */
-export async function mergeMoments(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
-  return merge(partials, device, 'functional.mergeMoments()');
+export async function mergeMoments(...args: Parameters<typeof steps.mergeMoments>): Promise<Uint8Array> {
+  return steps.mergeMoments(...args);
+}
+
+/** {@link mergeMoments} at once. */
+export function mergeMomentsSync(...args: Parameters<typeof steps.mergeMoments>): Uint8Array {
+  return atOnce('mergeMoments', () => steps.mergeMoments(...args));
 }
 
 /** Merges partials of {@link backwardReduce}, as {@link mergeMoments} does. */
-export async function mergeSums(partials: readonly Uint8Array[], device = 'cpu'): Promise<Uint8Array> {
-  return merge(partials, device, 'functional.mergeSums()');
+export async function mergeSums(...args: Parameters<typeof steps.mergeSums>): Promise<Uint8Array> {
+  return steps.mergeSums(...args);
 }
 
-async function merge(partials: readonly Uint8Array[], device: string, where: string): Promise<Uint8Array> {
-  const target = deviceByName(device);
-  const alike = checkAlike(partials, where);
-  return awaited([target, kernelsFor(target)], () => {
-    // A GPU lays partials end to end, and would find out later what is wrong with them.
-    if (target.kind === 'webgpu') {
-      kernelsFor(target).mergeBytes(endToEnd(alike));
-    }
-    return target.merge(alike);
-  });
+/** {@link mergeSums} at once. */
+export function mergeSumsSync(...args: Parameters<typeof steps.mergeSums>): Uint8Array {
+  return atOnce('mergeSums', () => steps.mergeSums(...args));
 }
 
 /**
@@ -138,19 +121,13 @@ async function merge(partials: readonly Uint8Array[], device: string, where: str
  * @param x - the shard, whose device and number of channels the statistics get.
  * @returns shape [4, C].
  */
-export async function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Promise<Tensor> {
-  checkOptions('functional.finalize()', options, finalizeOptions);
-  const { eps = 1e-5, epsMode = 'plus' } = options;
-  return onDeviceWithPartials('finalize', { x }, (device) => {
-    checkEps(eps, true);
-    checkEpsMode(epsMode);
-    const { channels } = checkShard(x).layout;
-    const where = 'functional.finalize(), merged';
-    const { bytes } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels });
-    return vector(device, [STATISTICS_ROWS, channels], (statistics) =>
-      device.finalize({ merged: bytes, eps, epsMode, statistics }),
-    );
-  });
+export async function finalize(...args: Parameters<typeof steps.finalize>): Promise<Tensor> {
+  return steps.finalize(...args);
+}
+
+/** {@link finalize} at once. */
+export function finalizeSync(...args: Parameters<typeof steps.finalize>): Tensor {
+  return atOnce('finalize', () => steps.finalize(...args));
 }
 
 /**
@@ -158,146 +135,65 @@ export async function finalize(merged: Uint8Array, x: Tensor, options: FinalizeO
  * @param merged - the merged {@link moments} or {@link deviations} of the batch, of more than one value per channel.
  * @param momentum - weight of the new value; default 0.1.
  */
-export function updateRunning(
-  merged: Uint8Array,
-  runningMean: Tensor,
-  runningVar: Tensor,
-  momentum = 0.1,
-): Promise<void> {
-  return onDeviceWithPartials('updateRunning', { runningMean, runningVar }, (device) => {
-    checkMomentum(momentum, 'number');
-    const { length } = runningMean.storage;
-    checkChannels(
-      [1, length],
-      [
-        ['running_mean', runningMean],
-        ['running_var', runningVar],
-      ],
-    );
-    checkRenewable('functional.updateRunning()', runningMean, runningVar);
-    const where = 'functional.updateRunning(), merged';
-    const { bytes, count } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels: length });
-    if (count === 1) {
-      throw new RangeError(
-        `${where}: expected a batch of more than 1 value per channel, whose variance is defined, got 1 value; ` +
-          `leave the running statistics as they are after such a batch`,
-      );
-    }
-    const mean = runningMean.storage.buffer;
-    const variance = runningVar.storage.buffer;
-    const next = filledPair(device, length, (nextMean, nextVariance) =>
-      device.updateRunning({ merged: bytes, running: { mean, variance, nextMean, nextVariance, momentum } }),
-    );
-    const keep = (): void =>
-      replaceStorages([
-        [runningMean, next[0]],
-        [runningVar, next[1]],
-      ]);
-    return whenConfirmed(next, keep, () => next.forEach((storage) => storage.release()));
-  });
+export async function updateRunning(...args: Parameters<typeof steps.updateRunning>): Promise<void> {
+  return steps.updateRunning(...args);
+}
+
+/** {@link updateRunning} at once. */
+export function updateRunningSync(...args: Parameters<typeof steps.updateRunning>): void {
+  atOnce('updateRunning', () => steps.updateRunning(...args));
 }
 
 /** y = (x − mean) · invstd · weight + bias. Written over a donated `x`. */
-export async function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptions = {}): Promise<Tensor> {
-  checkOptions('functional.normalize()', options, normalizeOptions);
-  const { weight = null, bias = null, numerics = 'stable' } = options;
-  return onDevice('normalize', { x, statistics, ...present({ weight, bias }) }, (device) => {
-    checkNumerics(numerics, device);
-    const { layout } = checkShard(x);
-    checkStatistics(statistics, layout.channels, [weight, bias]);
-    return like(x, x, (y, input) =>
-      device.normalize({
-        x: input,
-        y,
-        layout,
-        numerics,
-        statistics: statistics.storage.buffer,
-        weight: weight?.storage.buffer ?? null,
-        bias: bias?.storage.buffer ?? null,
-      }),
-    );
-  });
+export async function normalize(...args: Parameters<typeof steps.normalize>): Promise<Tensor> {
+  return steps.normalize(...args);
+}
+
+/** {@link normalize} at once. */
+export function normalizeSync(...args: Parameters<typeof steps.normalize>): Tensor {
+  return atOnce('normalize', () => steps.normalize(...args));
 }
 
 /** Partial (Σdy, Σdy·(x − mean)) of a shard. */
-export async function backwardReduce(
-  dy: Tensor,
-  x: Tensor,
-  statistics: Tensor,
-  options: ShardOptions = {},
-): Promise<Uint8Array> {
-  checkOptions('functional.backwardReduce()', options, shardOptions);
-  return onDevice('backwardReduce', { dy, x, statistics }, async (device) => {
-    const shard = checkShard(x, options.firstSample);
-    checkMatching(dy, x);
-    checkStatistics(statistics, shard.layout.channels, []);
-    const arranged = dy.inFormat(x.memoryFormat);
-    try {
-      return await device.backwardReduce({ ...shard, dy: arranged.buffer, statistics: statistics.storage.buffer });
-    } finally {
-      arranged.release();
-    }
-  });
+export async function backwardReduce(...args: Parameters<typeof steps.backwardReduce>): Promise<Uint8Array> {
+  return steps.backwardReduce(...args);
+}
+
+/** {@link backwardReduce} at once. */
+export function backwardReduceSync(...args: Parameters<typeof steps.backwardReduce>): Uint8Array {
+  return atOnce('backwardReduce', () => steps.backwardReduce(...args));
 }
 
 /** dweight = Σdy·(x − mean) · invstd and dbias = Σdy, of shape [C], from the merged sums of the whole batch. */
-export function backwardParameters(
-  sums: Uint8Array,
-  statistics: Tensor,
-): Promise<{ readonly dweight: Tensor; readonly dbias: Tensor }> {
-  return onDeviceWithPartials('backwardParameters', { statistics }, (device) => {
-    const channels = statistics.shape[1] ?? 0;
-    checkStatistics(statistics, channels, []);
-    const { bytes } = checkWhole(device, sums, {
-      where: 'functional.backwardParameters(), sums',
-      kinds: ['sums'],
-      channels,
-    });
-    const [dweight, dbias] = filledPair(device, channels, (dweight, dbias) =>
-      device.backwardParameters({ sums: bytes, statistics: statistics.storage.buffer, dweight, dbias }),
-    );
-    const vectorOf = (storage: Storage): Tensor =>
-      new Tensor({ storage, shape: [channels], memoryFormat: 'contiguous' });
-    return { dweight: vectorOf(dweight), dbias: vectorOf(dbias) };
-  });
+export async function backwardParameters(
+  ...args: Parameters<typeof steps.backwardParameters>
+): Promise<steps.ParameterGradients> {
+  return steps.backwardParameters(...args);
 }
 
-/** What {@link backwardInput} needs besides tensors of a batch. */
-export interface BackwardInputOptions {
-  readonly weight?: Tensor | null;
-  /** The merged sums of the whole batch; `null`, the default, when the statistics are constants, as in evaluation. */
-  readonly sums?: Uint8Array | null;
+/** {@link backwardParameters} at once. */
+export function backwardParametersSync(...args: Parameters<typeof steps.backwardParameters>): steps.ParameterGradients {
+  return atOnce('backwardParameters', () => steps.backwardParameters(...args));
 }
 
 /**
  * dx = (dy − Σdy/n − (x − mean) · invstd² · Σdy·(x − mean)/n) · invstd · weight, or dy · invstd · weight in evaluation.
  * Written over a donated `dy` of the memory format of `x`.
  */
-export async function backwardInput(
-  dy: Tensor,
-  x: Tensor,
-  statistics: Tensor,
-  options: BackwardInputOptions = {},
-): Promise<Tensor> {
-  checkOptions('functional.backwardInput()', options, backwardInputOptions);
-  const { weight = null, sums = null } = options;
-  return onDeviceWithPartials('backwardInput', { dy, x, statistics, ...present({ weight }) }, (device) => {
-    const { layout } = checkShard(x);
-    checkMatching(dy, x);
-    const { channels } = layout;
-    checkStatistics(statistics, channels, [weight]);
-    const where = 'functional.backwardInput(), sums';
-    const whole = sums && checkWhole(device, sums, { where, kinds: ['sums'], channels });
-    return like(dy, x, (dx, arranged) =>
-      device.backwardInput({
-        x: x.storage.buffer,
-        dy: arranged,
-        dx,
-        layout,
-        statistics: statistics.storage.buffer,
-        weight: weight?.storage.buffer ?? null,
-        sums: whole?.bytes ?? null,
-      }),
-    );
-  });
+export async function backwardInput(...args: Parameters<typeof steps.backwardInput>): Promise<Tensor> {
+  return steps.backwardInput(...args);
+}
+
+/** {@link backwardInput} at once. */
+export function backwardInputSync(...args: Parameters<typeof steps.backwardInput>): Tensor {
+  return atOnce('backwardInput', () => steps.backwardInput(...args));
+}
+
+/** The result of a step in a synchronous call. */
+function atOnce<T>(operation: string, step: () => T | Promise<T>): T {
+  const result = synchronously(step);
+  if (result instanceof Promise) {
+    throw new Error(`functional.${operation}Sync(): expected nothing to wait for, got a promise, please report this`);
+  }
+  return result;
 }

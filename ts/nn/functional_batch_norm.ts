@@ -5,12 +5,12 @@ import { describeValue } from '../describe_value.ts';
 import type { Numerics } from '../device/device.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import { formatShape } from '../tensor/shape.ts';
-import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkArguments, checkBatchSize, checkMomentum, checkRenewable } from './batch_norm_checks.ts';
 import { batchNormOperation, discardBatch } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
+import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 
 /** Options of {@link batchNorm}, under PyTorch's names and with its defaults. */
 export interface BatchNormFunctionOptions {
@@ -35,20 +35,13 @@ const batchNormFunctionOptions: KnownOptions<BatchNormFunctionOptions> = {
   numerics: 'string',
 };
 
-/**
- * Batch norm of a batch on one device, recorded for the backward pass.
- *
- * @param x - shape (N, C, …); kept memory format.
- * @param runningMean - shape (C), read in evaluation and renewed in training; `null`: none.
- * @param runningVar - as `runningMean`; both or neither.
- * @throws RangeError, TypeError, DeviceMismatchError, DisposedError, OutOfMemoryError; nothing has changed then.
- */
-export async function batchNorm(
+/** {@link batchNorm} of `functional.ts`. */
+export function batchNorm(
   x: Tensor,
   runningMean: Tensor | null,
   runningVar: Tensor | null,
   options: BatchNormFunctionOptions = {},
-): Promise<Tensor> {
+): Tensor | Promise<Tensor> {
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
   const sequence = nextInOrder();
@@ -88,26 +81,27 @@ export async function batchNorm(
     }
     const running = runningMean && runningVar && { mean: runningMean, variance: runningVar };
     const factor = training ? momentum : null;
-    const { y, next } = batchNormOperation({
-      x,
-      weight,
-      bias,
-      running,
-      usesBatchStatistics: training,
-      factor,
-      eps,
-      numerics,
-      sequence,
+    return inOrderOfUpdates(runningMean ?? x, training, () => {
+      const begun = running && memoryOf(running);
+      const { y, next } = batchNormOperation({
+        x,
+        weight,
+        bias,
+        running,
+        usesBatchStatistics: training,
+        factor,
+        correction: 1,
+        eps,
+        numerics,
+        sequence,
+      });
+      const keep = (): Tensor => {
+        if (running !== null && begun !== null && next !== null) {
+          renewUnlessWritten(running, begun, next);
+        }
+        return y;
+      };
+      return whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
     });
-    const keep = (): Tensor => {
-      if (next !== null) {
-        replaceStorages([
-          [runningMean, next.mean],
-          [runningVar, next.variance],
-        ]);
-      }
-      return y;
-    };
-    return whenConfirmed([y.storage, next?.mean, next?.variance], keep, () => discardBatch(y, next));
   });
 }

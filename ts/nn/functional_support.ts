@@ -1,9 +1,12 @@
 /** What the steps in `functional.ts` have in common: checks, and tensors for their results. */
 
-import { awaited } from '../device/awaited.ts';
-import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
-import { kernelsFor } from '../device/registry.ts';
-import { DeviceMismatchError, PartialError } from '../errors.ts';
+import { awaited, isSynchronous } from '../device/awaited.ts';
+import { checkCommandable, readableAtOnce } from '../device/calling_thread.ts';
+import type { reductions } from '../device/commands.ts';
+import type { CpuDevice } from '../device/cpu_device.ts';
+import { STATISTICS_ROWS, type Device, type DeviceBuffer, type Fields, type Reduction } from '../device/device.ts';
+import { kernelsFor } from '../device/host.ts';
+import { DeviceMismatchError, NotInitializedError, PartialError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
@@ -16,27 +19,50 @@ import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
 type NamedTensors = Readonly<Record<string, Tensor>>;
 
 /**
- * Runs `work` on the device of the tensors, once it is ready.
+ * Runs `work` on the device of the tensors, once it is ready; in a synchronous call at once.
  * @param tensors - all that take part, by the names of the arguments; see {@link present} for optional ones.
  * @throws TypeError, DisposedError, DeviceMismatchError
  */
-export async function onDevice<T>(
+export function onDevice<T>(
   operation: string,
   tensors: NamedTensors,
   work: (device: Device) => T | Promise<T>,
-): Promise<T> {
+): T | Promise<T> {
   const device = deviceOf(operation, tensors);
+  if (isSynchronous()) {
+    checkCommandable(device, `functional.${operation}Sync()`, `await functional.${operation}()`);
+    return work(device);
+  }
   return awaited([device], () => confirmed(work(device)));
 }
 
 /** The same for work that checks partials, in the calling thread: see {@link checkWhole}. */
-export async function onDeviceWithPartials<T>(
+export function onDeviceWithPartials<T>(
   operation: string,
   tensors: NamedTensors,
   work: (device: Device) => T | Promise<T>,
-): Promise<T> {
+): T | Promise<T> {
   const device = deviceOf(operation, tensors);
-  return awaited([device, kernelsFor(device)], () => confirmed(work(device)));
+  const kernels = kernelsFor(device);
+  if (!isSynchronous()) {
+    return awaited([device, kernels], () => confirmed(work(device)));
+  }
+  return onDevice(operation, tensors, () => {
+    if (!kernels.isReady) {
+      throw new NotInitializedError(device.name);
+    }
+    return work(device);
+  });
+}
+
+/** The device of a step whose result is read, in a synchronous call. @throws as {@link readableAtOnce} */
+export function readableStep(device: Device, operation: string): CpuDevice {
+  return readableAtOnce(device, `functional.${operation}Sync()`, `await functional.${operation}()`);
+}
+
+/** A partial of a shard; at once in a synchronous call. */
+export function reduced(device: Device, reduction: Reduction): Uint8Array | Promise<Uint8Array> {
+  return isSynchronous() ? readableStep(device, reduction.operation).reduceNow(reduction) : device.reduce(reduction);
 }
 
 /** Tensors that are optional, without those that were not given. */
@@ -79,7 +105,7 @@ function madeIn(result: unknown): readonly Tensor[] {
 }
 
 /** A batch, or a shard of one, as devices take it. @throws RangeError unless it is at least (N, C). */
-export function checkShard(x: Tensor, firstSample = 0): ShardArguments {
+export function checkShard(x: Tensor, firstSample = 0): Fields<(typeof reductions)['moments']> {
   if (x.shape.length < 2) {
     throw new RangeError(`expected a batch of shape (N, C, …), got ${formatShape(x.shape)}`);
   }

@@ -18,7 +18,7 @@ export function refill(refills: readonly Refill[]): void {
       if (target !== null) {
         const { device, length } = target.storage;
         const data = new Float32Array(length).fill(value);
-        fresh.push([target, Storage.from(device, data, (buffer, values) => device.write(buffer, values))]);
+        fresh.push([target, Storage.from(device, data)]);
       }
     }
   } catch (error) {

@@ -53,6 +53,17 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
       return place === null ? super.forward(x) : synchronizedForward(this, x, place);
     }
 
+    /** @throws as the plain layer; Error in a replica that synchronizes, which has to wait for the others. */
+    override forwardSync(x: Tensor): Tensor {
+      const place = meetingPlace(this);
+      if (place !== null) {
+        throw new Error(
+          `forwardSync(): layer ${place.path} synchronizes with ${place.devices.length - 1} other replicas and has to wait for them; await forward() instead`,
+        );
+      }
+      return super.forwardSync(x);
+    }
+
     /** @internal */
     override mayKeepTensors(): boolean {
       return this.forward !== Synchronized.prototype.forward;

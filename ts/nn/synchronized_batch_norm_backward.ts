@@ -43,7 +43,7 @@ export function recordJointly(
   weight: Tensor | null,
   bias: Tensor | null,
   plan: BatchPlan,
-): GraphNode | null {
+): GraphNode<Tensor> | null {
   const isRecorded = shards.some((shard) => shard.isRecorded);
   const xs = shards.map((shard) => (shard.isRecorded ? shard.x : null));
   const inputs = isRecorded ? [...xs, weight, bias] : [];
@@ -59,7 +59,7 @@ export function recordJointly(
     wantsWeight: wants[shards.length] === true,
     wantsBias: wants[shards.length + 1] === true,
   };
-  const backward: GraphNodeOptions['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
+  const backward: GraphNodeOptions<Tensor>['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
   const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, sequence: plan.sequence, backward });
   shards.forEach(() => node.retain());
   return node;
@@ -82,7 +82,11 @@ interface Part {
   readonly isOwn: boolean;
 }
 
-async function runJointly(joint: Joint, gradients: Gradients, groups: Set<DeviceGroup>): Promise<Gradients> {
+async function runJointly(
+  joint: Joint,
+  gradients: Gradients<Tensor>,
+  groups: Set<DeviceGroup>,
+): Promise<Gradients<Tensor>> {
   const parts: Part[] = [];
   try {
     for (const [r, shard] of joint.shards.entries()) {
@@ -105,7 +109,7 @@ async function runJointly(joint: Joint, gradients: Gradients, groups: Set<Device
 function partOf(shard: Shard, gradient: Tensor | null): Part {
   const { device, length } = shard.storage;
   if (gradient === null) {
-    const dy = filled(device, length, (buffer) => device.fill(buffer, 0));
+    const dy = filled(device, length, (target) => device.run({ operation: 'fill', target, value: 0 }));
     return { shard, dy, isOwn: true };
   }
   if (gradient.memoryFormat !== shard.layout.format) {
@@ -121,7 +125,8 @@ async function partialOf({ shard, dy }: Part, plan: BatchPlan): Promise<Uint8Arr
   try {
     const arranged = reducible(dy, shard.layout, plan);
     try {
-      return await shard.storage.device.backwardReduce({
+      return await shard.storage.device.reduce({
+        operation: 'backwardReduce',
         x: x.storage.buffer,
         dy: arranged.storage.buffer,
         layout: x.layout,
@@ -178,7 +183,7 @@ async function gradientsOf(
   joint: Joint,
   parts: readonly Part[],
   compute: (shares: readonly GroupBackwardArguments[]) => void,
-): Promise<Gradients> {
+): Promise<Gradients<Tensor>> {
   const { dweight, dbias, dxs, made } = await withRoom(() => allocate(joint, parts));
   const channels = parts[0]?.shard.layout.channels ?? 0;
   try {
@@ -208,11 +213,11 @@ async function gradientsOf(
 /** What the merged sums of the whole batch give one device. */
 function runSteps({ dx, dweight, dbias, ...share }: GroupBackwardArguments, sums: Uint8Array): void {
   const { device } = share.x;
-  if (dweight !== null || dbias !== null) {
-    device.backwardParameters({ sums, statistics: share.statistics, dweight, dbias });
+  if (dweight ?? dbias) {
+    device.run({ operation: 'backwardParameters', sums, statistics: share.statistics, dweight, dbias });
   }
-  if (dx !== null) {
-    device.backwardInput({ ...share, dx, sums });
+  if (dx) {
+    device.run({ operation: 'backwardInput', ...share, dx, sums });
   }
 }
 

@@ -7,15 +7,16 @@ import { deviceByName, devices, isAdopted } from '../device/registry.ts';
 import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
-import { isModule } from '../nn/module_tree.ts';
+import { isModule, survey, type TreeEntry } from '../nn/module_tree.ts';
 import { replicaPlace } from '../nn/replica.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
 import { upcomingSerial } from '../tensor/serial.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { gather } from './gather.ts';
 import { parallelApply, replicaError } from './parallel_apply.ts';
-import { replicate } from './replicate.ts';
+import { replicate, tensorsOf } from './replicate.ts';
 import { scatter, type Scattered } from './scatter.ts';
+import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
 import { StateSnapshot } from './state_snapshot.ts';
 import { madeSince, tensorsIn } from './structure.ts';
 
@@ -32,12 +33,18 @@ export interface DataParallelOptions {
    * same statistics, but add the values in another order than one device does: results may differ from its in the last bits.
    */
   readonly dim?: number;
+  /**
+   * Sizes of the shares of the inputs along `dim`, one per device; default: equal ones, as `torch.chunk` makes them. For devices that
+   * are not equally fast: the bits of synchronized layers are the same however the batch is cut.
+   */
+  readonly splitSizes?: SplitSizes;
 }
 
 const dataParallelOptions: KnownOptions<DataParallelOptions> = {
   deviceIds: 'array',
   outputDevice: 'string',
   dim: 'number',
+  splitSizes: 'array',
 };
 
 /**
@@ -59,9 +66,11 @@ export class DataParallel<M extends Module = Module> extends Module {
   hasReplicationCallback = false;
   private readonly givenDeviceIds: readonly string[] | null;
   private readonly givenOutputDevice: string | null;
+  /** In an object, so that a function in it is no method of a subclass. */
+  private readonly split: { sizes: SplitSizes | null } = { sizes: null };
 
   /**
-   * @throws TypeError for what is no module; RangeError for devices named twice or none; UnknownDeviceError
+   * @throws TypeError for what is no module, or no sizes; RangeError for devices named twice or none; UnknownDeviceError
    */
   constructor(module: M, options: DataParallelOptions = {}) {
     super();
@@ -75,6 +84,27 @@ export class DataParallel<M extends Module = Module> extends Module {
     this.dim = dim;
     this.givenDeviceIds = deviceIds === undefined ? null : checkDeviceIds(deviceIds);
     this.givenOutputDevice = outputDevice === undefined ? null : deviceByName(outputDevice).name;
+    this.splitSizes = options.splitSizes ?? null;
+  }
+
+  /**
+   * The option `splitSizes`, which may be set anew before any forward; `null`: equal shares.
+   *
+   * @example
+   * ```ts
+   * const net = new DataParallelWithCallBack(network, { deviceIds: ['webgpu:0', 'cpu:0'] });
+   * net.splitSizes = [30, 2]; // of batches of 32 samples
+   * net.splitSizes = (size) => [size - Math.floor(size / 16), Math.floor(size / 16)]; // of batches of any size
+   * ```
+   *
+   * @throws TypeError or RangeError for what are no sizes. The forward refuses those that do not fit its devices and inputs.
+   */
+  get splitSizes(): SplitSizes | null {
+    return this.split.sizes;
+  }
+
+  set splitSizes(sizes: SplitSizes | null) {
+    this.split.sizes = checkSplitSizes(sizes);
   }
 
   /** Names of the devices, in order of replicas. */
@@ -90,7 +120,7 @@ export class DataParallel<M extends Module = Module> extends Module {
   /**
    * Runs the module.
    * @param inputs - of the module; tensors may be on any device.
-   * @throws RangeError when the module is on another device than the first; Error inside another wrapper; ReplicaError when a replica fails. The state
+   * @throws RangeError when the module is on another device than the first, or `splitSizes` do not fit the devices and inputs; Error inside another wrapper; ReplicaError when a replica fails. The state
    * is then what it was before.
    */
   async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
@@ -101,37 +131,44 @@ export class DataParallel<M extends Module = Module> extends Module {
           `all devices; keep the outer wrapper alone, which distributes the whole module`,
       );
     }
-    const end = beginForward(this.module);
+    const tree = survey(this.module);
+    const end = beginForward(tree);
     try {
       // One device gives what the module gives; several give the same structure with gathered tensors.
-      return (await this.run(inputs)) as Awaited<ReturnType<M['forward']>>;
+      return (await this.run(inputs, tree)) as Awaited<ReturnType<M['forward']>>;
     } finally {
       end();
     }
   }
 
-  private async run(inputs: readonly unknown[]): Promise<unknown> {
+  private async run(inputs: readonly unknown[], tree: readonly TreeEntry[]): Promise<unknown> {
     const devices = this.deviceIds.map(deviceByName);
-    checkPlacement(this.module, devices);
+    // Those of the call, whatever is set while the devices are made ready.
+    const { splitSizes } = this;
+    checkPlacement(tree, devices);
     await Promise.all(devices.map((device) => device.ready()));
-    const scattered = await scatter(inputs, devices, this.dim);
+    const scattered = await scatter(inputs, devices, this.dim, splitSizes);
     let output: unknown = null;
     try {
       output = await (devices.length === 1
         ? callDirectly(this.module, scattered)
-        : this.runReplicas(scattered, devices));
+        : this.runReplicas(scattered, devices, tree));
     } finally {
       scattered.dispose(tensorsIn(output));
     }
     return output;
   }
 
-  private async runReplicas({ inputs }: Scattered, devices: readonly Device[]): Promise<unknown> {
+  private async runReplicas(
+    { inputs }: Scattered,
+    devices: readonly Device[],
+    tree: readonly TreeEntry[],
+  ): Promise<unknown> {
     const target = deviceByName(this.outputDevice);
     const used = devices.slice(0, inputs.length);
     const names = used.map((device) => device.name);
     const meetingPoint = this.hasReplicationCallback ? new MeetingPoint(names) : null;
-    const replicas = await replicate(this.module, 'module', used, meetingPoint);
+    const replicas = await replicate(tree, 'module', used, meetingPoint);
     let output: unknown = null;
     try {
       if (this.hasReplicationCallback) {
@@ -243,10 +280,7 @@ function checkDeviceIds(deviceIds: unknown): readonly string[] {
 
 /** Where a module is: on the device of its first parameter or buffer. */
 function deviceOf(module: Module): string {
-  for (const tensor of tensorsOf(module)) {
-    return tensor.device;
-  }
-  return 'cpu:0';
+  return tensorsOf(survey(module))[0]?.device ?? 'cpu:0';
 }
 
 /**
@@ -261,8 +295,8 @@ function defaultDeviceIds(own: string): readonly string[] {
 }
 
 /** @throws RangeError unless parameters and buffers are on the first device; DeviceLostError when that has ended. */
-function checkPlacement(module: Module, devices: readonly Device[]): void {
-  for (const tensor of tensorsOf(module)) {
+function checkPlacement(tree: readonly TreeEntry[], devices: readonly Device[]): void {
+  for (const tensor of tensorsOf(tree)) {
     const { lost } = tensor.storage.device;
     if (lost !== null) {
       throw lost;
@@ -274,9 +308,4 @@ function checkPlacement(module: Module, devices: readonly Device[]): void {
       );
     }
   }
-}
-
-function* tensorsOf(module: Module): Generator<Tensor> {
-  yield* module.parameters();
-  yield* module.buffers();
 }

@@ -1,7 +1,9 @@
 /** The end of a backward pass: the gradients of the leaves are added to what their `grad` holds. */
 
 import { checkSameDevice } from '../device/same_device.ts';
-import type { Tensor } from './tensor.ts';
+import type { Differentiable } from './graph_node.ts';
+import { replaceStorages } from './replace_storages.ts';
+import { confirmation } from './storage_ops.ts';
 
 /**
  * Adds gradients to the `grad` of their leaves, in one step without a break, so that two passes at once do not lose each other's
@@ -10,9 +12,9 @@ import type { Tensor } from './tensor.ts';
  * @param gradients - by leaf, on devices that are ready.
  * @param owned - tensors that the pass will dispose; those that become a `grad` leave this set.
  */
-export function accumulateGrads(gradients: ReadonlyMap<Tensor, Tensor>, owned: Set<Tensor>): void {
-  const first = new Map<Tensor, Tensor>();
-  const sums = new Map<Tensor, Tensor>();
+export function accumulateGrads<T extends Differentiable<T>>(gradients: ReadonlyMap<T, T>, owned: Set<T>): void {
+  const first = new Map<T, T>();
+  const sums = new Map<T, T>();
   for (const [leaf, given] of gradients) {
     if (!leaf.isDisposed) {
       checkSameDevice('backward()', leaf.storage.device, given.storage.device);
@@ -31,15 +33,17 @@ export function accumulateGrads(gradients: ReadonlyMap<Tensor, Tensor>, owned: S
       const { buffer } = gradient.storage;
       // Two leaves may have been given one tensor as their grad.
       const before = sums.get(grad) ?? grad;
-      buffer.device.add(before.storage.buffer, buffer, buffer);
+      buffer.device.run({ operation: 'add', a: before.storage.buffer, b: buffer, target: buffer });
       sums.set(grad, gradient);
     }
   }
   for (const [leaf, gradient] of first) {
     owned.delete(gradient);
     leaf.receiveGrad(gradient.undonated());
+    // Only after a synchronous pass, which could not ask: a GPU may say later that the gradient has not been computed.
+    confirmation([gradient.storage])?.catch(() => leaf.takeBackGrad(gradient));
   }
-  for (const [grad, sum] of sums) {
-    grad.replaceStorage(sum.storage.retain());
+  if (sums.size > 0) {
+    replaceStorages(Array.from(sums, ([grad, sum]) => [grad, sum.storage.retain()]));
   }
 }

@@ -3,15 +3,18 @@
  * order, and gradients reach the leaves only when every node has succeeded.
  */
 
-import { isTurnDue, turn, withRoom } from '../device/awaited.ts';
+import { isSynchronous, isTurnDue, synchronously, turn, withRoom } from '../device/awaited.ts';
 import type { Device, DeviceGroup } from '../device/device.ts';
+import { NotInitializedError } from '../errors.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
-import type { Edge, Gradients, GraphNode } from './graph_node.ts';
+import type { Differentiable, Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
 import { confirmation, copyTo } from './storage_ops.ts';
-import type { Tensor } from './tensor.ts';
+
+/** What a pass yields, it waits for. A pass that a synchronous call makes yields nothing. */
+type Steps<Result = void> = Generator<Promise<unknown>, Result, void>;
 
 /**
  * Runs the graph behind a tensor. The graph is safe from being freed once this function has been called.
@@ -20,11 +23,33 @@ import type { Tensor } from './tensor.ts';
  * @param dy - its gradient; belongs to the pass from now on.
  * @param device - where the tensor and its gradient are.
  */
-export async function runBackward(start: Edge, dy: Tensor, device: Device): Promise<void> {
-  const pass = new BackwardPass();
+export async function runBackward<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): Promise<void> {
+  const steps = passSteps(start, dy, device);
+  let step = steps.next();
+  while (step.done !== true) {
+    try {
+      await step.value;
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next();
+  }
+}
+
+/**
+ * The same within a synchronous call.
+ * @throws Error where something in the graph would have to be awaited. The gradients of the leaves are untouched then.
+ */
+export function runBackwardSync<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): void {
+  synchronously(() => passSteps(start, dy, device).next());
+}
+
+function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): Steps {
+  const pass = new BackwardPass<T>();
   pass.own(dy);
   const { nodes, leaves } = behind(start);
-  const begun: GraphNode[] = [];
+  const begun: GraphNode<T>[] = [];
   nodes.forEach((node) => node.retain());
   try {
     for (const node of nodes) {
@@ -32,17 +57,15 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
       begun.push(node);
     }
     leaves.forEach((leaf) => leaf.gradToAddTo);
-    if (!device.isReady) {
-      await device.ready();
-    }
+    yield* whenReady(device);
     pass.deliver(start, dy);
     for (const node of nodes) {
-      await pass.run(node);
-      if (isTurnDue([device])) {
-        await turn();
+      yield* pass.run(node);
+      if (!isSynchronous() && isTurnDue([device])) {
+        yield turn();
       }
     }
-    await pass.commit();
+    yield* pass.commit();
   } finally {
     pass.end();
     begun.forEach((node) => node.endPass());
@@ -50,21 +73,40 @@ export async function runBackward(start: Edge, dy: Tensor, device: Device): Prom
   }
 }
 
+function* whenReady(device: Device): Steps {
+  if (!device.isReady) {
+    if (isSynchronous()) {
+      throw new NotInitializedError(device.name);
+    }
+    yield device.ready();
+  }
+}
+
+/** A result, which is awaited only where it is a promise: that costs a small layer as much as the rest of its node. */
+function* settled<V>(result: V | Promise<V>): Steps<V> {
+  if (!(result instanceof Promise)) {
+    return result;
+  }
+  const values: V[] = [];
+  yield result.then((value) => values.push(value));
+  return values[0] as V;
+}
+
 /** The gradients of one backward pass on their way. Every tensor in here belongs to the pass. */
-class BackwardPass {
-  readonly #waiting = new Map<GraphNode, (Tensor | null)[]>();
-  readonly #leaves = new Map<Tensor, Tensor>();
-  readonly #owned = new Set<Tensor>();
+class BackwardPass<T extends Differentiable<T>> {
+  readonly #waiting = new Map<GraphNode<T>, (T | null)[]>();
+  readonly #leaves = new Map<T, T>();
+  readonly #owned = new Set<T>();
   /** Devices that work on results together, which nobody has awaited. */
   readonly #groups = new Set<DeviceGroup>();
 
-  own(gradient: Tensor): void {
+  own(gradient: T): void {
     untrack(gradient);
     this.#owned.add(gradient);
   }
 
   /** Brings a gradient to its place and sums it with what is there. */
-  deliver(edge: Edge, gradient: Tensor): void {
+  deliver(edge: Edge<T>, gradient: T): void {
     if ('leaf' in edge.target) {
       const { leaf } = edge.target;
       const sum = this.#leaves.get(leaf);
@@ -79,7 +121,7 @@ class BackwardPass {
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
-  async run(node: GraphNode): Promise<void> {
+  *run(node: GraphNode<T>): Steps {
     const slots = this.#waiting.get(node);
     if (slots === undefined) {
       return;
@@ -89,7 +131,11 @@ class BackwardPass {
     // Nobody but the pass holds these, so the node may write its results over them.
     gradients.forEach((gradient) => gradient?.donate());
     const start = upcomingSerial();
-    const results = this.#claim(node, await node.run(gradients, this.#groups), gradients, start);
+    const running = node.run(gradients, this.#groups);
+    if (running instanceof Promise && isSynchronous()) {
+      refuseToWait(node, running, start);
+    }
+    const results = this.#claim(node, yield* settled(running), gradients, start);
     for (const gradient of gradients) {
       if (gradient !== null && !results.includes(gradient)) {
         this.#drop(gradient);
@@ -105,35 +151,32 @@ class BackwardPass {
         continue;
       }
       checkGradient(node, i, edge, gradient);
-      const { device } = gradient.storage;
-      if (!device.isReady) {
-        await device.ready();
-      }
-      const delivering = withRoom(() => this.deliver(edge, gradient));
-      // Not without need: an `await` costs a small layer as much as the rest of the delivery.
-      if (delivering !== undefined) {
-        await delivering;
-      }
+      yield* whenReady(gradient.storage.device);
+      yield* settled(withRoom(() => this.deliver(edge, gradient)));
     }
     node.free();
   }
 
   /**
    * Adds the gradients of the leaves to their `grad`: all of them or, on failure, none. First it makes sure that the gradients, and
-   * what they are added to, are there: a GPU says later that lent memory had gone.
+   * what they are added to, are there: a GPU says later that lent memory had gone. A synchronous pass cannot ask, so what it adds
+   * is taken back when the GPU says so.
    */
-  async commit(): Promise<void> {
-    if (this.#groups.size > 0) {
-      await Promise.all(Array.from(this.#groups, (group) => group.confirm()));
-    }
-    for (const [leaf, { storage }] of this.#leaves) {
-      const grad = leaf.gradToAddTo;
-      if (grad?.storage.isExposed === true) {
-        (await copyTo(grad.storage, storage.device)).release();
+  *commit(): Steps {
+    if (!isSynchronous()) {
+      if (this.#groups.size > 0) {
+        yield Promise.all(Array.from(this.#groups, (group) => group.confirm()));
       }
-      const confirming = confirmation([storage]);
-      if (confirming !== null) {
-        await confirming;
+      for (const [leaf, { storage }] of this.#leaves) {
+        const grad = leaf.gradToAddTo;
+        if (grad?.storage.isExposed === true) {
+          const copy = yield* settled(copyTo(grad.storage, storage.device));
+          copy.release();
+        }
+        const confirming = confirmation([storage]);
+        if (confirming !== null) {
+          yield confirming;
+        }
       }
     }
     accumulateGrads(this.#leaves, this.#owned);
@@ -148,13 +191,13 @@ class BackwardPass {
    * a gradient once. Of all others, such as one saved for several passes, returned for two inputs, or part of another graph, the pass
    * takes a handle of its own.
    */
-  #claim(node: GraphNode, results: Gradients, given: Gradients, start: number): Gradients {
+  #claim(node: GraphNode<T>, results: Gradients<T>, given: Gradients<T>, start: number): Gradients<T> {
     if (results.length !== node.edges.length) {
       throw new RangeError(
         `backward of ${node.name}: expected ${node.edges.length} gradients, one per input and null where there is none, got ${results.length}`,
       );
     }
-    const claimed = new Set<Tensor>();
+    const claimed = new Set<T>();
     return results.map((result) => {
       if (result === null) {
         return null;
@@ -170,7 +213,7 @@ class BackwardPass {
     });
   }
 
-  #sum(sum: Tensor, gradient: Tensor): Tensor {
+  #sum(sum: T, gradient: T): T {
     const total = sum.plus(gradient);
     this.own(total);
     this.#drop(sum);
@@ -178,17 +221,36 @@ class BackwardPass {
     return total;
   }
 
-  #drop(gradient: Tensor): void {
+  #drop(gradient: T): void {
     this.#owned.delete(gradient);
     gradient.dispose();
   }
 }
 
+/** @throws Error always: the node waits, and a synchronous pass cannot. What comes of the node is given back when it is there. */
+function refuseToWait<T extends Differentiable<T>>(
+  node: GraphNode<T>,
+  running: Promise<Gradients<T>>,
+  start: number,
+): never {
+  running.then(
+    (late) =>
+      late.forEach((gradient) => (gradient !== null && gradient.serial >= start ? gradient.dispose() : undefined)),
+    () => undefined,
+  );
+  throw new Error(
+    `backwardSync(): expected every operation of the graph to compute its gradients at once, but that of ${node.name} returns a promise; ` +
+      `await backward() instead, after another forward`,
+  );
+}
+
 /** Every node that the start leads to, latest first, and every leaf. */
-function behind(start: Edge): { readonly nodes: readonly GraphNode[]; readonly leaves: ReadonlySet<Tensor> } {
-  const nodes = new Set<GraphNode>();
-  const leaves = new Set<Tensor>();
-  const open: Edge[] = [start];
+function behind<T extends Differentiable<T>>(
+  start: Edge<T>,
+): { readonly nodes: readonly GraphNode<T>[]; readonly leaves: ReadonlySet<T> } {
+  const nodes = new Set<GraphNode<T>>();
+  const leaves = new Set<T>();
+  const open: Edge<T>[] = [start];
   for (let edge = open.pop(); edge !== undefined; edge = open.pop()) {
     const { target } = edge;
     if ('leaf' in target) {
@@ -201,7 +263,12 @@ function behind(start: Edge): { readonly nodes: readonly GraphNode[]; readonly l
   return { nodes: [...nodes].sort((a, b) => b.sequence - a.sequence), leaves };
 }
 
-function checkGradient(node: GraphNode, input: number, edge: Edge, gradient: Tensor): void {
+function checkGradient<T extends Differentiable<T>>(
+  node: GraphNode<T>,
+  input: number,
+  edge: Edge<T>,
+  gradient: T,
+): void {
   if (!sameShape(edge.shape, gradient.shape)) {
     throw new RangeError(
       `backward of ${node.name} returned an invalid gradient for input ${input}: expected shape ${formatShape(edge.shape)}, ` +

@@ -5,9 +5,10 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { float32ArrayOf } from '../typed_array.ts';
+import { type DataOptions, orderOf } from './reading.ts';
 import { batchLayout, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
 import { Storage } from './storage.ts';
-import { writeLogical } from './storage_ops.ts';
+import { placed } from './storage_ops.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
 /** Numbers, or arrays of numbers nested to any depth. */
@@ -18,39 +19,81 @@ export interface TensorOptions {
   readonly device?: string;
   /** Whether `backward()` computes its gradient; default `false`. */
   readonly requiresGrad?: boolean;
-  /** Order in memory, `'channels_last'` for rank ≥ 3 only; default `'contiguous'`. The data given is in logical order always. */
+  /** Order in memory, `'channels_last'` for rank ≥ 3 only; default `'contiguous'`. */
   readonly memoryFormat?: MemoryFormat;
 }
+
+/** Options of {@link tensor}. */
+export interface TensorDataOptions extends TensorOptions, DataOptions {}
 
 const tensorOptions: KnownOptions<TensorOptions> = {
   device: 'string',
   requiresGrad: 'boolean',
   memoryFormat: 'string',
 };
+const tensorDataOptions: KnownOptions<TensorDataOptions> = { ...tensorOptions, order: 'string' };
 
 /**
  * Makes a tensor. Synchronous: before the device is ready, the data waits on the host.
  *
- * @param data - values in logical (N, C, …) order, as a `Float32Array` or (nested) numbers; copied. The array may come from another
- * frame or context, and may lie in shared memory.
- * @param shape - sizes; may be omitted for nested numbers, whose own shape it then is.
+ * @param data - a `Float32Array` or (nested) numbers; copied. The array may come from another frame or context, and may lie in shared memory.
+ * @param shape - sizes in logical (N, C, …) order; may be omitted for nested numbers, whose own shape it then is.
+ * @param options - `order` of the values: `'logical'`, the default, whatever the memory format; or `'memory'`, as they shall lie in memory, which
+ * for `'channels_last'` is (N, …, C) and saves rearranging.
  * @throws TypeError for data that are no numbers; RangeError when data and shape disagree; OutOfMemoryError
+ *
+ * @example
+ * ```ts
+ * const x = tensor([[1, 2], [3, 4]]);
+ * const image = tensor(rgba, [1, 4, height, width], { memoryFormat: 'channels_last', order: 'memory' });
+ * ```
  */
-export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorOptions = {}): Tensor {
-  checkOptions('tensor()', options, tensorOptions);
-  const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
+export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorDataOptions = {}): Tensor {
+  checkOptions('tensor()', options, tensorDataOptions);
+  const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous', order = 'logical' } = options;
+  orderOf('tensor()', { order });
   const array = float32ArrayOf(data);
   const sizes = shapeOf(shape ?? (array === null ? nestedShape(data) : [array.length]));
   checkRequiresGrad(requiresGrad);
   checkMemoryFormat(memoryFormat, sizes);
+  if (order === 'memory' && memoryFormat === 'channels_last' && shape === undefined) {
+    throw new TypeError(
+      'tensor(): expected a shape in the order (N, C, …) besides data in the order of memory (N, …, C), got none; give it as the second argument',
+    );
+  }
   const values = array ?? flatten(data);
   if (values.length !== elementCount(sizes)) {
     throw new RangeError(
       `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}`,
     );
   }
-  const layout = batchLayout(sizes, memoryFormat);
-  const storage = Storage.from(deviceByName(device), values, (buffer, given) => writeLogical(buffer, given, layout));
+  const target = deviceByName(device);
+  const isArranged = order === 'memory';
+  const storage = isArranged ? Storage.from(target, values) : placed(target, values, batchLayout(sizes, memoryFormat));
+  return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
+}
+
+/**
+ * A tensor whose values are not defined yet: memory for another engine to write to, by {@link Tensor.gpuBuffer} for example, or for
+ * {@link Tensor.copy_}. PyTorch's `torch.empty`. Synchronous: before the device is ready, its memory is taken with the first use.
+ *
+ * @param shape - sizes in logical (N, C, …) order.
+ * @throws TypeError or RangeError for what is no shape, UnknownDeviceError, OutOfMemoryError
+ *
+ * @example
+ * ```ts
+ * await init(['webgpu:0']);
+ * const y = empty([8, 64, 32, 32], { device: 'webgpu:0' });
+ * otherEngine.writeTo(y.gpuBuffer());
+ * ```
+ */
+export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  checkOptions('empty()', options, tensorOptions);
+  const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
+  const sizes = shapeOf(shape);
+  checkRequiresGrad(requiresGrad);
+  checkMemoryFormat(memoryFormat, sizes);
+  const storage = Storage.unfilled(deviceByName(device), elementCount(sizes));
   return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
 }
 

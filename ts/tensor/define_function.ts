@@ -10,6 +10,7 @@ import { upcomingSerial } from './serial.ts';
 import { elementCount } from './shape.ts';
 import { filled } from './storage_ops.ts';
 import { isTensor, Tensor } from './tensor.ts';
+import { isThenable } from './thenable.ts';
 
 /** What {@link defineFunction} takes. Both functions may be asynchronous. */
 export interface FunctionDefinition<Inputs extends readonly unknown[], Output extends Tensor | readonly Tensor[]> {
@@ -26,7 +27,7 @@ export interface FunctionDefinition<Inputs extends readonly unknown[], Output ex
 }
 
 /** What a backward may return. */
-export type GradientResult = Tensor | null | Gradients;
+export type GradientResult = Tensor | null | Gradients<Tensor>;
 
 /**
  * Makes a differentiable operation. Gradients flow to tensors that are inputs themselves; those inside arrays and objects
@@ -65,6 +66,7 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
           name,
           inputs: tensors,
           saved: [],
+          freeCallbacks: context.freeCallbacks,
           backward: (gradients) => runBackward(name, backward, context, shells, gradients),
         })
       : null;
@@ -75,18 +77,25 @@ export function defineFunction<Inputs extends readonly unknown[], Output extends
       const isMany = Array.isArray(output);
       const outputs = checkOutputs(name, isMany ? output : [output]);
       shells.push(...outputs.map(({ storage: { device }, shape, memoryFormat }) => ({ device, shape, memoryFormat })));
-      const recorded = outputs.map((item, index) => asOutput(item, start, node && { node, index }));
+      const isOwn = (item: Tensor): boolean => item.serial >= start;
+      const mayBecomeOutputs = node === null || context.freeCallbacks.isEmpty;
+      const recorded = outputs.map((item, index) =>
+        asOutput(item, mayBecomeOutputs && isOwn(item) && !item.requiresGrad, node && { node, index }),
+      );
+      const others = outputs.filter((item) => isOwn(item) && !recorded.includes(item));
+      others.forEach((item) => item.dispose());
       if (node === null) {
-        context.release();
+        freeUnrecorded(context, recorded);
       } else {
         node.own(context.savedTensors);
       }
-      outputs.filter((item) => item.serial >= start && !recorded.includes(item)).forEach((item) => item.dispose());
       tensors.forEach((input) => input?.isDonated === true && input.dispose());
       // An array in, an array out; a tensor in, a tensor out.
       return (isMany ? recorded : recorded[0]) as Output;
     } catch (error) {
       context.release();
+      // Before the node is freed, which would tell what they throw instead of this error.
+      context.freeCallbacks.runQuietly();
       node?.free();
       throw error;
     } finally {
@@ -113,12 +122,25 @@ function checkOutputs(name: string, outputs: readonly unknown[]): readonly Tenso
   return outputs as readonly Tensor[];
 }
 
+/** Frees at once what was saved for a backward pass that nobody can ask for. @throws what a function of `onFree()` throws. */
+function freeUnrecorded(context: FunctionContext, outputs: readonly Tensor[]): void {
+  context.release();
+  try {
+    context.freeCallbacks.run();
+  } catch (error) {
+    // The caller gets the error instead of them.
+    outputs.forEach((item) => item.dispose());
+    throw error;
+  }
+}
+
 /**
- * The output as the caller gets it. A tensor that the function has made becomes part of the graph itself; of an input, or
- * of a tensor that existed before, the caller gets another handle.
+ * The output as the caller gets it.
+ * @param mayBecomeOutput - whether the tensor itself may become part of the graph. Of an input, of a tensor that existed before, and of one
+ * that a function of `onFree()` may refer to, the caller gets another handle.
  */
-function asOutput(item: Tensor, start: number, source: Parameters<Tensor['recordAs']>[0] | null): Tensor {
-  if (item.serial >= start && !item.requiresGrad) {
+function asOutput(item: Tensor, mayBecomeOutput: boolean, source: Parameters<Tensor['recordAs']>[0] | null): Tensor {
+  if (mayBecomeOutput) {
     if (source !== null) {
       item.recordAs(source);
     }
@@ -128,39 +150,60 @@ function asOutput(item: Tensor, start: number, source: Parameters<Tensor['record
   return new Tensor({ storage: item.storage.retain(), shape, memoryFormat, source });
 }
 
-async function runBackward(
+/** Waits for nothing where the function does not. */
+function runBackward(
   name: string,
   backward: (context: FunctionContext, ...gradients: Tensor[]) => GradientResult | Promise<GradientResult>,
   context: FunctionContext,
   shells: readonly Shell[],
-  gradients: Gradients,
-): Promise<Gradients> {
+  gradients: Gradients<Tensor>,
+): Gradients<Tensor> | Promise<Gradients<Tensor>> {
   const zeros: Tensor[] = [];
-  let results: readonly unknown[] = [];
+  const disposeZerosBut = (results: readonly unknown[]): void =>
+    zeros.filter((zero) => !results.includes(zero)).forEach((zero) => zero.dispose());
+  const finish = (result: unknown): Gradients<Tensor> => {
+    const results: readonly unknown[] = Array.isArray(result) ? result : [result];
+    disposeZerosBut(results);
+    return checkGradients(name, results);
+  };
+  const fail = (error: unknown): never => {
+    disposeZerosBut([]);
+    throw error;
+  };
   try {
-    const given: Tensor[] = [];
-    for (const [i, shell] of shells.entries()) {
-      const gradient = gradients[i] ?? (await withRoom(() => zerosOf(shell)));
-      if (gradient !== gradients[i]) {
+    const given = withRoom(() => completed(gradients, shells, zeros));
+    const result: unknown =
+      given instanceof Promise ? given.then((all) => backward(context, ...all)) : backward(context, ...given);
+    return isThenable(result) ? Promise.resolve(result).then(finish).catch(fail) : finish(result);
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+/** A gradient for each output; those that are made, of zeros, are added to `zeros`, or given back where there is no room for all. */
+function completed(gradients: Gradients<Tensor>, shells: readonly Shell[], zeros: Tensor[]): Tensor[] {
+  try {
+    return shells.map((shell, i) => {
+      let gradient = gradients[i] ?? null;
+      if (gradient === null) {
+        gradient = zerosOf(shell);
         zeros.push(gradient);
       }
       // The function may use its gradient twice, so operations inside must not dispose it.
-      given.push(gradient.undonated());
-    }
-    const result: unknown = await backward(context, ...given);
-    results = Array.isArray(result) ? result : [result];
-    return checkGradients(name, results);
-  } finally {
-    zeros.filter((zero) => !results.includes(zero)).forEach((zero) => zero.dispose());
+      return gradient.undonated();
+    });
+  } catch (error) {
+    zeros.splice(0).forEach((zero) => zero.dispose());
+    throw error;
   }
 }
 
 function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
-  const storage = filled(device, elementCount(shape), (buffer) => device.fill(buffer, 0));
+  const storage = filled(device, elementCount(shape), (target) => device.run({ operation: 'fill', target, value: 0 }));
   return new Tensor({ storage, shape, memoryFormat });
 }
 
-function checkGradients(name: string, results: readonly unknown[]): Gradients {
+function checkGradients(name: string, results: readonly unknown[]): Gradients<Tensor> {
   return results.map((result, i) => {
     if (result !== null && result !== undefined && !isTensor(result)) {
       throw new TypeError(

@@ -3,36 +3,65 @@
  * its backward has run, or when neither an output nor a later node refers to it any more.
  */
 
-import type { DeviceGroup } from '../device/device.ts';
+import type { DeviceGroup, MemoryFormat } from '../device/device.ts';
 import { GraphFreedError } from '../errors.ts';
-import { untrack } from './scope.ts';
+import type { FreeCallbacks } from './free_callbacks.ts';
+import { type Scoped, untrack } from './scope.ts';
 import type { Shape } from './shape.ts';
 import type { Storage } from './storage.ts';
-import type { Tensor } from './tensor.ts';
+
+/**
+ * What the graph and the backward pass need of a tensor. They are written against this interface and know nothing of how a tensor
+ * is made, read or written. `Tensor` implements it, and explains the members.
+ *
+ * @typeParam T - the class of all tensors in a graph.
+ */
+export interface Differentiable<T extends Differentiable<T>> extends Scoped {
+  readonly shape: Shape;
+  readonly memoryFormat: MemoryFormat;
+  readonly device: string;
+  readonly serial: number;
+  readonly requiresGrad: boolean;
+  readonly isDisposed: boolean;
+  readonly storage: Storage;
+  /** `null` for a leaf. */
+  readonly source: Source<T> | null;
+  readonly gradToAddTo: T | null;
+  receiveGrad(gradient: T): void;
+  takeBackGrad(gradient: T): void;
+  replaceStorage(storage: Storage): void;
+  detach(): T;
+  donate(): T;
+  undonated(): T;
+  writable(memoryFormat: MemoryFormat): T;
+  plus(other: T): T;
+}
 
 /** Gradients in the order of the outputs or inputs; `null` where none flows or none is wanted. */
-export type Gradients = readonly (Tensor | null)[];
+export type Gradients<T> = readonly (T | null)[];
 
 /** One output of a node. */
-export interface Source {
-  readonly node: GraphNode;
+export interface Source<T extends Differentiable<T>> {
+  readonly node: GraphNode<T>;
   readonly index: number;
 }
 
 /** Where a gradient goes: into output `index` of the node that made the input, or to a leaf. */
-export interface Edge {
-  readonly target: Source | { readonly leaf: Tensor };
+export interface Edge<T extends Differentiable<T>> {
+  readonly target: Source<T> | { readonly leaf: T };
   readonly shape: Shape;
   readonly device: string;
 }
 
-export interface GraphNodeOptions {
+export interface GraphNodeOptions<T extends Differentiable<T>> {
   /** Names the operation in errors. */
   readonly name: string;
   /** The inputs; those that require no gradient, and nulls, get none. */
-  readonly inputs: readonly (Tensor | null)[];
+  readonly inputs: readonly (T | null)[];
   /** Memory to hold until backward has run. */
   readonly saved: readonly Storage[];
+  /** What is to be called when the node is freed, also by the garbage collector. */
+  readonly freeCallbacks?: FreeCallbacks;
   /** The node's place in the order of all nodes, from {@link nextInOrder}; by default the next. */
   readonly sequence?: number;
   /**
@@ -41,7 +70,7 @@ export interface GraphNodeOptions {
    * over where they are overwritable. Devices that still work on the results, as a group, are added to `groups`; the tape asks
    * them how it went before it keeps anything.
    */
-  readonly backward: (gradients: Gradients, groups: Set<DeviceGroup>) => Gradients | Promise<Gradients>;
+  readonly backward: (gradients: Gradients<T>, groups: Set<DeviceGroup>) => Gradients<T> | Promise<Gradients<T>>;
 }
 
 let nextSequence = 0;
@@ -55,28 +84,31 @@ export function nextInOrder(): number {
  * A recorded operation. Made when the operation begins, so that an input which is disposed while an asynchronous operation
  * runs has its place in the graph; an operation that fails frees its node.
  */
-export class GraphNode {
+export class GraphNode<T extends Differentiable<T>> {
   readonly name: string;
   /** Order of the calls: a node's inputs were made before it, so descending order is a reverse topological one. */
   readonly sequence: number;
-  #edges: readonly (Edge | null)[];
+  #edges: readonly (Edge<T> | null)[];
   #saved: readonly Storage[];
-  #owned: readonly Tensor[] = [];
-  #backward: GraphNodeOptions['backward'] | null;
+  #owned: readonly T[] = [];
+  #backward: GraphNodeOptions<T>['backward'] | null;
+  #freeCallbacks: FreeCallbacks | null;
   #references = 0;
   #isRunning = false;
 
-  constructor(options: GraphNodeOptions) {
+  constructor(options: GraphNodeOptions<T>) {
     this.name = options.name;
     this.sequence = options.sequence ?? nextInOrder();
     this.#edges = options.inputs.map((input) => (input?.requiresGrad === true ? edgeTo(input) : null));
     this.#saved = options.saved;
     this.#saved.forEach((storage) => storage.retain());
     this.#backward = options.backward;
+    this.#freeCallbacks = options.freeCallbacks ?? null;
+    this.#freeCallbacks?.watch(this);
   }
 
   /** One per input, `null` for those that get no gradient. */
-  get edges(): readonly (Edge | null)[] {
+  get edges(): readonly (Edge<T> | null)[] {
     return this.#edges;
   }
 
@@ -86,7 +118,7 @@ export class GraphNode {
   }
 
   /** Hands over tensors that the backward needs. */
-  own(tensors: readonly Tensor[]): void {
+  own(tensors: readonly T[]): void {
     tensors.forEach(untrack);
     this.#owned = [...this.#owned, ...tensors];
   }
@@ -110,7 +142,7 @@ export class GraphNode {
   }
 
   /** Computes the gradients of the inputs, within a pass. */
-  run(gradients: Gradients, groups: Set<DeviceGroup>): Gradients | Promise<Gradients> {
+  run(gradients: Gradients<T>, groups: Set<DeviceGroup>): Gradients<T> | Promise<Gradients<T>> {
     if (this.#backward === null) {
       throw new GraphFreedError(this.name);
     }
@@ -124,22 +156,29 @@ export class GraphNode {
 
   /** Gives up one reference; with the last one, the node and whatever it alone held are freed. */
   release(): void {
-    const abandoned: GraphNode[] = [this];
+    const abandoned: GraphNode<T>[] = [this];
     for (let node = abandoned.pop(); node !== undefined; node = abandoned.pop()) {
       node.#references -= 1;
       if (node.#references === 0) {
+        const callbacks = node.#freeCallbacks;
         abandoned.push(...node.#detach());
+        callbacks?.runQuietly();
       }
     }
   }
 
-  /** Frees what was saved and lets go of the nodes before this one. */
+  /**
+   * Frees what was saved and lets go of the nodes before this one.
+   * @throws what a function of {@link GraphNodeOptions.freeCallbacks} throws; everything has been freed then.
+   */
   free(): void {
+    const callbacks = this.#freeCallbacks;
     this.#detach().forEach((node) => node.release());
+    callbacks?.run();
   }
 
   /** The nodes this one held, each of which has one reference too many now. Not recursive: graphs can be deep. */
-  #detach(): GraphNode[] {
+  #detach(): GraphNode<T>[] {
     this.#saved.forEach((storage) => storage.release());
     this.#owned.forEach((tensor) => tensor.dispose());
     const held = this.#edges.flatMap((edge) => (edge !== null && 'node' in edge.target ? [edge.target.node] : []));
@@ -147,11 +186,12 @@ export class GraphNode {
     this.#owned = [];
     this.#edges = [];
     this.#backward = null;
+    this.#freeCallbacks = null;
     return held;
   }
 }
 
-function edgeTo(input: Tensor): Edge {
+function edgeTo<T extends Differentiable<T>>(input: T): Edge<T> {
   const { shape, device, source } = input;
   source?.node.retain();
   return { target: source ?? { leaf: input }, shape, device };

@@ -16,10 +16,15 @@ const finalizer = new FinalizationRegistry<DeviceBuffer>((buffer) => {
   }
 });
 
-/** Data that waits for its device; `place` writes it into a buffer of the storage's length. */
-interface PendingData {
-  readonly data: Float32Array;
-  readonly place: (buffer: DeviceBuffer, data: Float32Array) => void;
+/** Writes data into a buffer of its length in the order of memory. */
+type Arrange = (buffer: DeviceBuffer, data: Float32Array) => void;
+
+/** What waits for its device. */
+interface Pending {
+  /** `null`: memory of undefined contents. */
+  readonly data: Float32Array | null;
+  /** `null`: the data is in the order of memory already. */
+  readonly arrange: Arrange | null;
 }
 
 export class Storage {
@@ -31,7 +36,7 @@ export class Storage {
   #references = 1;
   #isExposed = false;
   #buffer: DeviceBuffer | null = null;
-  #pending: PendingData | null = null;
+  #pending: Pending | null = null;
 
   private constructor(device: Device, length: number) {
     this.device = device;
@@ -57,21 +62,41 @@ export class Storage {
     return storage;
   }
 
-  /** Data that is placed at once when the device is ready, else with the first use. */
-  static from(device: Device, data: Float32Array, place: PendingData['place']): Storage {
+  /**
+   * Data that is placed at once when the device is ready, else with the first use.
+   * @param arrange - writes the data into the buffer; `null`: it is in the order of memory.
+   */
+  static from(device: Device, data: Float32Array, arrange: Arrange | null = null): Storage {
     const storage = new Storage(device, data.length);
     if (device.isReady) {
-      storage.#place({ data, place });
+      storage.#place({ data, arrange });
     } else {
       // The caller may change the array before the device is ready; the values of now are the ones meant.
-      storage.#pending = { data: data.slice(), place };
+      storage.#pending = { data: data.slice(), arrange };
     }
     return storage;
   }
 
-  /** The data while it still waits on the host. */
+  /** Memory of undefined contents: taken at once when the device is ready, else with the first use. */
+  static unfilled(device: Device, length: number): Storage {
+    const storage = new Storage(device, length);
+    const nothing = { data: null, arrange: null };
+    if (device.isReady) {
+      storage.#place(nothing);
+    } else {
+      storage.#pending = nothing;
+    }
+    return storage;
+  }
+
+  /** Whether there is no memory on the device yet. */
+  get isPending(): boolean {
+    return this.#pending !== null;
+  }
+
+  /** Data that still waits on the host, where that is in the order of memory. */
   get pendingData(): Float32Array | null {
-    return this.#pending?.data ?? null;
+    return this.#pending?.arrange === null ? this.#pending.data : null;
   }
 
   /** The memory itself; places waiting data. The device must be ready. */
@@ -132,10 +157,14 @@ export class Storage {
   }
 
   /** Nothing is lost when the device has no room: the data keeps waiting. */
-  #place({ data, place }: PendingData): DeviceBuffer {
+  #place({ data, arrange }: Pending): DeviceBuffer {
     const buffer = this.device.allocate(this.length);
     try {
-      place(buffer, data);
+      if (data !== null && arrange !== null) {
+        arrange(buffer, data);
+      } else if (data !== null) {
+        this.device.write(buffer, data);
+      }
     } catch (error) {
       this.device.release(buffer);
       throw error;

@@ -1,6 +1,6 @@
 /** Moving and rearranging storages: what tensors are made of, without shapes' meaning and without recording. */
 
-import { awaited } from '../device/awaited.ts';
+import { awaited, isSynchronous } from '../device/awaited.ts';
 import type { BatchLayout, Device, DeviceBuffer, MemoryFormat } from '../device/device.ts';
 import { Storage } from './storage.ts';
 
@@ -24,7 +24,8 @@ export async function holding<T>(storages: readonly Storage[], work: () => T | P
 export function confirmation(storages: Iterable<Storage | null | undefined>): Promise<void> | null {
   let doubts: Promise<void>[] | null = null;
   for (const storage of storages) {
-    const doubt = storage?.device.confirm?.(storage.buffer) ?? null;
+    const isComputed = storage !== null && storage !== undefined && !storage.isPending;
+    const doubt = isComputed ? (storage.device.confirm?.(storage.buffer) ?? null) : null;
     if (doubt !== null) {
       (doubts ??= []).push(doubt);
     }
@@ -33,15 +34,15 @@ export function confirmation(storages: Iterable<Storage | null | undefined>): Pr
 }
 
 /**
- * `keep()` once the storages are sure (see {@link confirmation}), which is at once for all that no memory of others takes part in;
- * `discard()` when what wrote them has failed, or when `keep()` throws.
+ * `keep()` once the storages are sure (see {@link confirmation}), which is at once for all that no memory of others takes part in, and in a
+ * synchronous call, where `keep()` must be able to take back what it did; `discard()` when what wrote them has failed, or when `keep()` throws.
  */
 export function whenConfirmed<T>(
   storages: Parameters<typeof confirmation>[0],
   keep: () => T,
   discard: () => void,
 ): T | Promise<T> {
-  const confirming = confirmation(storages);
+  const confirming = isSynchronous() ? null : confirmation(storages);
   if (confirming !== null) {
     return confirming.then(keep).catch((error: unknown) => {
       discard();
@@ -107,34 +108,22 @@ export function inFormat(source: Storage, layout: BatchLayout, format: MemoryFor
     return source.retain();
   }
   const { device, length, buffer } = source;
-  return filled(device, length, (target) => device.permute(buffer, target, layout));
+  return filled(device, length, (target) => device.run({ operation: 'permute', source: buffer, target, layout }));
 }
 
-/** The values in logical order. */
-export function readLogical(source: Storage, layout: BatchLayout): Promise<Float32Array> {
-  if (source.pendingData !== null) {
-    return Promise.resolve(source.pendingData.slice());
-  }
-  return holding([source], async () => {
-    const arranged = inFormat(source, layout, 'contiguous');
-    try {
-      return await source.device.read(arranged.buffer);
-    } finally {
-      arranged.release();
-    }
-  });
+/** Data given in logical order, as memory of the layout. */
+export function placed(device: Device, data: Float32Array, layout: BatchLayout): Storage {
+  const isArranged = layout.format === 'contiguous';
+  return Storage.from(device, data, isArranged ? null : (buffer, given) => writeLogical(buffer, given, layout));
 }
 
-/** Writes values given in logical order into memory of the format wanted. */
-export function writeLogical(buffer: DeviceBuffer, data: Float32Array, layout: BatchLayout): void {
+/** Writes values given in logical order into memory of another format. */
+function writeLogical(buffer: DeviceBuffer, data: Float32Array, layout: BatchLayout): void {
   const { device } = buffer;
-  if (layout.format === 'contiguous') {
-    device.write(buffer, data);
-    return;
-  }
   const given = filled(device, data.length, (target) => device.write(target, data));
   try {
-    device.permute(given.buffer, buffer, { ...layout, format: 'contiguous' });
+    const contiguous = { ...layout, format: 'contiguous' as const };
+    device.run({ operation: 'permute', source: given.buffer, target: buffer, layout: contiguous });
   } finally {
     given.release();
   }

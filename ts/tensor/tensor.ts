@@ -2,20 +2,22 @@
 
 import { copyKey, refuseOtherCopy, thisCopy } from '../copy_of_library.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
-import type { DeviceBuffer, MemoryFormat } from '../device/device.ts';
+import { checkCommandable, readableAtOnce } from '../device/calling_thread.ts';
+import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { checkSameDevice } from '../device/same_device.ts';
 import { DisposedError } from '../errors.ts';
-import { float32ArrayOf } from '../typed_array.ts';
-import { runBackward } from './backward.ts';
+import { float32ValuesOf, type TypedNumbers } from '../typed_array.ts';
+import { runBackward, runBackwardSync } from './backward.ts';
 import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
-import { GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
+import { type Differentiable, type Edge, GraphNode, type GraphNodeOptions, type Source } from './graph_node.ts';
+import { type DataOptions, orderOf, readingOf, readValues, readValuesNow } from './reading.ts';
 import { track, untrack } from './scope.ts';
 import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
-import { copyTo, duplicate, holding, inFormat, readLogical, writeLogical } from './storage_ops.ts';
+import { copyTo, duplicate, holding, inFormat, placed } from './storage_ops.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
 export interface TensorParts {
@@ -24,7 +26,7 @@ export interface TensorParts {
   readonly memoryFormat: MemoryFormat;
   readonly requiresGrad?: boolean;
   /** The node and output the tensor came from. */
-  readonly source?: Source | null;
+  readonly source?: Source<Tensor> | null;
 }
 
 // Browsers without explicit resource management lack the symbol; polyfills and compiled `using` look for this one then.
@@ -42,7 +44,7 @@ const cannotBeCloned: unique symbol = Symbol(
  *
  * Memory is freed by {@link Tensor.dispose} or by the end of a {@link scope}; the garbage collector is a safety net only.
  */
-export class Tensor {
+export class Tensor implements Differentiable<Tensor> {
   /** @internal */
   get [copyKey](): object {
     return thisCopy;
@@ -60,7 +62,7 @@ export class Tensor {
   #storage: Storage | null;
   #copies: Copies | null = null;
   #requiresGrad: boolean;
-  #source: Source | null;
+  #source: Source<Tensor> | null;
   #isDonated = false;
   /** Why `copy_` is refused; `null`: it is not. */
   #readOnly: string | null = null;
@@ -151,11 +153,48 @@ export class Tensor {
   }
 
   /**
-   * The values in logical order, a copy.
-   * @throws DisposedError
+   * The values, a copy.
+   *
+   * @param target - an array to put them into, of as many values, for example a view of another engine's WebAssembly memory; it may
+   * lie in shared memory. Default: a new array.
+   * @param options - `order`: see {@link DataOrder}.
+   * @returns `target`, or the new array.
+   * @throws DisposedError; TypeError for another target than a `Float32Array`; RangeError for one of another length, or whose memory is gone
+   * when the values are there.
+   *
+   * @example
+   * ```ts
+   * await x.data();                                       // (N, C, …), a new array
+   * await x.data(new Float32Array(heap, address, size));  // into the memory of another engine
+   * await x.data({ order: 'memory' });                    // of a channels-last tensor: (N, …, C), not rearranged
+   * ```
    */
-  async data(): Promise<Float32Array> {
-    return readLogical(this.storage, batchLayout(this.shape, this.memoryFormat));
+  data(options?: DataOptions): Promise<Float32Array>;
+  data<Target extends Float32Array>(target: Target, options?: DataOptions): Promise<Target>;
+  async data(first?: unknown, second?: unknown): Promise<Float32Array> {
+    const { storage } = this;
+    const reading = readingOf('data()', storage.length, first, second);
+    return readValues(storage, batchLayout(this.shape, this.memoryFormat), reading);
+  }
+
+  /**
+   * {@link Tensor.data} at once, for tensors on a `'cpu'` device that is ready: after `await init()`, or any awaited operation there.
+   * @throws as `data()`; RangeError on workers and GPUs, which answer later; NotInitializedError before the device is ready.
+   *
+   * @example
+   * ```ts
+   * await init();
+   * const values = tensor([1, 2, 3]).dataSync();
+   * ```
+   */
+  dataSync(options?: DataOptions): Float32Array;
+  dataSync<Target extends Float32Array>(target: Target, options?: DataOptions): Target;
+  dataSync(first?: unknown, second?: unknown): Float32Array {
+    const where = 'dataSync()';
+    const { storage } = this;
+    const reading = readingOf(where, storage.length, first, second);
+    const device = readableAtOnce(storage.device, where, "await data(), or move the tensor with await to('cpu')");
+    return readValuesNow(storage, batchLayout(this.shape, this.memoryFormat), reading, device);
   }
 
   /**
@@ -216,33 +255,43 @@ export class Tensor {
   }
 
   /**
-   * Replaces the values, as PyTorch's in-place `copy_`; what the graph has saved of the old ones stays valid.
-   * @param source - as many values in logical order, or a tensor of the same shape on any device.
+   * Replaces the values, as PyTorch's in-place `copy_`; what the graph has saved of the old ones stays valid. Values from an array are
+   * there when the call returns, where the device is ready, so a synchronous program need not await it.
+   * @param source - a tensor of the same shape on any device, or as many values in a typed array of numbers, which become f32.
+   * @param options - `order` of the values in an array: see {@link DataOrder}.
+   * @throws TypeError for another source; RangeError for another shape or number of values; Error unless this is a leaf.
+   *
+   * @example
+   * ```ts
+   * await bn.weight.copy_(Float32Array.of(1, 0.5, 2));
+   * await image.copy_(pixels, { order: 'memory' }); // a channels-last image, as it lies
+   * ```
    */
-  async copy_(source: Tensor | Float32Array): Promise<this> {
+  async copy_(source: Tensor | TypedNumbers, options?: DataOptions): Promise<this> {
     const { storage: old } = this;
     const { device } = old;
     if (this.#source !== null) {
       throw new Error('copy_(): expected a leaf tensor, got the result of a recorded operation; detach() it first');
     }
     this.checkWritable('copy_()');
+    const order = orderOf('copy_()', options);
     const layout = batchLayout(this.shape, this.memoryFormat);
     let storage: Storage;
-    const values = float32ArrayOf(source);
+    const values = float32ValuesOf(source);
     if (values !== null) {
       if (values.length !== old.length) {
         throw new RangeError(
           `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}`,
         );
       }
-      storage = Storage.from(device, values, (buffer, data) => writeLogical(buffer, data, layout));
+      storage = order === 'memory' ? Storage.from(device, values) : placed(device, values, layout);
     } else if (isTensor(source)) {
       if (!sameShape(this.shape, source.shape)) {
         throw new RangeError(`copy_(): expected shape ${formatShape(this.shape)}, got ${formatShape(source.shape)}`);
       }
       storage = await source.copyLike(this);
     } else {
-      throw new TypeError(`copy_(): expected a Tensor or a Float32Array, got ${describeValue(source)}`);
+      throw new TypeError(`copy_(): expected a Tensor or a typed array of numbers, got ${describeValue(source)}`);
     }
     this.replaceStorage(storage);
     return this;
@@ -256,42 +305,37 @@ export class Tensor {
    * of a leaf was disposed. The gradients of the leaves are untouched by a failure.
    */
   async backward(dy?: Tensor): Promise<void> {
-    const { storage } = this;
-    if (!this.#requiresGrad) {
-      throw new Error(
-        'backward(): the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from, ' +
-          'and compute it outside noGrad(), which holds for everything that runs until its promise settles',
-      );
-    }
-    if (dy === undefined) {
-      if (elementCount(this.shape) !== 1) {
-        throw new RangeError(
-          `grad can be implicitly created only for scalar outputs: the tensor has shape ${formatShape(this.shape)}, pass its gradient`,
-        );
-      }
-    } else if (!isTensor(dy)) {
-      throw new TypeError(`backward(): expected a Tensor, got ${describeValue(dy)}`);
-    } else if (!sameShape(dy.shape, this.shape)) {
-      throw new RangeError(
-        `backward(): expected a gradient of shape ${formatShape(this.shape)}, got ${formatShape(dy.shape)}`,
-      );
-    } else {
-      checkSameDevice('backward()', storage.device, dy.storage.device);
-    }
-    const { shape, memoryFormat, device } = this;
-    this.#source?.node.checkRunnable();
-    const ones = (): Tensor =>
-      new Tensor({ storage: Storage.from(storage.device, Float32Array.of(1), placeScalar), shape, memoryFormat });
-    // A handle of its own, for the pass disposes what it owns.
-    const gradient = dy?.detach() ?? ones();
-    const start = { target: this.#source ?? { leaf: this }, shape, device };
-    // The donated `dy` may be this tensor, and the last that holds the graph.
-    const node = this.#source?.node.retain();
+    const { start, gradient, node } = this.#beginBackward('backward()', dy);
     try {
-      if (dy?.isDonated === true) {
-        dy.dispose();
-      }
-      await runBackward(start, gradient, storage.device);
+      await runBackward(start, gradient, gradient.storage.device);
+    } finally {
+      node?.release();
+    }
+  }
+
+  /**
+   * {@link Tensor.backward} at once, on `'cpu'` and `'webgpu'` devices that are ready. Everything in the graph must compute its gradients at once:
+   * batch norm, views, and functions of `defineFunction` whose `backward` is not asynchronous.
+   *
+   * Where a GPU says later that it has refused a command, because the owner of an adopted buffer has destroyed it, the gradients of
+   * the pass are taken back, and whoever uses what was computed of them is told.
+   * @throws as `backward()`; RangeError on a worker; NotInitializedError before the device is ready; Error where something in the graph would have
+   * to be awaited. The gradients of the leaves are untouched then.
+   *
+   * @example
+   * ```ts
+   * await init();
+   * const y = bn.forwardSync(x);
+   * y.backwardSync(dy);
+   * const dx = x.grad.dataSync();
+   * ```
+   */
+  backwardSync(dy?: Tensor): void {
+    const where = 'backwardSync()';
+    checkCommandable(this.storage.device, where, 'await backward()');
+    const { start, gradient, node } = this.#beginBackward(where, dy);
+    try {
+      runBackwardSync(start, gradient, gradient.storage.device);
     } finally {
       node?.release();
     }
@@ -348,7 +392,7 @@ export class Tensor {
   }
 
   /** @internal */
-  get source(): Source | null {
+  get source(): Source<Tensor> | null {
     return this.#source;
   }
 
@@ -407,7 +451,7 @@ export class Tensor {
     const addend = other.inFormat(memoryFormat);
     try {
       const sum = this.storage.isOverwritable ? this.storage.retain() : Storage.allocate(device, addend.length);
-      device.add(this.storage.buffer, addend.buffer, sum.buffer);
+      device.run({ operation: 'add', a: this.storage.buffer, b: addend.buffer, target: sum.buffer });
       return new Tensor({ storage: sum, shape, memoryFormat });
     } finally {
       addend.release();
@@ -449,15 +493,27 @@ export class Tensor {
     }
   }
 
+  /** Frees a gradient that has turned out not to have been computed, unless there is another meanwhile. @internal */
+  takeBackGrad(gradient: Tensor): void {
+    if (this.#grad === gradient) {
+      this.#grad = null;
+    }
+    gradient.dispose();
+  }
+
   /** Makes a tensor that was just computed an output of a recorded operation. @internal */
-  recordAs(source: Source): void {
+  recordAs(source: Source<Tensor>): void {
     source.node.retain();
     this.#source = source;
     this.#requiresGrad = true;
   }
 
   /** The result of an operation with this tensor as its only input, of the same shape. Disposes a donated one. @internal */
-  async derive(name: string, result: Promise<Storage>, backward: GraphNodeOptions['backward']): Promise<Tensor> {
+  async derive(
+    name: string,
+    result: Promise<Storage>,
+    backward: GraphNodeOptions<Tensor>['backward'],
+  ): Promise<Tensor> {
     const { shape, memoryFormat } = this;
     const isRecorded = this.#requiresGrad && isGradEnabled();
     const node = isRecorded ? new GraphNode({ name, inputs: [this], saved: [], backward }) : null;
@@ -471,6 +527,45 @@ export class Tensor {
       node?.free();
       throw error;
     }
+  }
+
+  /**
+   * Checks what a backward pass begins with.
+   * @returns `gradient`: a handle of the pass, which disposes it. `node`: a reference, or `null` for a leaf, that the caller must release after
+   * the pass, since a donated `dy` may be this tensor, and the last that holds the graph.
+   */
+  #beginBackward(
+    where: string,
+    dy: Tensor | undefined,
+  ): {
+    readonly start: Edge<Tensor>;
+    readonly gradient: Tensor;
+    readonly node: GraphNode<Tensor> | null;
+  } {
+    const { shape, memoryFormat, device, storage } = this;
+    if (!this.#requiresGrad) {
+      throw new Error(
+        `${where}: the tensor does not require grad and does not have a grad_fn; set requiresGrad on what it is computed from, ` +
+          'and compute it outside noGrad(), which holds for everything that runs until its promise settles',
+      );
+    }
+    if (dy !== undefined) {
+      checkOutputGradient(where, this, dy);
+    } else if (elementCount(shape) !== 1) {
+      throw new RangeError(
+        `grad can be implicitly created only for scalar outputs: the tensor has shape ${formatShape(shape)}, pass its gradient`,
+      );
+    }
+    this.#source?.node.checkRunnable();
+    const ones = (): Tensor =>
+      new Tensor({ storage: Storage.from(storage.device, Float32Array.of(1)), shape, memoryFormat });
+    const gradient = dy?.detach() ?? ones();
+    const node = this.#source?.node.retain() ?? null;
+    const start = { target: this.#source ?? { leaf: this }, shape, device };
+    if (dy?.isDonated === true) {
+      dy.dispose();
+    }
+    return { start, gradient, node };
   }
 
   /** @returns what must be freed next. */
@@ -517,7 +612,15 @@ function checkGradient(owner: Tensor, gradient: unknown): void {
   }
 }
 
-/** Writes the one value of a tensor whose shape has one element. */
-function placeScalar(buffer: DeviceBuffer, data: Float32Array): void {
-  buffer.device.write(buffer, data);
+/** The gradient that a backward pass is given for a tensor. @throws TypeError, RangeError, DeviceMismatchError */
+function checkOutputGradient(where: string, output: Tensor, dy: unknown): void {
+  if (!isTensor(dy)) {
+    throw new TypeError(`${where}: expected a Tensor, got ${describeValue(dy)}`);
+  }
+  if (!sameShape(dy.shape, output.shape)) {
+    throw new RangeError(
+      `${where}: expected a gradient of shape ${formatShape(output.shape)}, got ${formatShape(dy.shape)}`,
+    );
+  }
+  checkSameDevice(where, output.storage.device, dy.storage.device);
 }
