@@ -61,4 +61,5 @@ export type { DataOptions, DataOrder } from './tensor/reading.ts';
 export { scope } from './tensor/scope.ts';
 export type { Shape } from './tensor/shape.ts';
 export { Tensor } from './tensor/tensor.ts';
+export type { ViewOptions } from './tensor/view.ts';
 export type { TypedNumbers } from './typed_array.ts';

@@ -6,7 +6,7 @@ import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { float32ArrayOf } from '../typed_array.ts';
 import { type DataOptions, orderOf } from './reading.ts';
-import { batchLayout, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
+import { batchLayout, checkMemoryFormat, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
 import { Storage } from './storage.ts';
 import { placed } from './storage_ops.ts';
 import { isTensor, Tensor } from './tensor.ts';
@@ -133,15 +133,6 @@ export async function tensorFromGPUBuffer(
 function checkRequiresGrad(requiresGrad: unknown): void {
   if (typeof requiresGrad !== 'boolean') {
     throw new TypeError(`requiresGrad: expected a boolean, got ${quoteValue(requiresGrad)}`);
-  }
-}
-
-function checkMemoryFormat(format: unknown, shape: Shape): void {
-  if (format !== 'contiguous' && format !== 'channels_last') {
-    throw new TypeError(`memoryFormat: expected 'contiguous' or 'channels_last', got ${quoteValue(format)}`);
-  }
-  if (format === 'channels_last' && shape.length < 3) {
-    throw new RangeError(`memoryFormat 'channels_last': expected rank 3 or more, got shape ${formatShape(shape)}`);
   }
 }
 
