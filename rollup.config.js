@@ -1,9 +1,14 @@
 import { readFileSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { dts } from 'rollup-plugin-dts';
 import typescript from 'typescript';
 import { buildWorker } from './scripts/build_worker.mjs';
 
 const input = 'ts/index.ts';
+
+/** An entry beside the main one, which it imports as a user would, so that there is one `Tensor`. */
+const safetensors = 'ts/safetensors.ts';
+const mainEntry = fileURLToPath(new URL(input, import.meta.url));
 
 /**
  * Removes the types. TypeScript does it file by file, which is all that `erasableSyntaxOnly` code needs; a plugin that checks
@@ -43,8 +48,10 @@ const workerProgram = {
 const alsoAsCts = {
   name: 'also-as-cts',
   generateBundle(_options, bundle) {
-    const { code } = bundle['index.d.ts'];
-    this.emitFile({ type: 'asset', fileName: 'index.d.cts', source: code });
+    for (const { fileName, code } of Object.values(bundle)) {
+      const source = code.replaceAll("'./index.js'", "'./index.cjs'");
+      this.emitFile({ type: 'asset', fileName: fileName.replace('.d.ts', '.d.cts'), source });
+    }
   },
 };
 
@@ -64,14 +71,25 @@ declare global {
 // Chunks of an earlier build would be published, too.
 rmSync('dist', { recursive: true, force: true });
 
+/** Anything that is worth a warning is worth a look before it is published: a cycle, an import that is not found. */
+const onLog = (level, log) => {
+  if (level === 'warn') throw new Error(log.message);
+};
+
+/** What is made of the second entry: a file that imports the main one. */
+const besideMain = (extension, format) => ({
+  ...files(extension),
+  format,
+  sourcemap: true,
+  banner,
+  paths: { [mainEntry]: `./index.${extension}` },
+});
+
 export default [
   {
     input,
     plugins: [eraseTypes, workerProgram],
-    // Anything that is worth a warning is worth a look before it is published: a cycle, an import that is not found.
-    onLog: (level, log) => {
-      if (level === 'warn') throw new Error(log.message);
-    },
+    onLog,
     // What only workers or GPUs need is a file beside the entry, loaded when the first of them is made ready.
     output: [
       { ...files('js'), format: 'es', sourcemap: true, banner },
@@ -82,5 +100,18 @@ export default [
     input,
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
     output: { file: 'dist/index.d.ts', format: 'es', banner: olderLibraries },
+  },
+  {
+    input: safetensors,
+    plugins: [eraseTypes],
+    external: [mainEntry],
+    onLog,
+    output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
+  },
+  {
+    input: safetensors,
+    plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
+    external: [mainEntry],
+    output: { file: 'dist/safetensors.d.ts', format: 'es', paths: { [mainEntry]: './index.js' } },
   },
 ];

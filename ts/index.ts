@@ -6,6 +6,7 @@ export {
   convertModel,
   type ConvertModel,
   type ConvertOptions,
+  type Frozen,
   type Reverted,
 } from './convert/convert_model.ts';
 export {
@@ -26,7 +27,21 @@ export {
 export { type DeviceDescription, type DeviceOptions, devices, init } from './device/registry.ts';
 export type { WebGpuOptions } from './device/webgpu_face.ts';
 export * from './errors.ts';
-export { BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNorm, type BatchNormOptions } from './nn/batch_norm.ts';
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  type BatchNorm,
+  type BatchNormOptions,
+  type RunningVarMode,
+} from './nn/batch_norm.ts';
+export {
+  FrozenBatchNorm1d,
+  FrozenBatchNorm2d,
+  FrozenBatchNorm3d,
+  type FrozenBatchNorm,
+  type FrozenBatchNormOptions,
+} from './nn/frozen_batch_norm.ts';
 export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
@@ -45,16 +60,16 @@ export {
   DataParallelWithCallBack,
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
-export {
-  empty,
-  type NestedNumbers,
-  tensor,
-  type TensorDataOptions,
-  tensorFromGPUBuffer,
-  type TensorOptions,
-} from './tensor/create.ts';
+export { empty, type NestedNumbers, tensor, type TensorDataOptions, type TensorOptions } from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
+export {
+  type GpuBufferOptions,
+  type GpuBufferSource,
+  tensorFromGPUBuffer,
+  tensorFromGPUBufferSync,
+  tensorsFromGPUBuffers,
+} from './tensor/gpu_buffers.ts';
 export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';
 export { Parameter } from './tensor/parameter.ts';
 export type { DataOptions, DataOrder } from './tensor/reading.ts';

@@ -20,6 +20,7 @@ const kinds = [
     kind: 'an ES module',
     extension: 'mjs',
     load: "import * as syncbn from 'syncbn';\n",
+    loadFiles: "import * as files from 'syncbn/safetensors';\n",
     source: 'consumer.mts',
     use: "import { trainOneStep } from './consumer.mjs';\n",
   },
@@ -27,12 +28,13 @@ const kinds = [
     kind: 'a CommonJS module',
     extension: 'cjs',
     load: "const syncbn = require('syncbn');\n",
+    loadFiles: "const files = require('syncbn/safetensors');\n",
     source: 'consumer.cts',
     use: "const { trainOneStep } = require('./consumer.cjs');\n",
   },
 ];
 
-describe.each(kinds)('used from $kind', ({ extension, load, source, use }) => {
+describe.each(kinds)('used from $kind', ({ extension, load, loadFiles, source, use }) => {
   it('offers_every_public_name', () => {
     const names = runInUserProject(`names.${extension}`, load + listExports);
     expect(names).toEqual(expect.arrayContaining(publicNames));
@@ -42,6 +44,15 @@ describe.each(kinds)('used from $kind', ({ extension, load, source, use }) => {
     compileInUserProject(source, ['--module', 'NodeNext', '--lib', 'ES2022']);
     const print = 'trainOneStep().then((result) => console.log(JSON.stringify(result)));\n';
     expect(runInUserProject(`train.${extension}`, use + print)).toEqual(expectedStep);
+  });
+
+  it('writes_and_reads_files_with_the_tensors_of_the_main_entry', () => {
+    const saved = 'files.saveSafetensors({ n: 3, x: syncbn.tensor([1, 2]) })';
+    const program = `${saved}.then(async (bytes) => {
+      const { n, x } = files.loadSafetensors(bytes);
+      console.log(JSON.stringify([n, x instanceof syncbn.Tensor, [...(await x.data())]]));
+    });\n`;
+    expect(runInUserProject(`files.${extension}`, load + loadFiles + program)).toEqual([3, true, [1, 2]]);
   });
 });
 

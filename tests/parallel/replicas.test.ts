@@ -147,6 +147,43 @@ describe.each(deviceKinds)('replicas on %s', (kind) => {
     expect(one.count).toBe(1);
   });
 
+  it.each([true, false])(
+    'have properties of the same kinds as the original, a getter among them: %s',
+    async (hasGetter) => {
+      const key = Symbol('key');
+      const seen: Module[] = [];
+      class Unusual extends Module {
+        own = 1;
+        readonly [key] = 2;
+        readonly child = new BatchNorm1d(1);
+        constructor() {
+          super();
+          Object.defineProperty(this, 'constant', { value: 3, enumerable: true });
+          Object.defineProperty(this, 'hidden', { value: 4, writable: true });
+          if (hasGetter) Object.defineProperty(this, 'twice', { get: () => 2 * this.own, enumerable: true });
+        }
+        async forward(x: Tensor): Promise<Tensor> {
+          seen.push(this);
+          return Promise.resolve(x);
+        }
+      }
+      const module = new Unusual();
+      const kindsOf = (of: Module): unknown =>
+        Object.entries(Object.getOwnPropertyDescriptors(of))
+          .map(([name, { value: _value, ...kind }]) => [name, kind] as const)
+          .sort();
+      await (
+        await placed(new DataParallel(module, { deviceIds: names }))
+      ).forward(tensor([1, 2, 3], [3], { device: first }));
+      expect(seen).toHaveLength(names.length);
+      for (const copy of seen) {
+        expect(copy).not.toBe(module);
+        expect(kindsOf(copy)).toEqual(kindsOf(module));
+        expect(Reflect.get(copy, key)).toBe(2);
+      }
+    },
+  );
+
   it.each<[string, (net: TwoNames) => Promise<void>, { a: number; b: number }]>([
     [
       'put another tensor into one place of a shared buffer',

@@ -103,6 +103,8 @@ describe.each(deviceKinds)('several devices of kind %s give the bits of one', (k
     ['cumulative averages', { momentum: null }],
     ['no weight and bias', { affine: false }],
     ['a weight alone', { bias: false }],
+    ['a bias alone', { weight: false }],
+    ['a biased running variance', { runningVar: 'biased' as const }],
     ['no running statistics', { trackRunningStats: false }],
   ])('with %s', async (_, options) => {
     const given = batch(8, 7, { options });

@@ -3,9 +3,10 @@
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts';
+import type { FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d } from '../nn/frozen_batch_norm.ts';
 import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
-import { childrenOf, isModule, refuseModulesInContainers } from '../nn/module_tree.ts';
+import { childrenOf, isModule, refuseModulesInContainers, survey } from '../nn/module_tree.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import type {
   SynchronizedBatchNorm1d,
@@ -18,7 +19,9 @@ import {
   synchronizationOptions,
 } from '../nn/synchronized_batch_norm_settings.ts';
 import type { DataParallel, DataParallelWithCallBack } from '../parallel/data_parallel.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { type ConversionReport, reportOf, warnOfLeft } from './conversion_report.ts';
+import { frozenTwin } from './frozen_twin.ts';
 import { plainTwin, synchronizedTwin, type Twin } from './twin.ts';
 
 /** How the converted layers synchronize, and who is told what was converted. */
@@ -49,14 +52,46 @@ export type Reverted<M extends Module> = M extends SynchronizedBatchNorm1d
         ? DataParallel<Reverted<Inner>>
         : M;
 
-/** {@link convertModel} and its way back. */
+/** The class that `convertModel.freeze` gives back for a root of class M. */
+export type Frozen<M extends Module> = M extends BatchNorm1d
+  ? FrozenBatchNorm1d
+  : M extends BatchNorm2d
+    ? FrozenBatchNorm2d
+    : M extends BatchNorm3d
+      ? FrozenBatchNorm3d
+      : M extends DataParallelWithCallBack<infer Inner>
+        ? DataParallelWithCallBack<Frozen<Inner>>
+        : M extends DataParallel<infer Inner>
+          ? DataParallel<Frozen<Inner>>
+          : M;
+
+/** {@link convertModel}, its way back, and the way to constants. */
 export interface ConvertModel {
   <M extends Module>(module: M, options?: ConvertOptions): Converted<M>;
   /**
    * Every synchronized layer becomes the plain one it was, or the plain one of its kind, and every
    * `DataParallelWithCallBack` a `DataParallel`. Nothing is lost but the settings of the synchronization.
    */
-  revert<M extends Module>(module: M, options?: Pick<ConvertOptions, 'onReport'>): Reverted<M>;
+  revert<M extends Module>(module: M, options?: Reporting): Reverted<M>;
+  /**
+   * Every batch norm layer at any depth, plain or synchronized, becomes the `FrozenBatchNorm*` of its rank, which normalizes with its
+   * running statistics whatever `train()` says. Its weight and bias are parameters no longer: make the optimizer afterwards. A layer
+   * shared by several parents is shared afterwards; training mode and properties of the user's are kept. Wrappers stay what they are.
+   *
+   * Left as they are, as {@link convertModel} leaves them, are layers with behaviour of their own and layers without running statistics.
+   *
+   * Source: `torchvision.ops.misc.FrozenBatchNorm2d`, as detection models use it for their backbone.
+   *
+   * @example
+   * ```ts
+   * convertModel.freeze(detector.backbone);
+   * const trained = [...detector.parameters()]; // without weight and bias of the backbone's batch norm
+   * ```
+   *
+   * @returns the model: the same object, unless the root itself is replaced.
+   * @throws as {@link convertModel}; DisposedError, OutOfMemoryError. Nothing is frozen then.
+   */
+  freeze<M extends Module>(module: M, options?: Reporting): Frozen<M>;
 }
 
 /**
@@ -77,37 +112,56 @@ export interface ConvertModel {
  * only; CyclicModuleError;
  * ForwardInProgressError. Nothing is converted then.
  */
-export const convertModel: ConvertModel = /* @__PURE__ */ Object.assign(convert, { revert });
+export const convertModel: ConvertModel = /* @__PURE__ */ Object.assign(convert, { revert, freeze });
 
-const convertOptions: KnownOptions<ConvertOptions> = { ...synchronizationOptions, onReport: 'function' };
+/** Who is told what was converted. */
+type Reporting = Pick<ConvertOptions, 'onReport'>;
+
+const reportingOptions: KnownOptions<Reporting> = { onReport: 'function' };
+const convertOptions: KnownOptions<ConvertOptions> = { ...synchronizationOptions, ...reportingOptions };
 
 function convert<M extends Module>(module: M, options: ConvertOptions = {}): Converted<M> {
-  checkModule(module, 'convertModel()');
-  checkOptions('convertModel()', options, convertOptions);
+  const operation = 'convertModel()';
+  checkModule(module, operation);
+  checkOptions(operation, options, convertOptions);
   const settings = synchronizationOf(options);
+  const tell = tellerOf(operation, options);
   // The class of the twin follows from the class of the root as the type says.
-  return replaceModules(module, 'convertModel()', options, (original) =>
-    synchronizedTwin(original, settings),
-  ) as Converted<M>;
+  return tell(replaceModules(module, operation, (original) => synchronizedTwin(original, settings))) as Converted<M>;
 }
 
-function revert<M extends Module>(module: M, options: Pick<ConvertOptions, 'onReport'> = {}): Reverted<M> {
-  checkModule(module, 'convertModel.revert()');
-  checkOptions<typeof options>('convertModel.revert()', options, { onReport: 'function' });
-  return replaceModules(module, 'convertModel.revert()', options, plainTwin) as Reverted<M>;
+function revert<M extends Module>(module: M, options: Reporting = {}): Reverted<M> {
+  const operation = 'convertModel.revert()';
+  checkModule(module, operation);
+  checkOptions(operation, options, reportingOptions);
+  return tellerOf(operation, options)(replaceModules(module, operation, plainTwin)) as Reverted<M>;
 }
 
-/** Puts twins in the place of modules, each module's once, and reports. */
-function replaceModules(
-  root: Module,
-  operation: string,
-  { onReport }: Pick<ConvertOptions, 'onReport'>,
-  twinFor: (module: Module) => Twin,
-): Module {
-  if (onReport !== undefined && typeof onReport !== 'function') {
-    throw new TypeError(`${operation}: expected onReport to be a function, got ${describeValue(onReport)}`);
+function freeze<M extends Module>(module: M, options: Reporting = {}): Frozen<M> {
+  const operation = 'convertModel.freeze()';
+  checkModule(module, operation);
+  checkOptions(operation, options, reportingOptions);
+  const tell = tellerOf(operation, options);
+  const made: Tensor[] = [];
+  let replaced: Replaced;
+  try {
+    replaced = replaceModules(module, operation, (original) => frozenTwin(original, made));
+  } catch (error) {
+    made.forEach((vector) => vector.dispose());
+    throw error;
   }
-  refuseModulesInContainers(root);
+  return tell(replaced) as Frozen<M>;
+}
+
+/** A tree in which modules have been replaced. */
+interface Replaced {
+  readonly root: Module;
+  readonly report: ConversionReport;
+}
+
+/** Puts twins in the place of modules, each module's once: all of them or, on failure, none. */
+function replaceModules(root: Module, operation: string, twinFor: (module: Module) => Twin): Replaced {
+  refuseModulesInContainers(survey(root));
   refuseDuringForward(root, operation);
   const outcomes = Array.from(root.namedModules(), ([path, module]) => ({ path, module, outcome: twinFor(module) }));
   const twins = new Map(
@@ -123,13 +177,26 @@ function replaceModules(
   for (const { parent, name, twin } of replacements) {
     (parent as unknown as Record<string, Module>)[name] = twin;
   }
-  const report = reportOf(outcomes);
-  if (onReport === undefined) {
-    warnOfLeft(operation, report.left);
-  } else {
-    onReport(report);
+  return { root: twins.get(root) ?? root, report: reportOf(outcomes) };
+}
+
+/**
+ * Who is told what has become of the modules.
+ * @returns tells it, and gives the root.
+ * @throws TypeError for what is no function.
+ */
+function tellerOf(operation: string, { onReport }: Reporting): (replaced: Replaced) => Module {
+  if (onReport !== undefined && typeof onReport !== 'function') {
+    throw new TypeError(`${operation}: expected onReport to be a function, got ${describeValue(onReport)}`);
   }
-  return twins.get(root) ?? root;
+  return ({ root, report }) => {
+    if (onReport === undefined) {
+      warnOfLeft(operation, report.left);
+    } else {
+      onReport(report);
+    }
+    return root;
+  };
 }
 
 /** @throws TypeError for a property that nothing can be assigned to, before another has changed. */

@@ -13,8 +13,8 @@ import {
 import type { Synchronization } from '../nn/synchronized_batch_norm_settings.ts';
 import { DataParallel, DataParallelWithCallBack } from '../parallel/data_parallel.ts';
 
-/** Classes and their synchronized twins. */
-const layerClasses = [
+/** Classes and their synchronized twins, rank by rank. */
+export const layerClasses = [
   [BatchNorm1d, SynchronizedBatchNorm1d],
   [BatchNorm2d, SynchronizedBatchNorm2d],
   [BatchNorm3d, SynchronizedBatchNorm3d],
@@ -29,7 +29,8 @@ interface Origin {
 /** What a wrapper goes back to that was not made from another. */
 const plainWrapper: Origin = { prototype: DataParallel.prototype, hasReplicationCallback: false };
 
-const originKey: unique symbol = Symbol('syncbn.origin');
+/** Where a twin keeps what it was made from. */
+export const originKey: unique symbol = Symbol('syncbn.origin');
 
 /** What becomes of a module: its twin, or why it has none; `null` where none was to be expected. */
 export type Twin = { readonly twin: Module } | { readonly reason: string } | null;
@@ -95,7 +96,7 @@ interface NamedClass {
  * but a constructor, or a property of its own in the place of a method. A function that such a class sets for each object,
  * `run = (x) => this.forward(x)`, is a method too, and would go on using the object that was replaced.
  */
-function ownBehaviour(module: Module, base: NamedClass, target: NamedClass): string | null {
+export function ownBehaviour(module: Module, base: NamedClass, target: NamedClass): string | null {
   const inPlaceOfMethod = Reflect.ownKeys(module).find((key) => {
     const property = Object.getOwnPropertyDescriptor(module, key);
     return key in base.prototype && (isFunction(property) || property?.get !== undefined);

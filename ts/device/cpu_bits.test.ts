@@ -53,7 +53,7 @@ async function compute({ numerics, offset, ...layout }: BitsCase): Promise<numbe
   const [nextMean, nextVariance] = [device.allocate(channels), device.allocate(channels)];
   const [dweight, dbias] = [device.allocate(channels), device.allocate(channels)];
   const statistics = device.allocate(STATISTICS_ROWS * channels);
-  const running = { mean, variance, nextMean, nextVariance, momentum: 0.1 };
+  const running = { mean, variance, nextMean, nextVariance, momentum: 0.1, correction: 1 } as const;
   device.batchNorm({ x, y, layout, numerics, eps: 1e-5, weight, bias, statistics, running });
   device.batchNormBackward({ x, dy, dx, layout, statistics, weight, dweight, dbias, batchStatistics: true });
   const shard = { x, layout, firstSample: 3 };

@@ -165,6 +165,7 @@ async function whole(numerics: 'stable' | 'torch'): Promise<Float32Array[]> {
     nextMean: device.allocate(3),
     nextVariance: device.allocate(3),
     momentum: 0.1,
+    correction: 1 as const,
   };
   device.batchNorm({ x, y, layout, numerics, eps: 1e-5, weight, bias, statistics, running });
   device.batchNormBackward({ x, dy, dx, layout, statistics, weight, dweight, dbias, batchStatistics: true });
@@ -197,6 +198,7 @@ async function steps(numerics: 'stable' | 'torch', cut: number): Promise<Float32
     nextMean: device.allocate(3),
     nextVariance: device.allocate(3),
     momentum: 0.1,
+    correction: 1 as const,
   };
   device.updateRunning({ merged, running });
   for (const { x, layout } of shards) {

@@ -265,6 +265,7 @@ export class CpuDevice implements Device {
         this.#handle(running?.nextMean),
         this.#handle(running?.nextVariance),
         running?.momentum ?? 0,
+        running?.correction ?? 1,
       ),
     );
   }
@@ -353,6 +354,7 @@ export class CpuDevice implements Device {
         this.#handle(running.nextMean),
         this.#handle(running.nextVariance),
         running.momentum,
+        running.correction,
       ),
     );
   }

@@ -5,7 +5,7 @@
  * whatever is read next, or asked for next. Loaded when the first WebGPU device is made ready.
  */
 
-import type { GpuBindings, GpuKernels } from '../wasm/gpu_kernels.ts';
+import type { BufferAdopter, GpuBindings, GpuKernels } from '../wasm/gpu_kernels.ts';
 import type {
   BackwardInputArguments,
   BatchLayout,
@@ -21,14 +21,14 @@ import type {
 } from './device.ts';
 import type { Essentials } from './lazy_device.ts';
 import { Compiling } from './webgpu_compiling.ts';
-import { type DoubtfulBuffer, Doubts } from './webgpu_doubts.ts';
+import { type DoubtfulBuffer, Doubts, settle } from './webgpu_doubts.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
 import { Holding } from './webgpu_holding.ts';
 import { Nudging } from './webgpu_nudging.ts';
 import { openKernels } from './webgpu_open.ts';
 import { isNode } from './webgpu_platform.ts';
-import { checkForeignBuffer } from './webgpu_sharing.ts';
+import { checkForeignBuffer, checkOwner, holdsVectors } from './webgpu_sharing.ts';
 
 /** Buffers of the kernels have numbers from 1. */
 const ABSENT = 0;
@@ -43,6 +43,10 @@ class WebGpuBuffer implements DeviceBuffer, DoubtfulBuffer {
   isShared: boolean;
   doubt: Promise<void> | null = null;
   failure: Error | null = null;
+  /** Whether kernels cannot read the buffer in place, since it ends in the middle of a vector. */
+  endsInVector = false;
+  /** Tells the owner of an adopted buffer, once, that it is no longer needed. */
+  onRelease: (() => void) | null = null;
 
   constructor(device: Device, length: number, handle: number, isShared: boolean) {
     this.device = device;
@@ -70,7 +74,9 @@ export async function openWebGpuDevice(
   if (isOwn) {
     tellOfDestruction(gpuDevice, failures);
   }
-  return new OpenDevice(face, essentials, { kernels, bindings, failures, isOwn });
+  // A platform that does not let it be made has all the rest; who adopts a buffer is told.
+  const adopter = await bindings.bufferAdopter().catch(() => null);
+  return new OpenDevice(face, essentials, { kernels, bindings, failures, isOwn, adopter });
 }
 
 /** The platform tells of a loss later. What is given meanwhile would be done by nobody, and nobody would say so. */
@@ -90,6 +96,7 @@ interface Parts {
   readonly failures: WebGpuFailures;
   /** Whether the device is not adopted. */
   readonly isOwn: boolean;
+  readonly adopter: BufferAdopter | null;
 }
 
 class OpenDevice implements OpenWebGpu {
@@ -103,10 +110,15 @@ class OpenDevice implements OpenWebGpu {
   readonly #holding: Holding;
   readonly #doubts: Doubts;
   readonly #compiling: Compiling;
+  #adopter: BufferAdopter | null;
+  /** Adopted buffers whose owners have not been told that they are no longer needed. */
+  readonly #lent = new Set<WebGpuBuffer>();
+  /** Copies that the command which is being given reads. */
+  readonly #copies: number[] = [];
   /** `null` where answers come by themselves. */
   readonly #nudging: Nudging | null;
 
-  constructor(face: Device, essentials: Essentials, { kernels, bindings, failures, isOwn }: Parts) {
+  constructor(face: Device, essentials: Essentials, { kernels, bindings, failures, isOwn, adopter }: Parts) {
     this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
     this.#essentials = essentials;
@@ -118,7 +130,9 @@ class OpenDevice implements OpenWebGpu {
     this.#doubts = new Doubts(kernels, failures);
     this.#compiling = new Compiling(kernels, failures, essentials);
     this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
+    this.#adopter = adopter;
     failures.bytesInUse = () => kernels.bytesInUse;
+    failures.whenLost = () => this.#lent.forEach((lent) => this.#giveBack(lent));
   }
 
   /** What has been given before is submitted. */
@@ -180,14 +194,44 @@ class OpenDevice implements OpenWebGpu {
     return handedOut;
   }
 
-  async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
-    const { errors } = this.#essentials;
-    await checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#platformDevice, this.#face.name, errors);
-    const adopter = await this.#bindings.bufferAdopter();
-    return this.#call('adoptBuffer', (kernels) => {
-      const handle = kernels.adoptBuffer(adopter, buffer, buffer.size, buffer.usage, length);
+  async adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer> {
+    this.#adopter ??= await this.#bindings.bufferAdopter();
+    const adopted = this.adoptBufferNow(buffer, length, onRelease);
+    try {
+      await this.confirm(adopted);
+      return adopted;
+    } catch (error) {
+      this.release(adopted);
+      throw error;
+    }
+  }
+
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease: (() => void) | null = null): DeviceBuffer {
+    checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#face.name);
+    const adopter = this.#adopter;
+    if (adopter === null) {
+      throw new RangeError(
+        `device ${this.#face.name}: cannot adopt a GPUBuffer at once on this platform; await tensorFromGPUBuffer()`,
+      );
+    }
+    const { size, usage } = buffer;
+    const own = this.#call('adoptBuffer', (kernels) => {
+      const handle = kernels.adoptBuffer(adopter, buffer, size, usage, length);
       return new WebGpuBuffer(this.#face, length, handle, true);
     });
+    own.endsInVector = !holdsVectors(size, length * BYTES_PER_VALUE);
+    own.onRelease = onRelease;
+    this.#lent.add(own);
+    const doubt = checkOwner(buffer, this.#platformDevice, this.#face.name, this.#essentials.errors);
+    own.doubt = doubt;
+    doubt.then(
+      () => settle([own], doubt, null),
+      (error: unknown) => {
+        settle([own], doubt, error as Error);
+        this.#giveBack(own);
+      },
+    );
+    return own;
   }
 
   allocate(length: number): DeviceBuffer {
@@ -201,6 +245,7 @@ class OpenDevice implements OpenWebGpu {
       this.#kernels.release(own.handle);
     }
     own.handle = ABSENT;
+    this.#giveBack(own);
   }
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
@@ -289,6 +334,7 @@ class OpenDevice implements OpenWebGpu {
         this.#output(running?.nextMean),
         this.#output(running?.nextVariance),
         running?.momentum ?? 0,
+        running?.correction ?? 1,
       ),
     );
   }
@@ -356,6 +402,7 @@ class OpenDevice implements OpenWebGpu {
         this.#output(running.nextMean),
         this.#output(running.nextVariance),
         running.momentum,
+        running.correction,
       ),
     );
   }
@@ -448,6 +495,8 @@ class OpenDevice implements OpenWebGpu {
     if (this.#failures.hasTrapped) {
       return null;
     }
+    // Commands take effect in order, so what this one reads may go as soon as it is given.
+    this.#copies.splice(0).forEach((copy) => this.#kernels.release(copy));
     const doubt = this.#doubts.end();
     if (this.#kernels.isWaiting) {
       this.#compiling.begin();
@@ -465,6 +514,27 @@ class OpenDevice implements OpenWebGpu {
     }
   }
 
+  /** Tells the owner of an adopted buffer that it is no longer needed: when all commands that use it have been submitted. */
+  #giveBack(own: WebGpuBuffer): void {
+    const { onRelease } = own;
+    this.#lent.delete(own);
+    own.onRelease = null;
+    if (onRelease === null) {
+      return;
+    }
+    const tell = (): void => {
+      if (!this.#failures.isLost) {
+        this.#kernels.submit();
+      }
+      onRelease();
+    };
+    if (!this.#failures.isLost && this.#kernels.isWaiting) {
+      void this.#compiling.done().then(tell);
+    } else {
+      tell();
+    }
+  }
+
   /** What a command reads. */
   #handle(buffer: DeviceBuffer | null | undefined): number {
     if (buffer === null || buffer === undefined) {
@@ -472,7 +542,15 @@ class OpenDevice implements OpenWebGpu {
     }
     const own = this.#own(buffer);
     this.#doubts.read(own);
-    return own.handle;
+    return own.endsInVector ? this.#copyOf(own) : own.handle;
+  }
+
+  /** A copy that ends with a whole vector, for the command that is being given. Its owner may write to the buffer before the next one. */
+  #copyOf({ handle, length }: WebGpuBuffer): number {
+    const copy = this.#kernels.allocate(length);
+    this.#copies.push(copy);
+    this.#kernels.copyRows(handle, 0, length, copy, 0, length, length, 1);
+    return copy;
   }
 
   /** What a command writes. */

@@ -22,7 +22,8 @@ export type WebGpuOrigin = { readonly options: WebGpuOptions } | { readonly adop
 export interface OpenWebGpu extends OpenDevice {
   readonly gpuDevice: GPUDevice;
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer;
-  adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer>;
+  adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer>;
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease?: () => void): DeviceBuffer;
   warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void>;
 }
 
@@ -48,8 +49,12 @@ export class WebGpuFace extends LazyDevice<OpenWebGpu> implements WebGpuDevice {
     return this.opened.gpuBuffer(buffer);
   }
 
-  async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
-    return this.opened.adoptBuffer(buffer, length);
+  async adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer> {
+    return this.opened.adoptBuffer(buffer, length, onRelease);
+  }
+
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease?: () => void): DeviceBuffer {
+    return this.opened.adoptBufferNow(buffer, length, onRelease);
   }
 
   async warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void> {

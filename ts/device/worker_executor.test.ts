@@ -129,7 +129,7 @@ describe('a command that fails', () => {
     const args = { x: mean, y, layout, numerics: 'stable', eps: 1, weight: null, bias: null, statistics };
     const answers = await run(
       ['allocate', 8, 8],
-      ['batchNorm', { ...args, running: { mean, variance, nextMean, nextVariance, momentum: 0.1 } }],
+      ['batchNorm', { ...args, running: { mean, variance, nextMean, nextVariance, momentum: 0.1, correction: 1 } }],
       ...[nextMean, nextVariance, statistics].map((name): Command => [
         'readRows',
         { ...rowsOf(name), stride: 4 },

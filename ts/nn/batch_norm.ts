@@ -2,25 +2,30 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited, synchronously } from '../device/awaited.ts';
-import { checkCommandable } from '../device/calling_thread.ts';
-import { type Numerics, STATISTICS_ROWS } from '../device/device.ts';
+import { awaited } from '../device/awaited.ts';
+import { computedAtOnce } from '../device/calling_thread.ts';
+import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import { Parameter } from '../tensor/parameter.ts';
-import { formatShape, type Shape } from '../tensor/shape.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
-  channelsRemedy,
   checkArguments,
   checkBatchSize,
   checkEps,
   checkMomentum,
+  checkNumChannels,
+  checkNumFeatures,
   checkNumerics,
+  checkOneOf,
+  checkRank1d,
+  checkRank2d,
+  checkRank3d,
   checkTensor,
   type ChannelVectors,
 } from './batch_norm_checks.ts';
@@ -32,6 +37,9 @@ import { refill, type Refill } from './refill.ts';
 import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 
+/** Which variance of a batch goes into the running one: Σ(x − mean)² divided by n, or by n − 1. */
+export type RunningVarMode = 'biased' | 'unbiased';
+
 /** Options of every batch norm layer. */
 export interface BatchNormOptions {
   /** Added to the variance; default 1e-5. */
@@ -42,16 +50,20 @@ export interface BatchNormOptions {
   readonly affine?: boolean;
   /** `false`: weight alone; default `true`. Means nothing without `affine`. */
   readonly bias?: boolean;
+  /** `false`: bias alone, as Keras' `scale: false`; default `true`. Means nothing without `affine`. */
+  readonly weight?: boolean;
   /** Whether there are running statistics for evaluation; default `true`. */
   readonly trackRunningStats?: boolean;
+  /**
+   * Which variance of a batch goes into the running one: `'unbiased'` (default), divided by n - 1 as PyTorch does, or `'biased'`, divided
+   * by n as Keras and TensorFlow do.
+   */
+  readonly runningVar?: RunningVarMode;
   /** `'stable'` (default) is the most accurate, `'torch'` is PyTorch's CPU result to the bit, on CPU devices. */
   readonly numerics?: Numerics;
   /** Where parameters and buffers are made; default `'cpu'`. */
   readonly device?: string;
 }
-
-/** Statistics are one buffer of so many rows of f32, and buffers are addressed by 32 bits. */
-const MAX_FEATURES = Math.floor((2 ** 32 - 1) / (4 * STATISTICS_ROWS));
 
 /** In PyTorch's order. */
 const batchNormOptions: KnownOptions<BatchNormOptions> = {
@@ -61,6 +73,8 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
   trackRunningStats: 'boolean',
   device: 'string',
   bias: 'boolean',
+  weight: 'boolean',
+  runningVar: 'string',
   numerics: 'string',
 };
 
@@ -68,7 +82,8 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
  * What the layers of all ranks share.
  *
  * y = (x − mean) / √(var + eps) · weight + bias, per channel. Training: mean and biased variance of the batch, and
- * running = (1 − momentum) · running + momentum · batch, with the unbiased variance. Evaluation: the running ones.
+ * running = (1 − momentum) · running + momentum · batch, with the unbiased variance unless `runningVar` says otherwise. Evaluation: the
+ * running ones.
  *
  * Shapes: x and y (N, C, …), all others (C).
  *
@@ -82,6 +97,8 @@ export abstract class BatchNorm extends Module {
   readonly affine: boolean;
   /** Set to `false` later, the buffers stay: training leaves them alone, evaluation uses them. */
   trackRunningStats: boolean;
+  /** The option `runningVar`; the property of that name is the buffer. */
+  runningVarMode: RunningVarMode;
   numerics: Numerics;
   weight: Parameter | null;
   bias: Parameter | null;
@@ -98,12 +115,13 @@ export abstract class BatchNorm extends Module {
     super();
     checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions());
     const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
-    const { affine = true, bias = true, trackRunningStats = true } = options;
+    const { affine = true, weight = true, bias = true, trackRunningStats = true, runningVar = 'unbiased' } = options;
     checkNumFeatures(numFeatures);
     checkEps(eps, false);
     checkMomentum(momentum);
     checkNumerics(numerics, deviceByName(device));
-    checkBooleans({ affine, bias, trackRunningStats });
+    checkBooleans({ affine, weight, bias, trackRunningStats });
+    checkOneOf('runningVar', runningVar, ['biased', 'unbiased']);
     const filled = (value: number): Tensor =>
       tensor(new Float32Array(numFeatures).fill(value), [numFeatures], { device });
     this.numFeatures = numFeatures;
@@ -111,9 +129,10 @@ export abstract class BatchNorm extends Module {
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
+    this.runningVarMode = runningVar;
     this.numerics = numerics;
     // Donated, so that the parameter alone holds its memory.
-    this.weight = affine ? new Parameter(filled(1).donate()) : null;
+    this.weight = affine && weight ? new Parameter(filled(1).donate()) : null;
     this.bias = affine && bias ? new Parameter(filled(0).donate()) : null;
     this.registerBuffer('running_mean', trackRunningStats ? filled(0) : null, 'runningMean');
     this.registerBuffer('running_var', trackRunningStats ? filled(1) : null, 'runningVar');
@@ -149,13 +168,8 @@ export abstract class BatchNorm extends Module {
    */
   forwardSync(x: Tensor): Tensor {
     const device = checkTensor(x, 'the input');
-    checkCommandable(device, 'forwardSync()', 'await forward()');
     warnIfPlainAmongReplicas(this);
-    const y = synchronously(() => this.forwardLocally(x));
-    if (y instanceof Promise) {
-      throw new Error('forwardSync(): expected nothing to wait for, got a promise, please report this');
-    }
-    return y;
+    return computedAtOnce(device, 'forwardSync()', 'await forward()', () => this.forwardLocally(x));
   }
 
   /**
@@ -182,7 +196,10 @@ export abstract class BatchNorm extends Module {
     const { numFeatures, eps, momentum, affine, trackRunningStats } = this;
     return (
       `${numFeatures}, eps=${pythonFloat(eps)}, momentum=${pythonFloat(momentum)}, affine=${pythonBoolean(affine)}, ` +
-      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}`
+      `bias=${pythonBoolean(this.bias !== null)}, track_running_stats=${pythonBoolean(trackRunningStats)}` +
+      // What PyTorch does not have is said where it differs from PyTorch.
+      (affine && this.weight === null ? ', weight=False' : '') +
+      (this.runningVarMode === 'biased' ? ', running_var=biased' : '')
     );
   }
 
@@ -241,6 +258,12 @@ export abstract class BatchNorm extends Module {
     return momentum ?? (numBatchesTracked === null ? 0 : 1 / (numBatchesTracked + 1));
   }
 
+  /** What is subtracted from n in the divisor of the variance that goes into the running one. @internal */
+  get varianceCorrection(): 0 | 1 {
+    checkOneOf('runningVarMode', this.runningVarMode, ['biased', 'unbiased']);
+    return this.runningVarMode === 'biased' ? 0 : 1;
+  }
+
   /** Everything about an input that does not depend on other replicas. Changes nothing. @internal */
   checkInput(x: Tensor): void {
     this.checkRank(x.shape);
@@ -251,12 +274,7 @@ export abstract class BatchNorm extends Module {
       ['bias', this.bias],
     ];
     checkArguments(x, vectors, this, this);
-    if (x.shape[1] !== this.numFeatures) {
-      throw new RangeError(
-        `expected an input of ${this.numFeatures} channels (numFeatures), got shape ${formatShape(x.shape)}, whose dimension 1 ` +
-          `holds the channels; ${channelsRemedy(x.shape, this.numFeatures)}`,
-      );
-    }
+    checkNumChannels(x.shape, this.numFeatures);
   }
 
   /**
@@ -268,14 +286,25 @@ export abstract class BatchNorm extends Module {
     return inOrderOfUpdates(this.runningMean ?? this, this.averageFactor !== null, () => {
       this.checkInput(x);
       const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;
+      const correction = this.varianceCorrection;
       if (usesBatchStatistics) {
         checkBatchSize(x.shape, this);
       }
       const running = this.runningStatistics();
       const begun = running && memoryOf(running);
       const { numBatchesTracked: count } = this;
-      const operation = { x, weight, bias, running, usesBatchStatistics, factor, eps, numerics, sequence };
-      const { y, next } = batchNormOperation(operation);
+      const { y, next } = batchNormOperation({
+        x,
+        weight,
+        bias,
+        running,
+        usesBatchStatistics,
+        factor,
+        correction,
+        eps,
+        numerics,
+        sequence,
+      });
       const keep = (): Tensor => {
         const isReset = running && begun && next && renewUnlessWritten(running, begun, next, () => this.uncount());
         // Who resets the layer writes both statistics, and sets a counter to 0 that may have been 0.
@@ -333,9 +362,7 @@ export class BatchNorm1d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm1d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 2 && shape.length !== 3) {
-      refuseRank('2D or 3D', '(N, C) or (N, C, L)', shape);
-    }
+    checkRank1d(shape);
   }
 }
 
@@ -344,9 +371,7 @@ export class BatchNorm2d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm2d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 4) {
-      refuseRank('4D', '(N, C, H, W)', shape);
-    }
+    checkRank2d(shape);
   }
 }
 
@@ -355,30 +380,7 @@ export class BatchNorm3d extends BatchNorm {
   static readonly typeName: string = 'BatchNorm3d';
 
   protected override checkRank(shape: Shape): void {
-    if (shape.length !== 5) {
-      refuseRank('5D', '(N, C, D, H, W)', shape);
-    }
-  }
-}
-
-function refuseRank(rank: string, dims: string, shape: Shape): never {
-  throw new RangeError(
-    `expected ${rank} input (got ${shape.length}D input): expected ${dims}, got shape ${formatShape(shape)}`,
-  );
-}
-
-function checkNumFeatures(numFeatures: unknown): void {
-  if (typeof numFeatures !== 'number') {
-    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
-  }
-  if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
-    throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
-  }
-  if (numFeatures > MAX_FEATURES) {
-    throw new RangeError(
-      `numFeatures: expected at most ${MAX_FEATURES} channels, whose statistics fill the 4 GiB that a device can address, got ` +
-        `${numFeatures}; numFeatures is C of an input (N, C, …), not its number of values`,
-    );
+    checkRank3d(shape);
   }
 }
 

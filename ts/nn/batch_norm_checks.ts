@@ -1,7 +1,7 @@
 /** What can be wrong with the arguments of batch norm. Texts begin as PyTorch's do, so that a search finds them. */
 
 import { describeValue } from '../describe_value.ts';
-import type { Device, DeviceKind, Numerics } from '../device/device.ts';
+import { type Device, type DeviceKind, type Numerics, STATISTICS_ROWS } from '../device/device.ts';
 import { DeviceMismatchError } from '../errors.ts';
 import { formatShape, type Shape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -18,6 +18,9 @@ export interface Settings {
   readonly numerics: Numerics;
   readonly usesBatchStatistics: boolean;
 }
+
+/** Statistics are one buffer of so many rows of f32, and buffers are addressed by 32 bits. */
+const MAX_FEATURES = Math.floor((2 ** 32 - 1) / (4 * STATISTICS_ROWS));
 
 /** PyTorch's results are those of its CPU kernels; a GPU does not round the same way. */
 const torchKinds: ReadonlySet<DeviceKind> = new Set<DeviceKind>(['cpu', 'worker']);
@@ -84,8 +87,18 @@ export function checkRenewable(where: string, runningMean: Tensor, runningVar: T
   runningVar.checkWritable(where);
 }
 
+/** @throws RangeError for an input of another number of channels than a layer was made for. */
+export function checkNumChannels(shape: Shape, numFeatures: number): void {
+  if (shape[1] !== numFeatures) {
+    throw new RangeError(
+      `expected an input of ${numFeatures} channels (numFeatures), got shape ${formatShape(shape)}, whose dimension 1 ` +
+        `holds the channels; ${channelsRemedy(shape, numFeatures)}`,
+    );
+  }
+}
+
 /** What to do about an input of another number of channels than `wanted`. */
-export function channelsRemedy(shape: Shape, wanted: number | undefined): string {
+function channelsRemedy(shape: Shape, wanted: number | undefined): string {
   return shape.length > 2 && shape.at(-1) === wanted
     ? `here the last dimension has ${wanted}: rearrange data of the order (N, …, C) and give the shape as (N, C, …), which ` +
         `memoryFormat 'channels_last' does not change, it is about the order in memory`
@@ -162,4 +175,54 @@ function checkTorchDevice(numerics: Numerics, device: Device): void {
         `use numerics: 'stable' there`,
     );
   }
+}
+
+/** @throws TypeError for what is none of the names. */
+export function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
+  if (typeof value !== 'string' || !allowed.includes(value)) {
+    throw new TypeError(`${name}: expected '${allowed.join("' or '")}', got ${String(value)}`);
+  }
+}
+
+/** @throws RangeError or TypeError unless a layer can have so many channels. */
+export function checkNumFeatures(numFeatures: unknown): void {
+  if (typeof numFeatures !== 'number') {
+    throw new TypeError(`numFeatures: expected a number, got ${describeValue(numFeatures)}`);
+  }
+  if (!Number.isSafeInteger(numFeatures) || numFeatures < 1) {
+    throw new RangeError(`numFeatures: expected a positive integer, got ${numFeatures}`);
+  }
+  if (numFeatures > MAX_FEATURES) {
+    throw new RangeError(
+      `numFeatures: expected at most ${MAX_FEATURES} channels, whose statistics fill the 4 GiB that a device can address, got ` +
+        `${numFeatures}; numFeatures is C of an input (N, C, …), not its number of values`,
+    );
+  }
+}
+
+/** @throws RangeError unless the input is (N, C) or (N, C, L). */
+export function checkRank1d(shape: Shape): void {
+  if (shape.length !== 2 && shape.length !== 3) {
+    refuseRank('2D or 3D', '(N, C) or (N, C, L)', shape);
+  }
+}
+
+/** @throws RangeError unless the input is (N, C, H, W). */
+export function checkRank2d(shape: Shape): void {
+  if (shape.length !== 4) {
+    refuseRank('4D', '(N, C, H, W)', shape);
+  }
+}
+
+/** @throws RangeError unless the input is (N, C, D, H, W). */
+export function checkRank3d(shape: Shape): void {
+  if (shape.length !== 5) {
+    refuseRank('5D', '(N, C, D, H, W)', shape);
+  }
+}
+
+function refuseRank(rank: string, dims: string, shape: Shape): never {
+  throw new RangeError(
+    `expected ${rank} input (got ${shape.length}D input): expected ${dims}, got shape ${formatShape(shape)}`,
+  );
 }

@@ -27,6 +27,8 @@ export interface BatchNormOperation {
   readonly usesBatchStatistics: boolean;
   /** Weight of the new value in the running statistics; `null`: they stay as they are. */
   readonly factor: number | null;
+  /** What is subtracted from n in the divisor of the batch's variance where that goes into the running one. */
+  readonly correction: 0 | 1;
   readonly eps: number;
   readonly numerics: Numerics;
   /** The place of the call in the order of nodes. */
@@ -113,6 +115,7 @@ function compute(
             nextMean: next.mean.buffer,
             nextVariance: next.variance.buffer,
             momentum: operation.factor,
+            correction: operation.correction,
           };
     device.batchNorm({ ...shared, running: update });
   } else if (running !== null) {

@@ -6,7 +6,7 @@
 
 import { ForwardInProgressError } from '../errors.ts';
 import type { Module } from './module.ts';
-import { walk } from './module_tree.ts';
+import { type TreeEntry, walk } from './module_tree.ts';
 
 /** How many passes each module takes part in. Holds nothing alive. */
 const passes = new WeakMap<Module, number>();
@@ -15,10 +15,9 @@ const passes = new WeakMap<Module, number>();
  * Marks all modules of a tree for one pass.
  * @returns ends it.
  */
-export function beginForward(root: Module): () => void {
-  const modules = walk(root, 'once').map(([, module]) => module);
-  modules.forEach((module) => passes.set(module, countOf(module) + 1));
-  return () => modules.forEach((module) => passes.set(module, countOf(module) - 1));
+export function beginForward(tree: readonly TreeEntry[]): () => void {
+  tree.forEach(({ module }) => passes.set(module, countOf(module) + 1));
+  return () => tree.forEach(({ module }) => passes.set(module, countOf(module) - 1));
 }
 
 /** @throws ForwardInProgressError when a module of the tree takes part in a pass. */

@@ -83,8 +83,18 @@ export function batchNorm(
     const factor = training ? momentum : null;
     return inOrderOfUpdates(runningMean ?? x, training, () => {
       const begun = running && memoryOf(running);
-      const operation = { x, weight, bias, running, usesBatchStatistics: training, factor, eps, numerics, sequence };
-      const { y, next } = batchNormOperation(operation);
+      const { y, next } = batchNormOperation({
+        x,
+        weight,
+        bias,
+        running,
+        usesBatchStatistics: training,
+        factor,
+        correction: 1,
+        eps,
+        numerics,
+        sequence,
+      });
       const keep = (): Tensor => {
         if (running !== null && begun !== null && next !== null) {
           renewUnlessWritten(running, begun, next);

@@ -176,7 +176,7 @@ function nextStatistics(
   const [nextMean, nextVariance] = filledPair(device, mean.length, (nextMean, nextVariance) =>
     device.updateRunning({
       merged,
-      running: { mean: mean.buffer, variance: variance.buffer, nextMean, nextVariance, momentum },
+      running: { mean: mean.buffer, variance: variance.buffer, nextMean, nextVariance, momentum, correction: 1 },
     }),
   );
   return { mean: nextMean, variance: nextVariance };

@@ -8,7 +8,16 @@ import { checkFunction } from '../tensor/check_function.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { moveModule } from './module_device.ts';
 import { formatModule } from './module_repr.ts';
-import { type Buffer, buffersKey, childrenOf, joinPath, parametersOf, walk } from './module_tree.ts';
+import {
+  type Buffer,
+  buffersKey,
+  childrenOf,
+  joinPath,
+  noteBufferAccessor,
+  survey,
+  type TreeEntry,
+  walk,
+} from './module_tree.ts';
 import {
   type LoadableStateDict,
   loadStateDict,
@@ -140,7 +149,7 @@ export abstract class Module {
 
   /** {@link Module.parameters} with their dotted paths. */
   *namedParameters(): Generator<[path: string, parameter: Parameter]> {
-    yield* onceEach(namedBelow(this, parametersOf));
+    yield* onceEach(namedBelow(this, ({ parameters }) => parameters));
   }
 
   /** The buffers that are tensors, of this module and all below, each once. */
@@ -152,7 +161,7 @@ export abstract class Module {
 
   /** {@link Module.buffers} with their dotted state-dict names. */
   *namedBuffers(): Generator<[path: string, buffer: Tensor]> {
-    yield* onceEach(namedBelow(this, tensorBuffersOf));
+    yield* onceEach(namedBelow(this, ({ module }) => tensorBuffersOf(module)));
   }
 
   /**
@@ -235,6 +244,11 @@ export abstract class Module {
     return true;
   }
 
+  /** Names in state dicts that a load passes over, because the layers that a checkpoint comes from have them. @internal */
+  ignoredNames(): readonly string[] {
+    return [];
+  }
+
   /** Whether a state dict may lack this buffer, because old checkpoints do. @internal */
   toleratesMissing(_name: string): boolean {
     return false;
@@ -268,6 +282,7 @@ function bufferAccessor(name: string): PropertyDescriptor {
       this[buffersKey].set(name, checkBuffer(name, next));
     },
   };
+  noteBufferAccessor(accessor);
   bufferAccessors.set(name, accessor);
   return accessor;
 }
@@ -287,10 +302,13 @@ function tensorBuffersOf(module: Module): [name: string, buffer: Tensor][] {
 }
 
 /** What every module of a tree has, under dotted paths. */
-function* namedBelow<T>(root: Module, of: (module: Module) => [string, T][]): Generator<[string, T]> {
-  for (const [path, module] of walk(root, 'once')) {
-    for (const [name, value] of of(module)) {
-      yield [joinPath(path, name), value];
+function* namedBelow<T>(
+  root: Module,
+  of: (entry: TreeEntry) => readonly (readonly [string, T])[],
+): Generator<[string, T]> {
+  for (const entry of survey(root)) {
+    for (const [name, value] of of(entry)) {
+      yield [joinPath(entry.path, name), value];
     }
   }
 }

@@ -18,6 +18,23 @@ export type Buffer = Tensor | number | null;
 /** Where a module keeps its buffers, by their name in state dicts. */
 export const buffersKey: unique symbol = Symbol('syncbn.buffers');
 
+const bufferGetters = new WeakSet();
+
+/** Remembers a property that does nothing but read and replace a buffer. */
+export function noteBufferAccessor(property: PropertyDescriptor): void {
+  bufferGetters.add(getterOf(property) ?? property);
+}
+
+/** Whether a property does nothing but read and replace a buffer. */
+export function isBufferAccessor(property: PropertyDescriptor): boolean {
+  return bufferGetters.has(getterOf(property) ?? property);
+}
+
+/** As an object: it is compared, not called. */
+function getterOf(property: { readonly get?: object }): object | undefined {
+  return property.get;
+}
+
 /** A module found in a tree, under the path that leads to it. */
 export type NamedModule = readonly [path: string, module: Module];
 
@@ -43,6 +60,16 @@ export function parametersOf(module: Module): [name: string, parameter: Paramete
   return ownEntries(module, isParameter);
 }
 
+/** A module of a tree with what its properties hold. */
+export interface TreeEntry {
+  readonly path: string;
+  readonly module: Module;
+  readonly children: readonly (readonly [name: string, child: Module])[];
+  readonly parameters: readonly (readonly [name: string, parameter: Parameter])[];
+  /** Properties that may hold modules where nobody looks for them. */
+  readonly containers: readonly (readonly [name: string, container: object])[];
+}
+
 /**
  * Every module of the tree, parents before children, children in order.
  *
@@ -51,10 +78,14 @@ export function parametersOf(module: Module): [name: string, parameter: Paramete
  * container holds.
  */
 export function walk(root: Module, visits: 'once' | 'every path'): NamedModule[] {
-  const found: NamedModule[] = [];
+  return survey(root, visits).map(({ path, module }) => [path, module]);
+}
+
+/** {@link walk} with what the properties of each module hold, for those who need several of these: reading properties takes time. */
+export function survey(root: Module, visits: 'once' | 'every path' = 'once'): TreeEntry[] {
+  const entries: TreeEntry[] = [];
   const seen = new Set<Module>();
   const ancestors: { readonly module: Module; readonly name: string }[] = [];
-  const containers: Container[] = [];
   const visit = (module: Module, name: string, path: string): void => {
     const start = ancestors.findIndex((ancestor) => ancestor.module === module);
     if (start >= 0) {
@@ -64,30 +95,48 @@ export function walk(root: Module, visits: 'once' | 'every path'): NamedModule[]
       return;
     }
     seen.add(module);
-    found.push([path, module]);
+    const entry = entryOf(module, path);
+    entries.push(entry);
     ancestors.push({ module, name });
-    for (const [childName, value] of ownEntries(module, isChildOrContainer)) {
-      if (isModule(value)) {
-        visit(value, childName, joinPath(path, childName));
-      } else {
-        containers.push({ name: childName, path: joinPath(path, childName), value });
-      }
+    for (const [childName, child] of entry.children) {
+      visit(child, childName, joinPath(path, childName));
     }
     ancestors.pop();
   };
   visit(root, 'the module', '');
-  containers.forEach((container) => checkContainer(container, seen));
-  return found;
+  for (const { path, containers } of entries) {
+    for (const [name, value] of containers) {
+      checkContainer({ path: joinPath(path, name), value }, entries);
+    }
+  }
+  return entries;
+}
+
+function entryOf(module: Module, path: string): TreeEntry {
+  const children: [string, Module][] = [];
+  const parameters: [string, Parameter][] = [];
+  const containers: [string, object][] = [];
+  for (const name of Object.keys(module)) {
+    const value = (module as unknown as Readonly<Record<string, unknown>>)[name];
+    if (isModule(value)) {
+      children.push([name, value]);
+    } else if (isParameter(value)) {
+      parameters.push([name, value]);
+    } else if (isContainer(value)) {
+      containers.push([name, value]);
+    }
+  }
+  return { path, module, children, parameters, containers };
 }
 
 /**
  * Refuses modules in containers for those who replace modules by others, which a container would go on holding.
  * @throws TypeError also where the tree holds the module a second time, as a child.
  */
-export function refuseModulesInContainers(root: Module): void {
-  for (const [path, module] of walk(root, 'once')) {
-    for (const [name, value] of ownEntries(module, isChildOrContainer)) {
-      const [hidden] = isModule(value) ? [] : findInside(value, joinPath(path, name), isModule);
+export function refuseModulesInContainers(tree: readonly TreeEntry[]): void {
+  for (const { path, containers } of tree) {
+    for (const [name, value] of containers) {
+      const [hidden] = findInside(value, joinPath(path, name), isModule);
       if (hidden !== undefined) {
         refuseHidden(hidden, value);
       }
@@ -95,31 +144,29 @@ export function refuseModulesInContainers(root: Module): void {
   }
 }
 
-/** A property that may hold modules where nobody looks for them. */
-interface Container {
-  readonly name: string;
-  readonly path: string;
-  readonly value: object;
-}
-
-function isChildOrContainer(value: unknown): value is object {
-  return isModule(value) || containerKind(value) !== null;
+function isContainer(value: unknown): value is object {
+  return containerKind(value) !== null;
 }
 
 function isModuleOrParameter(value: unknown): value is Module | Parameter {
   return isModule(value) || isParameter(value);
 }
 
+/** A container under the path of its property. */
+interface Container {
+  readonly path: string;
+  readonly value: object;
+}
+
 /** @throws TypeError for the first module or parameter in the container that the tree does not hold. */
-function checkContainer({ path, value }: Container, modules: ReadonlySet<Module>): void {
+function checkContainer({ path, value }: Container, tree: readonly TreeEntry[]): void {
   const inside = findInside(value, path, isModuleOrParameter);
   if (inside.length === 0) {
     return;
   }
-  const known = new Set<unknown>([
-    ...modules,
-    ...[...modules].flatMap((module) => parametersOf(module).map(([, p]) => p)),
-  ]);
+  const known = new Set<unknown>(
+    tree.flatMap(({ module, parameters }) => [module, ...parameters.map(([, parameter]) => parameter)]),
+  );
   const missed = inside.find(([, item]) => !known.has(item));
   if (missed !== undefined) {
     refuseHidden(missed, value);

@@ -21,8 +21,8 @@ import { buffersKey, isModule, joinPath, parametersOf, walk } from './module_tre
 export type StateDict = Record<string, Tensor | number>;
 
 /**
- * What a module takes in: also what readers of checkpoints give, arrays of the right length for tensors, and BigInts, tensors and
- * arrays of one element for counters.
+ * What a module takes in: also what readers of checkpoints give, arrays of the right length for tensors, numbers for tensors of shape
+ * [], and BigInts, tensors and arrays of one element for counters.
  */
 export type LoadableStateDict = Readonly<Record<string, Tensor | Float32Array | BigInt64Array | number | bigint>>;
 
@@ -81,7 +81,7 @@ export async function loadStateDict(
   );
   const entries = entriesOf(root);
   const present = entries.filter(({ key }) => given.has(key));
-  const known = new Set(entries.map(({ key }) => key));
+  const known = new Set([...entries.map(({ key }) => key), ...ignoredKeys(root)]);
   const missingKeys = entries
     .filter(({ key, module, name }) => !given.has(key) && !module.toleratesMissing(name))
     .map(({ key }) => key);
@@ -165,7 +165,8 @@ async function copyOf(source: unknown, target: Tensor): Promise<Storage> {
   }
   const layout = batchLayout(target.shape, target.memoryFormat);
   // Checked by `mismatch`.
-  return placed(target.storage.device, source as Float32Array, layout);
+  const values = typeof source === 'number' ? Float32Array.of(source) : (source as Float32Array);
+  return placed(target.storage.device, values, layout);
 }
 
 /** @throws StateDictError for a tensor that holds no number of the kind; it can be read only now. */
@@ -193,6 +194,13 @@ function entriesOf(root: Module): Entry[] {
   }
   checkKeys(entries);
   return entries;
+}
+
+/** Keys that a load passes over. */
+function ignoredKeys(root: Module): string[] {
+  return walk(root, 'every path').flatMap(([path, module]) =>
+    module.ignoredNames().map((name) => joinPath(path, name)),
+  );
 }
 
 /** Names with dots, and buffers named as parameters are, can give two values one key. */
@@ -233,6 +241,10 @@ function mismatch(entry: Entry, source: unknown): string | null {
   if (typeof target === 'number') {
     // The one value of a tensor is not known yet.
     return source instanceof Tensor && elementCount(source.shape) === 1 ? null : numberMismatch(entry, source);
+  }
+  // As readers of checkpoints give the value of a tensor without dimensions.
+  if (typeof source === 'number' && target.shape.length === 0) {
+    return null;
   }
   if (!(isTensor(source) || source instanceof Float32Array)) {
     return `While copying the parameter named "${key}", expected a Tensor or a Float32Array from checkpoint but received ${describeValue(source)}${adviceFor(source)}.`;

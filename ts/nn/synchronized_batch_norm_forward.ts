@@ -217,6 +217,7 @@ function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupFor
         nextMean: next.mean.buffer,
         nextVariance: next.variance.buffer,
         momentum: layer.averageFactor ?? 0,
+        correction: layer.varianceCorrection,
       },
   };
 }

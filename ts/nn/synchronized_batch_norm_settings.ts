@@ -3,6 +3,7 @@
 import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
 import type { BatchNorm } from './batch_norm.ts';
+import { checkOneOf } from './batch_norm_checks.ts';
 
 /** What synchronized layers have besides the properties of plain ones. */
 export interface Synchronization {
@@ -55,10 +56,4 @@ export function checkSynchronization({ syncTimeout, onTimeout, epsMode }: Readon
 /** @throws TypeError for a name that names no mode. */
 export function checkEpsMode(epsMode: unknown): void {
   checkOneOf('epsMode', epsMode, ['plus', 'clamp']);
-}
-
-function checkOneOf(name: string, value: unknown, allowed: readonly string[]): void {
-  if (typeof value !== 'string' || !allowed.includes(value)) {
-    throw new TypeError(`${name}: expected '${allowed.join("' or '")}', got ${String(value)}`);
-  }
 }

@@ -3,7 +3,8 @@
 import { withRoom } from '../device/awaited.ts';
 import type { Device } from '../device/device.ts';
 import type { Gradients } from '../tensor/graph_node.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import type { Storage } from '../tensor/storage.ts';
+import type { Tensor, TensorParts } from '../tensor/tensor.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
 import { record } from './record.ts';
 
@@ -11,20 +12,27 @@ import { record } from './record.ts';
  * Copies of a tensor, one per device, outside every scope. On the tensor's own device the memory is shared; elsewhere it is
  * kept until the tensor changes, so that what has not changed is not sent again. Their gradients are summed onto the tensor
  * in order of replicas.
+ * @returns the copies themselves where all are there already.
  */
-export async function broadcast(tensor: Tensor, devices: readonly Device[]): Promise<Tensor[]> {
+export function broadcast(tensor: Tensor, devices: readonly Device[]): Tensor[] | Promise<Tensor[]> {
   const { shape, memoryFormat } = tensor;
   const { device: home } = tensor.storage;
-  const copies = await record({
+  const partsOf = (storages: readonly Storage[]): TensorParts[] =>
+    storages.map((storage) => ({ storage, shape, memoryFormat }));
+  const copies = record({
     name: 'broadcast',
     inputs: [tensor],
-    forward: async () => {
+    forward: () => {
       const attempts = devices.map((device) => tensor.copies.on(device));
-      const storages = await allOrNone(attempts, (copy) => copy.release());
-      return storages.map((copy) => ({ storage: copy, shape, memoryFormat }));
+      const storages = allOrNone(attempts, (copy) => copy.release());
+      return storages instanceof Promise ? storages.then(partsOf) : partsOf(storages);
     },
     backward: async (gradients) => [await sumOf(gradients, home)],
   });
+  return copies instanceof Promise ? copies.then(keepAll) : keepAll(copies);
+}
+
+function keepAll(copies: readonly Tensor[]): Tensor[] {
   return copies.map((copy) => copy.keep());
 }
 

@@ -7,14 +7,14 @@ import { deviceByName, devices, isAdopted } from '../device/registry.ts';
 import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
-import { isModule } from '../nn/module_tree.ts';
+import { isModule, survey, type TreeEntry } from '../nn/module_tree.ts';
 import { replicaPlace } from '../nn/replica.ts';
 import { MeetingPoint } from '../sync/meeting_point.ts';
 import { upcomingSerial } from '../tensor/serial.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { gather } from './gather.ts';
 import { parallelApply, replicaError } from './parallel_apply.ts';
-import { replicate } from './replicate.ts';
+import { replicate, tensorsOf } from './replicate.ts';
 import { scatter, type Scattered } from './scatter.ts';
 import { StateSnapshot } from './state_snapshot.ts';
 import { madeSince, tensorsIn } from './structure.ts';
@@ -101,37 +101,42 @@ export class DataParallel<M extends Module = Module> extends Module {
           `all devices; keep the outer wrapper alone, which distributes the whole module`,
       );
     }
-    const end = beginForward(this.module);
+    const tree = survey(this.module);
+    const end = beginForward(tree);
     try {
       // One device gives what the module gives; several give the same structure with gathered tensors.
-      return (await this.run(inputs)) as Awaited<ReturnType<M['forward']>>;
+      return (await this.run(inputs, tree)) as Awaited<ReturnType<M['forward']>>;
     } finally {
       end();
     }
   }
 
-  private async run(inputs: readonly unknown[]): Promise<unknown> {
+  private async run(inputs: readonly unknown[], tree: readonly TreeEntry[]): Promise<unknown> {
     const devices = this.deviceIds.map(deviceByName);
-    checkPlacement(this.module, devices);
+    checkPlacement(tree, devices);
     await Promise.all(devices.map((device) => device.ready()));
     const scattered = await scatter(inputs, devices, this.dim);
     let output: unknown = null;
     try {
       output = await (devices.length === 1
         ? callDirectly(this.module, scattered)
-        : this.runReplicas(scattered, devices));
+        : this.runReplicas(scattered, devices, tree));
     } finally {
       scattered.dispose(tensorsIn(output));
     }
     return output;
   }
 
-  private async runReplicas({ inputs }: Scattered, devices: readonly Device[]): Promise<unknown> {
+  private async runReplicas(
+    { inputs }: Scattered,
+    devices: readonly Device[],
+    tree: readonly TreeEntry[],
+  ): Promise<unknown> {
     const target = deviceByName(this.outputDevice);
     const used = devices.slice(0, inputs.length);
     const names = used.map((device) => device.name);
     const meetingPoint = this.hasReplicationCallback ? new MeetingPoint(names) : null;
-    const replicas = await replicate(this.module, 'module', used, meetingPoint);
+    const replicas = await replicate(tree, 'module', used, meetingPoint);
     let output: unknown = null;
     try {
       if (this.hasReplicationCallback) {
@@ -243,10 +248,7 @@ function checkDeviceIds(deviceIds: unknown): readonly string[] {
 
 /** Where a module is: on the device of its first parameter or buffer. */
 function deviceOf(module: Module): string {
-  for (const tensor of tensorsOf(module)) {
-    return tensor.device;
-  }
-  return 'cpu:0';
+  return tensorsOf(survey(module))[0]?.device ?? 'cpu:0';
 }
 
 /**
@@ -261,8 +263,8 @@ function defaultDeviceIds(own: string): readonly string[] {
 }
 
 /** @throws RangeError unless parameters and buffers are on the first device; DeviceLostError when that has ended. */
-function checkPlacement(module: Module, devices: readonly Device[]): void {
-  for (const tensor of tensorsOf(module)) {
+function checkPlacement(tree: readonly TreeEntry[], devices: readonly Device[]): void {
+  for (const tensor of tensorsOf(tree)) {
     const { lost } = tensor.storage.device;
     if (lost !== null) {
       throw lost;
@@ -274,9 +276,4 @@ function checkPlacement(module: Module, devices: readonly Device[]): void {
       );
     }
   }
-}
-
-function* tensorsOf(module: Module): Generator<Tensor> {
-  yield* module.parameters();
-  yield* module.buffers();
 }

@@ -1,4 +1,4 @@
-/** Recording operations that take their time. */
+/** Recording operations that may take their time. */
 
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import { GraphNode, type GraphNodeOptions } from '../tensor/graph_node.ts';
@@ -7,21 +7,26 @@ import { Tensor, type TensorParts } from '../tensor/tensor.ts';
 /** An operation without its outputs. It saves nothing. */
 export interface RecordedOperation extends Pick<GraphNodeOptions<Tensor>, 'name' | 'inputs' | 'backward'> {
   /** Computes the outputs, whose references pass to the tensors. */
-  readonly forward: () => Promise<readonly TensorParts[]>;
+  readonly forward: () => readonly TensorParts[] | Promise<readonly TensorParts[]>;
 }
 
 /**
  * Runs an operation and makes it a node of the graph, when anything it takes requires a gradient. The node exists from the
  * beginning, so that an input disposed meanwhile keeps its place in the graph.
  */
-export async function record({ forward, ...operation }: RecordedOperation): Promise<Tensor[]> {
+export function record({ forward, ...operation }: RecordedOperation): Tensor[] | Promise<Tensor[]> {
   const isRecorded = isGradEnabled() && operation.inputs.some((input) => input?.requiresGrad === true);
   const node = isRecorded ? new GraphNode({ ...operation, saved: [] }) : null;
-  try {
-    const outputs = await forward();
-    return outputs.map((parts, index) => new Tensor({ ...parts, source: node && { node, index } }));
-  } catch (error) {
+  const finish = (outputs: readonly TensorParts[]): Tensor[] =>
+    outputs.map((parts, index) => new Tensor({ ...parts, source: node && { node, index } }));
+  const fail = (error: unknown): never => {
     node?.free();
     throw error;
+  };
+  try {
+    const outputs = forward();
+    return outputs instanceof Promise ? outputs.then(finish).catch(fail) : finish(outputs);
+  } catch (error) {
+    return fail(error);
   }
 }

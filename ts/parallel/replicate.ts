@@ -2,15 +2,8 @@
 
 import type { Device } from '../device/device.ts';
 import type { Module } from '../nn/module.ts';
-import { adoptState, type Beginning, type BeginningTensor, shallowCopy } from '../nn/module_copy.ts';
-import {
-  type Buffer,
-  buffersKey,
-  childrenOf,
-  joinPath,
-  parametersOf,
-  refuseModulesInContainers,
-} from '../nn/module_tree.ts';
+import { adoptState, type Beginning, type BeginningTensor, replaceProperty, shallowCopies } from '../nn/module_copy.ts';
+import { type Buffer, buffersKey, joinPath, refuseModulesInContainers, type TreeEntry } from '../nn/module_tree.ts';
 import { placeReplica } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -34,12 +27,12 @@ export class Replicas {
 
   /** @internal */
   constructor(
-    root: Module,
     copies: ReadonlyMap<Module, readonly Module[]>,
     tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
     pass: Pass,
   ) {
-    this.roots = copies.get(root) ?? [];
+    const [roots] = copies.values();
+    this.roots = roots ?? [];
     this.copies = copies;
     this.tensors = [...tensors.values()].flat();
     this.pass = pass;
@@ -83,44 +76,69 @@ export class Replicas {
  * Makes replicas. Parameters become broadcast copies, through which gradients flow back to the originals. The buffers of
  * the replica on the tensor's own device share memory with the original's until one changes; the others are copies.
  *
+ * @param tree - of the module, which comes first; see `survey`.
  * @param path - of the module, as errors shall name it.
  * @param meetingPoint - where synchronized layers meet; `null`: they do not.
  * @throws OutOfMemoryError; the copies that found room stay for the next time, as all copies do.
  */
 export async function replicate(
-  module: Module,
+  tree: readonly TreeEntry[],
   path: string,
   devices: readonly Device[],
   meetingPoint: MeetingPoint | null,
 ): Promise<Replicas> {
-  refuseModulesInContainers(module);
-  const originals = [...new Set([...module.parameters(), ...module.buffers()])];
+  refuseModulesInContainers(tree);
+  const originals = tensorsOf(tree);
   const broadcasts = await allOrNone(
-    originals.map(async (tensor) => [tensor, await broadcast(tensor, devices)] as const),
-    ([, copies]) => copies.forEach((copy) => copy.dispose()),
+    originals.map((tensor) => attempt(() => broadcast(tensor, devices))),
+    (copies) => copies.forEach((copy) => copy.dispose()),
   );
-  const tensors = new Map(broadcasts);
+  const tensors = new Map(originals.map((tensor, i) => [tensor, broadcasts[i] ?? []]));
   const names = devices.map((device) => device.name);
   const copies = new Map<Module, readonly Module[]>();
   const pass: Pass = { isOver: false };
-  for (const [name, original] of module.namedModules()) {
-    const place = { devices: names, path: name === '' ? path : joinPath(path, name), original, meetingPoint, pass };
-    const replicas = devices.map((_, index) => {
-      const copy = shallowCopy(original);
-      placeReplica(copy, { ...place, index });
-      return copy;
-    });
+  for (const entry of tree) {
+    const { module: original } = entry;
+    const place = {
+      devices: names,
+      path: entry.path === '' ? path : joinPath(path, entry.path),
+      original,
+      meetingPoint,
+      pass,
+    };
+    const replicas = shallowCopies(original, devices.length);
+    replicas.forEach((copy, index) => placeReplica(copy, { ...place, index }));
     copies.set(original, replicas);
   }
-  copies.forEach((replicas, original) =>
-    wire(
-      original,
-      replicas,
-      (child) => copies.get(child),
-      (own) => tensors.get(own),
-    ),
-  );
-  return new Replicas(module, copies, tensors, pass);
+  for (const entry of tree) {
+    wire(entry, copies, tensors);
+  }
+  return new Replicas(copies, tensors, pass);
+}
+
+/** The parameters and buffers of a tree, each once. */
+export function tensorsOf(tree: readonly TreeEntry[]): Tensor[] {
+  const tensors = new Set<Tensor>();
+  tree.forEach(({ parameters }) => parameters.forEach(([, parameter]) => tensors.add(parameter)));
+  for (const { module } of tree) {
+    for (const buffer of module[buffersKey].values()) {
+      if (buffer instanceof Tensor) {
+        tensors.add(buffer);
+      }
+    }
+  }
+  return [...tensors];
+}
+
+/** Work whose failure is a promise's, so that what else has begun is not forgotten. */
+function attempt<T>(work: () => T | Promise<T>): T | Promise<T> {
+  try {
+    return work();
+  } catch (error) {
+    return Promise.resolve().then(() => {
+      throw error;
+    });
+  }
 }
 
 function beginningOf(originals: readonly Module[], copyOf: (own: Tensor) => Tensor | undefined): Beginning {
@@ -140,24 +158,17 @@ function beginningOf(originals: readonly Module[], copyOf: (own: Tensor) => Tens
 
 /** Makes the copies of a module refer to the children, parameters and buffers of their own replicas. */
 function wire(
-  original: Module,
-  replicas: readonly Module[],
-  copiesOf: (child: Module) => readonly Module[] | undefined,
-  tensorsOf: (tensor: Tensor) => readonly Tensor[] | undefined,
+  { module, children, parameters }: TreeEntry,
+  copies: ReadonlyMap<Module, readonly Module[]>,
+  tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
 ): void {
-  for (const [name, child] of childrenOf(original)) {
-    replicas.forEach((copy, r) => replaceProperty(copy, name, copiesOf(child)?.[r]));
-  }
-  for (const [name, parameter] of parametersOf(original)) {
-    replicas.forEach((copy, r) => replaceProperty(copy, name, tensorsOf(parameter)?.[r]));
-  }
-  for (const [name, buffer] of original[buffersKey]) {
-    if (buffer instanceof Tensor) {
-      replicas.forEach((copy, r) => copy[buffersKey].set(name, tensorsOf(buffer)?.[r] ?? null));
+  for (const [r, copy] of (copies.get(module) ?? []).entries()) {
+    children.forEach(([name, child]) => replaceProperty(copy, name, copies.get(child)?.[r]));
+    parameters.forEach(([name, parameter]) => replaceProperty(copy, name, tensors.get(parameter)?.[r]));
+    for (const [name, buffer] of module[buffersKey]) {
+      if (buffer instanceof Tensor) {
+        copy[buffersKey].set(name, tensors.get(buffer)?.[r] ?? null);
+      }
     }
   }
-}
-
-function replaceProperty(copy: Module, name: string, value: unknown): void {
-  Object.defineProperty(copy, name, { value, writable: true, enumerable: true, configurable: true });
 }

@@ -18,12 +18,16 @@ export class Copies {
     this.#source = source;
   }
 
-  /** The values on a device, as a reference that the caller must release. */
-  async on(device: Device): Promise<Storage> {
+  /** The values on a device, as a reference that the caller must release; at once where they are there. */
+  on(device: Device): Storage | Promise<Storage> {
     const known = this.#source.device === device ? this.#source : this.#kept.get(device.name);
     if (known === this.#source || (known?.device === device && this.#staysRight(known))) {
       return known.retain();
     }
+    return this.#send(device);
+  }
+
+  async #send(device: Device): Promise<Storage> {
     const copy = await copyTo(this.#source, device);
     // Meanwhile the tensor may have got other memory, of which this is no copy.
     if (!this.#isReleased && this.#staysRight(copy)) {

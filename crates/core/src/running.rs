@@ -1,7 +1,7 @@
 //! The update of the running statistics.
 //!
-//! new = (1 − momentum)·old + momentum·batch, with the unbiased variance (÷ n − 1) of the batch. A batch without values
-//! changes nothing.
+//! new = (1 − momentum)·old + momentum·batch, with the variance of the batch divided by n − correction: 1 gives the unbiased
+//! one of PyTorch, 0 the biased one of Keras. A batch without values changes nothing.
 
 use core::ops::Range;
 
@@ -23,6 +23,8 @@ pub struct Running<'a> {
     pub next_variance: &'a mut [f32],
     /// Weight of the new value, between 0 and 1.
     pub momentum: f64,
+    /// What is subtracted from n in the divisor of the variance, as in `torch.var`: 1 (unbiased) or 0 (biased).
+    pub correction: u32,
 }
 
 /// What a batch contributes to the running statistics of one channel.
@@ -47,8 +49,8 @@ impl Running<'_> {
         let (mean, variance) = (self.mean[channel], self.variance[channel]);
         let (next_mean, next_variance) = match numerics {
             _ if observed.count == 0 => (mean, variance),
-            Numerics::Stable => stable(mean, variance, observed, self.momentum),
-            Numerics::Torch => torch(mean, variance, observed, self.momentum),
+            Numerics::Stable => stable(mean, variance, observed, self.momentum, self.correction),
+            Numerics::Torch => torch(mean, variance, observed, self.momentum, self.correction),
         };
         self.next_mean[channel] = next_mean;
         self.next_variance[channel] = next_variance;
@@ -56,19 +58,19 @@ impl Running<'_> {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "each result is rounded once")]
-fn stable(mean: f32, variance: f32, observed: Observed, momentum: f64) -> (f32, f32) {
+fn stable(mean: f32, variance: f32, observed: Observed, momentum: f64, correction: u32) -> (f32, f32) {
     let blend = |old: f32, new: f64| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
-    let var_unbiased = observed.m2 * (1.0 / (observed.count as f64 - 1.0));
-    (blend(mean, observed.mean), blend(variance, var_unbiased))
+    let var_batch = observed.m2 * (1.0 / (observed.count as f64 - f64::from(correction)));
+    (blend(mean, observed.mean), blend(variance, var_batch))
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "PyTorch rounds at these places")]
-fn torch(mean: f32, variance: f32, observed: Observed, momentum: f64) -> (f32, f32) {
+fn torch(mean: f32, variance: f32, observed: Observed, momentum: f64, correction: u32) -> (f32, f32) {
     let p = momentum as f32;
     let q = 1.0 - p;
-    let var_unbiased = observed.m2 as f32 / (observed.count - 1) as f32;
+    let var_batch = observed.m2 as f32 / (observed.count - u64::from(correction)) as f32;
     let next_mean = p * observed.mean as f32 + q * mean;
-    let next_variance = f64::from(p) * f64::from(var_unbiased) + f64::from(q * variance);
+    let next_variance = f64::from(p) * f64::from(var_batch) + f64::from(q * variance);
     (next_mean, next_variance as f32)
 }
 

@@ -14,6 +14,8 @@ const HAS_STATISTICS = 1u;
 const HAS_RUNNING = 2u;
 /// 1 / √max(var, eps) instead of 1 / √(var + eps).
 const CLAMPS = 4u;
+/// The running variance takes that of the batch divided by n instead of n − 1.
+const IS_BIASED = 8u;
 
 const NOT_A_NUMBER = 0x7fc00000u;
 
@@ -64,7 +66,8 @@ fn put_running(channel: u32, mean: f32, m2: f32) {
     next_var[channel] = running_var[channel];
     return;
   }
-  let var_unbiased = m2 / f32(params.values - 1u);
+  let correction = select(1u, 0u, (params.flags & IS_BIASED) != 0u);
+  let var_batch = m2 / f32(params.values - correction);
   next_mean[channel] = fma(params.momentum, mean, params.rest * running_mean[channel]);
-  next_var[channel] = fma(params.momentum, var_unbiased, params.rest * running_var[channel]);
+  next_var[channel] = fma(params.momentum, var_batch, params.rest * running_var[channel]);
 }

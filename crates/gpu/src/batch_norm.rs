@@ -23,6 +23,8 @@ pub struct Running {
     pub next_variance: u32,
     /// Weight of the new value, between 0 and 1.
     pub momentum: f64,
+    /// What is subtracted from n in the divisor of the variance: 1 (unbiased) or 0 (biased).
+    pub correction: u32,
 }
 
 /// What a forward pass is given.

@@ -154,7 +154,8 @@ impl Gpu {
         running: Option<&Running>,
     ) -> Result<Dispatch, GpuError> {
         let guard = statistics.map_or(Guard { eps: 0.0, clamps: false }, |(_, guard)| guard);
-        let flags = [(statistics.is_some(), 1), (running.is_some(), 2), (guard.clamps, 4)];
+        let is_biased = running.is_some_and(|running| running.correction == 0);
+        let flags = [(statistics.is_some(), 1), (running.is_some(), 2), (guard.clamps, 4), (is_biased, 8)];
         let params = nodes.params(bits(&flags), [guard.eps, running.map_or(0.0, |running| running.momentum)]);
         let handles = running
             .map_or([0; 4], |running| [running.mean, running.variance, running.next_mean, running.next_variance]);

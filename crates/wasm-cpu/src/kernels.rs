@@ -176,6 +176,7 @@ impl CpuKernels {
         next_mean: u32,
         next_var: u32,
         momentum: f64,
+        correction: u32,
     ) -> Result<(), CallError> {
         let layout = layout(samples, channels, length, channels_last)?;
         let outputs = [y, statistics, next_mean, next_var];
@@ -183,7 +184,7 @@ impl CpuKernels {
             let running = match (next_mean, next_variance) {
                 (Some(next_mean), Some(next_variance)) => {
                     let (mean, variance) = (arena.get(running_mean)?, arena.get(running_var)?);
-                    Some(Running { mean, variance, next_mean, next_variance, momentum })
+                    Some(Running { mean, variance, next_mean, next_variance, momentum, correction })
                 }
                 _ => None,
             };

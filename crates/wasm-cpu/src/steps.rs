@@ -93,13 +93,14 @@ impl CpuKernels {
         next_mean: u32,
         next_var: u32,
         momentum: f64,
+        correction: u32,
     ) -> Result<(), CallError> {
         let merged = finish(merged)?;
         self.arena.lend([next_mean, next_var], |arena, [next_mean, next_variance]| {
             let (mean, variance) = (arena.get(running_mean)?, arena.get(running_var)?);
             let (next_mean, next_variance) = (next_mean.unwrap_or_default(), next_variance.unwrap_or_default());
             let channels = range(first_channel, end_channel, mean.len());
-            let mut running = Running { mean, variance, next_mean, next_variance, momentum };
+            let mut running = Running { mean, variance, next_mean, next_variance, momentum, correction };
             Ok(syncbn_core::update_running_of(channels, &merged, &mut running)?)
         })
     }

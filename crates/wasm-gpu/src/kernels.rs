@@ -372,11 +372,18 @@ impl GpuKernels {
         next_mean: u32,
         next_var: u32,
         momentum: f64,
+        correction: u32,
     ) -> Result<(), CallError> {
         let layout = layout(samples, channels, length, channels_last)?;
         let normalize = Normalize { x, y, layout, statistics, weight, bias };
-        let running =
-            Running { mean: running_mean, variance: running_var, next_mean, next_variance: next_var, momentum };
+        let running = Running {
+            mean: running_mean,
+            variance: running_var,
+            next_mean,
+            next_variance: next_var,
+            momentum,
+            correction,
+        };
         let running = (running_mean != 0).then_some(running);
         Ok(self.gpu.batch_norm(&BatchNorm { normalize, eps, running })?)
     }

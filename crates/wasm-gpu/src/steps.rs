@@ -75,9 +75,16 @@ impl GpuKernels {
         next_mean: u32,
         next_var: u32,
         momentum: f64,
+        correction: u32,
     ) -> Result<(), CallError> {
-        let running =
-            Running { mean: running_mean, variance: running_var, next_mean, next_variance: next_var, momentum };
+        let running = Running {
+            mean: running_mean,
+            variance: running_var,
+            next_mean,
+            next_variance: next_var,
+            momentum,
+            correction,
+        };
         Ok(self.gpu.update_running(merged, &running)?)
     }
 

@@ -92,7 +92,7 @@ impl Layer {
                 let mut next = rows.clone();
                 let running = match (rows.as_ref(), next.as_mut(), mode.momentum) {
                     (Some([mean, variance]), Some([next_mean, next_variance]), Some(momentum)) => {
-                        Some(Running { mean, variance, next_mean, next_variance, momentum })
+                        Some(Running { mean, variance, next_mean, next_variance, momentum, correction: 1 })
                     }
                     _ => None,
                 };

@@ -37,6 +37,7 @@ fn train(batch: &Batch, cut: usize, width: usize) -> Trained {
             next_mean: &mut running_mean,
             next_variance: &mut running_var,
             momentum: MOMENTUM,
+            correction: 1,
         };
         update_running_of(group.clone(), &reduced, &mut running)?;
         let affine = Affine { weight: Some(&batch.weight), bias: Some(&batch.bias) };

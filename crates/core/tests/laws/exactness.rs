@@ -67,6 +67,7 @@ fn check(name: &str, layout: Layout, values: Values) {
         next_mean: &mut next_mean,
         next_variance: &mut next_variance,
         momentum: 0.1,
+        correction: 1,
     };
     let affine = Affine { weight: Some(&weight), bias: Some(&bias) };
     let args = BatchNorm { layout, numerics: Numerics::Stable, eps, affine, running: Some(running) };

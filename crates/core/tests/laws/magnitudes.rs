@@ -112,6 +112,7 @@ impl Case {
             next_mean: &mut next_mean,
             next_variance: &mut next_variance,
             momentum: 0.1,
+            correction: 1,
         };
         let affine = Affine { weight: Some(&self.weight), bias: Some(&self.bias) };
         let args = BatchNorm { layout, numerics: Numerics::Stable, eps: self.eps, affine, running: Some(running) };

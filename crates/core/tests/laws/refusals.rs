@@ -35,7 +35,8 @@ fn forward(change: impl FnOnce(&mut Arguments)) -> Result<(), KernelError> {
     let mut given = arguments();
     change(&mut given);
     let [next_mean, next_variance] = &mut given.next;
-    let running = Running { mean: &given.running, variance: &[1.0; 3], next_mean, next_variance, momentum: 0.1 };
+    let running =
+        Running { mean: &given.running, variance: &[1.0; 3], next_mean, next_variance, momentum: 0.1, correction: 1 };
     let (samples, channels, length) = LAYOUT;
     let layout = layout(samples, channels, length, Format::Contiguous);
     let affine = Affine { weight: Some(&given.vector), bias: None };
@@ -112,7 +113,8 @@ fn partials_of_the_wrong_kind_are_refused() {
     assert_eq!(backward_parameters(&total, &[0.5; 12], None, None), wrong(Kind::Sums, Kind::Total));
     let mut next = [[0.0; 3]; 2];
     let [next_mean, next_variance] = &mut next;
-    let mut running = Running { mean: &[0.5; 3], variance: &[0.5; 3], next_mean, next_variance, momentum: 0.1 };
+    let mut running =
+        Running { mean: &[0.5; 3], variance: &[0.5; 3], next_mean, next_variance, momentum: 0.1, correction: 1 };
     assert_eq!(update_running(&total, &mut running), wrong(Kind::Moments, Kind::Total));
 }
 

@@ -54,6 +54,7 @@ fn single_steps(batch: &Batch, numerics: Numerics) -> Trained {
         next_mean: &mut running_mean,
         next_variance: &mut running_var,
         momentum: MOMENTUM,
+        correction: 1,
     };
     update_running(&merged, &mut running).expect("lengths fit");
     let [mut y, mut dx] = [(); 2].map(|()| vec![f32::NAN; batch.x.len()]);

@@ -142,7 +142,10 @@ fn in_steps(batch: &Batch, numerics: Numerics) -> Result<(Merged, Trained), Kern
     let Trained { statistics, y, running: [next_mean, next_variance], dx, dweight, dbias } = &mut trained;
     finalize(&merged, Eps { value: EPS, mode: EpsMode::Plus }, statistics)?;
     let [mean, variance] = &batch.running;
-    update_running(&merged, &mut Running { mean, variance, next_mean, next_variance, momentum: MOMENTUM })?;
+    update_running(
+        &merged,
+        &mut Running { mean, variance, next_mean, next_variance, momentum: MOMENTUM, correction: 1 },
+    )?;
     normalize(Some(&batch.x), y, layout, numerics, statistics, &batch.affine())?;
     let sums = backward_reduce(&batch.dy, &batch.x, statistics, layout, 0)?.finish()?;
     backward_parameters(&sums, statistics, Some(dweight), Some(dbias))?;
@@ -201,7 +204,7 @@ fn whole_passes(batch: &Batch, numerics: Numerics, in_place: bool) -> Result<Tra
     given(&batch.x, y);
     given(&batch.dy, dx);
     let [mean, variance] = &batch.running;
-    let running = Some(Running { mean, variance, next_mean, next_variance, momentum: MOMENTUM });
+    let running = Some(Running { mean, variance, next_mean, next_variance, momentum: MOMENTUM, correction: 1 });
     let args = BatchNorm { layout, numerics, eps: EPS, affine: batch.affine(), running };
     batch_norm(args, (!in_place).then_some(&batch.x), y, statistics)?;
     let args = BatchNormBackward { layout, statistics, weight: Some(&batch.weight), batch_statistics: true };

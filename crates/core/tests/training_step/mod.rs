@@ -48,6 +48,7 @@ impl TrainingStep<'_> {
             next_mean: &mut running_mean,
             next_variance: &mut running_var,
             momentum: MOMENTUM,
+            correction: 1,
         };
         let affine = Affine { weight: Some(self.weight), bias: Some(self.bias) };
         let args = BatchNorm { layout, numerics, eps: EPS, affine, running: Some(running) };

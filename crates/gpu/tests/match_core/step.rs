@@ -223,6 +223,7 @@ impl Vectors {
                 next_mean,
                 next_variance,
                 momentum: MOMENTUM,
+                correction: 1,
             },
             dweight,
             dbias,
