@@ -10,7 +10,7 @@ use crate::error::{KernelError, expect_length};
 use crate::kind::Chan;
 use crate::layout::Layout;
 use crate::leaves::{Leaf, reduce_leaves};
-use crate::moments::Count;
+use crate::moments::{Count, Limits};
 use crate::partial::Partial;
 use crate::reduce::{Inputs, Reduction};
 use crate::rows::Rows;
@@ -66,9 +66,15 @@ impl Leaf<2> for Products {
         }
     }
 
+    const ARE_CHECKED: bool = false;
+
+    fn are_exact<V: Lanes>(_sums: [V; 2], _limits: Limits<V>) -> V::Mask {
+        V::zero().at_most(V::zero())
+    }
+
     #[inline(always)]
-    fn of_sums<D: Doubles>(_centre: D, sums: [D; 2], _count: Count<D>) -> ([D; 2], D::Mask) {
-        (sums, D::zero().at_most(D::zero()))
+    fn of_sums<D: Doubles>(_centre: D, sums: [D; 2], _count: Count<D>) -> [D; 2] {
+        sums
     }
 
     #[inline(always)]

@@ -3,10 +3,10 @@
 //! The bits are those of leaf by leaf.
 
 use crate::kind::Chan;
-use crate::moments::Count;
+use crate::moments::{Count, Limits};
 use crate::rows::{LINE, Rows, rows_per_super_row};
 use crate::simd::{Doubles, Lanes, Mask};
-use crate::sums::{ROWS_BLOCK, Strip, Terms, strips};
+use crate::sums::{Cell, ROWS_BLOCK, Strip, Terms, strips};
 
 /// Levels of the tree between a leaf and the node that is computed at once.
 pub(crate) const LEVELS: u32 = 2;
@@ -18,12 +18,18 @@ pub(crate) trait Leaf<const INPUTS: usize>: Terms<INPUTS, 2> {
     /// What a leaf is summed relative to, per column.
     fn centre<V: Lanes>(inputs: [Rows<'_>; INPUTS], given: Option<&[f32]>, centre: &mut [f32]);
 
-    /// The values of a leaf from its sums, and where they are exact.
-    fn of_sums<D: Doubles>(centre: D, sums: [D; 2], count: Count<D>) -> ([D; 2], D::Mask);
+    /// Whether sums can fail to tell the values. If not, [`Leaf::are_exact`] is not asked.
+    const ARE_CHECKED: bool;
+
+    /// Where the sums of a leaf are certain to tell its values exactly, unless its second value is not finite.
+    fn are_exact<V: Lanes>(sums: [V; 2], limits: Limits<V>) -> V::Mask;
+
+    /// The values of a leaf from its sums.
+    fn of_sums<D: Doubles>(centre: D, sums: [D; 2], count: Count<D>) -> [D; 2];
 
     fn merge<D: Doubles>(left: [D; 2], right: [D; 2], chan: Chan<D>) -> [D; 2];
 
-    /// The node of a few columns whose sums do not tell it exactly.
+    /// The node of a few columns, leaf by leaf, with a closer look at the sums that are not certain to be exact.
     fn reduce_inexact<V: Lanes>(inputs: [Rows<'_>; INPUTS], first_out: &mut [f64], second_out: &mut [f64]);
 }
 
@@ -43,20 +49,20 @@ pub(crate) fn reduce_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
     for (first, width) in strips(inputs[0].width) {
         let given = centre.map(|centre| &centre[first..first + width]);
         let zeros = vec![0.0; width];
-        let mut sums = vec![0.0; LEAVES * 3 * width];
-        for (leaf, sums) in sums.chunks_exact_mut(3 * width).enumerate() {
+        let mut centre = vec![0.0; width];
+        let leaves: [_; LEAVES] = core::array::from_fn(|leaf| {
             let inputs = inputs.map(|input| input.columns(first, width).rows(leaf * rows, rows));
-            let (centre, sums) = sums.split_at_mut(width);
-            T::centre::<V>(inputs, given, centre);
-            Strip { inputs, centre, zeros: &zeros }.add_rows_in_f32::<V, T, 2>(0..rows, sums);
-        }
+            T::centre::<V>(inputs, given, &mut centre);
+            let strip = Strip { inputs, centre: &centre, zeros: &zeros };
+            let mut cells = strip.cells::<2>();
+            strip.add_rows_in_f32::<V, T, 2>(0..rows, &mut cells);
+            cells
+        });
         let outs = first_out[first..][..width].chunks_mut(LINE).zip(second_out[first..][..width].chunks_mut(LINE));
         for (begin, (first_out, second_out)) in (0..).step_by(LINE).zip(outs) {
             let count = first_out.len();
-            let row = |row: usize| sums[row * width + begin..][..count].as_chunks().0;
-            let leaf = |leaf: usize| [row(3 * leaf), row(3 * leaf + 1), row(3 * leaf + 2)];
-            let sums = [leaf(0), leaf(1), leaf(2), leaf(3)];
-            if !merge_leaves::<V, T, INPUTS>(sums, Count::of(rows).near(), first_out, second_out) {
+            let leaves = leaves.each_ref().map(|cells| &cells[begin / 4..][..count / 4]);
+            if !merge_leaves::<V, T, INPUTS>(leaves, Count::of(rows).near(), first_out, second_out) {
                 T::reduce_inexact::<V>(inputs.map(|rows| rows.columns(first + begin, count)), first_out, second_out);
             }
         }
@@ -66,43 +72,47 @@ pub(crate) fn reduce_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
 /// Turns the centres and sums of leaves into their node. Returns whether all values are exact.
 #[inline(always)]
 fn merge_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
-    sums: [[&[[f32; 4]]; 3]; LEAVES],
+    leaves: [&[Cell<2>]; LEAVES],
     count: Count<f64>,
     first_out: &mut [f64],
     second_out: &mut [f64],
 ) -> bool {
     let merged = Merged::<V::Doubles>::of(count);
-    let mut are_exact = V::Doubles::zero().at_most(V::Doubles::zero());
+    let limits = Limits::<V>::of(count);
+    let most = V::Doubles::splat(f64::MAX);
+    let mut are_exact = V::zero().at_most(V::zero());
     let (first_out, second_out) = (first_out.as_chunks_mut::<4>().0, second_out.as_chunks_mut::<4>().0);
     let length = first_out.len();
     let second_out = &mut second_out[..length];
-    let [a, b, c, d] = sums.map(|sums| sums.map(|sums| &sums[..length]));
+    let leaves = leaves.map(|cells| &cells[..length]);
     for i in 0..length {
-        let (a, b, c, d) = (halves::<V>(a, i), halves::<V>(b, i), halves::<V>(c, i), halves::<V>(d, i));
-        let (low, low_is_exact) = merged.node::<T, INPUTS>([a.0, b.0, c.0, d.0]);
-        let (high, high_is_exact) = merged.node::<T, INPUTS>([a.1, b.1, c.1, d.1]);
-        are_exact = are_exact & low_is_exact & high_is_exact;
-        store::<V>(&mut first_out[i], [low[0], high[0]]);
-        store::<V>(&mut second_out[i], [low[1], high[1]]);
+        let cells = leaves.map(|cells| &cells[i]);
+        for half in 0..2 {
+            let [first, second] = merged.node::<T, INPUTS>(cells, half);
+            store_half(&mut first_out[i], half, first);
+            store_half(&mut second_out[i], half, second);
+            if T::ARE_CHECKED {
+                are_exact = are_exact & second.at_most(most);
+            }
+        }
+        if T::ARE_CHECKED {
+            for cell in cells {
+                are_exact = are_exact & T::are_exact(cell.sums.each_ref().map(V::load), limits);
+            }
+        }
     }
     are_exact.all()
 }
 
-/// Centre and sums of a leaf at one vector, the first two columns and the other two.
+/// Two of four columns.
 #[inline(always)]
-fn halves<V: Lanes>(leaf: [&[[f32; 4]]; 3], i: usize) -> ([V::Doubles; 3], [V::Doubles; 3]) {
-    let [centre, first, second] = leaf;
-    let (centre, first, second) = (V::load(&centre[i]), V::load(&first[i]), V::load(&second[i]));
-    let ([a, b], [c, d], [e, f]) = (centre.widen(), first.widen(), second.widen());
-    ([a, c, e], [b, d, f])
+fn half_of(values: &[f32; 4], half: usize) -> &[f32; 2] {
+    &values.as_chunks().0[half]
 }
 
 #[inline(always)]
-fn store<V: Lanes>(values: &mut [f64; 4], [low, high]: [V::Doubles; 2]) {
-    if let ([first, second], []) = values.as_chunks_mut() {
-        low.store(first);
-        high.store(second);
-    }
+fn store_half<D: Doubles>(values: &mut [f64; 4], half: usize, doubles: D) {
+    doubles.store(&mut values.as_chunks_mut().0[half]);
 }
 
 /// What merging leaves depends on besides their sums.
@@ -119,13 +129,15 @@ impl<D: Doubles> Merged<D> {
         Self { count: count.map(D::splat), chan }
     }
 
-    /// The node above leaves with these sums, and where all of them are exact.
+    /// The node of two of the four columns of leaves.
     #[inline(always)]
-    fn node<T: Leaf<INPUTS>, const INPUTS: usize>(self, [a, b, c, d]: [[D; 3]; LEAVES]) -> ([D; 2], D::Mask) {
-        let leaf = |[centre, first, second]: [D; 3]| T::of_sums(centre, [first, second], self.count);
-        let ((a, a_is_exact), (b, b_is_exact), (c, c_is_exact), (d, d_is_exact)) = (leaf(a), leaf(b), leaf(c), leaf(d));
+    fn node<T: Leaf<INPUTS>, const INPUTS: usize>(self, [a, b, c, d]: [&Cell<2>; LEAVES], half: usize) -> [D; 2] {
+        let leaf = |cell: &Cell<2>| {
+            let [first, second] = &cell.sums;
+            let [centre, first, second] = [&cell.centre, first, second].map(|values| D::widen(half_of(values, half)));
+            T::of_sums(centre, [first, second], self.count)
+        };
         let [lower, upper] = self.chan;
-        let node = T::merge(T::merge(a, b, lower), T::merge(c, d, lower), upper);
-        (node, a_is_exact & b_is_exact & c_is_exact & d_is_exact)
+        T::merge(T::merge(leaf(a), leaf(b), lower), T::merge(leaf(c), leaf(d), lower), upper)
     }
 }

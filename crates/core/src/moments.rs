@@ -73,10 +73,17 @@ impl Leaf<1> for ShiftedPowers {
         centre_of_rows::<V>(x, centre);
     }
 
+    const ARE_CHECKED: bool = true;
+
     #[inline(always)]
-    fn of_sums<D: Doubles>(centre: D, sums: [D; 2], count: Count<D>) -> ([D; 2], D::Mask) {
+    fn are_exact<V: Lanes>(sums: [V; 2], limits: Limits<V>) -> V::Mask {
+        limits.are_exact(sums)
+    }
+
+    #[inline(always)]
+    fn of_sums<D: Doubles>(centre: D, sums: [D; 2], count: Count<D>) -> [D; 2] {
         let [shift, m2] = count.moments(sums);
-        ([centre + shift, m2], count.are_exact([shift, m2]))
+        [centre + shift, m2]
     }
 
     #[inline(always)]
@@ -273,12 +280,30 @@ impl<T: Arithmetic> Count<T> {
     }
 }
 
-impl<D: Doubles> Count<D> {
-    /// [`Count::is_exact`] of two channels.
+/// What the f32 sums Σ(x − k) and Σ(x − k)² of a leaf are compared with. It is a quick look at many leaves: sums that pass are
+/// exact by [`Count::is_exact`] too, if M2 is finite. Few that are exact do not pass, and are looked at again by that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits<V> {
+    /// Times the square of the first sum it is at most the second, where k is near the mean.
+    square: V,
+    /// What the second sum is at least, unless both are 0.
+    least: V,
+}
+
+impl<V: Lanes> Limits<V> {
+    #[allow(clippy::cast_possible_truncation, reason = "both numbers are larger than they need to be")]
+    pub(crate) fn of(count: Count<f64>) -> Self {
+        /// More than the roundings of the comparison.
+        const SLACK: f64 = 1.0 + 1.0 / 65536.0;
+        // mean²·limit ≤ M2, where mean = sum/values and M2 = sum of squares − sum²/values.
+        let square = (count.limit * count.inverse + 1.0) * count.inverse * SLACK;
+        Self { square: V::splat(square as f32), least: V::splat((16.0 * count.least) as f32) }
+    }
+
     #[inline(always)]
-    fn are_exact(self, [mean, m2]: [D; 2]) -> D::Mask {
-        let has_all_digits = self.least.at_most(m2) | m2.at_most(D::zero());
-        (mean * mean * self.limit).at_most(m2) & m2.at_most(D::splat(f64::MAX)) & has_all_digits
+    fn are_exact(self, [sum, sum_of_squares]: [V; 2]) -> V::Mask {
+        let least = self.least.larger(sum * sum * self.square);
+        least.at_most(sum_of_squares) | sum.both_zero(sum_of_squares)
     }
 }
 

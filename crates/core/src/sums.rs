@@ -4,6 +4,7 @@
 //! lost beside a large value. f32 accumulators take at most 64 sums and are then added to f64; for `torch` numerics all is
 //! added in f64.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::elementwise::Arithmetic;
@@ -157,53 +158,78 @@ pub(crate) struct Strip<'a, const INPUTS: usize> {
     pub(crate) zeros: &'a [f32],
 }
 
+/// What is known of four columns. Centre and sums lie together, so that a loop over cells has one address to keep for them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell<const SUMS: usize> {
+    pub(crate) centre: [f32; 4],
+    pub(crate) sums: [[f32; 4]; SUMS],
+}
+
 impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
+    /// A cell for each vector of columns, without rows.
+    pub(crate) fn cells<const SUMS: usize>(&self) -> Vec<Cell<SUMS>> {
+        let centres = self.centre.as_chunks().0.iter();
+        centres.map(|centre| Cell { centre: *centre, sums: [[0.0; 4]; SUMS] }).collect()
+    }
+
     /// Adds the sums of some rows, at most [`ROWS_BLOCK`], to `sums`.
     fn add_rows<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
         &self,
         rows: Range<usize>,
         sums: [&mut [f64]; SUMS],
     ) {
-        let sums = sums.map(|sums| sums.as_chunks_mut().0);
         if T::IN_F64 {
-            self.add_groups::<V, T, _, SUMS>(rows, sums, |sum, terms| {
-                let terms = terms.map(V::widen);
-                add_to::<V>(sum, core::array::from_fn(|half| of_rows(terms.map(|term| term[half]))));
-            });
+            self.add_rows_in_f64::<V, T, SUMS>(rows, sums);
             return;
         }
-        let mut in_f32 = vec![0.0; SUMS * self.centre.len()];
-        self.add_rows_in_f32::<V, T, SUMS>(rows, &mut in_f32);
-        for (sums, in_f32) in sums.into_iter().zip(in_f32.chunks_exact(self.centre.len())) {
-            for (sum, in_f32) in sums.iter_mut().zip(in_f32.as_chunks().0) {
-                add_to::<V>(sum, V::load(in_f32).widen());
+        let mut sums = sums.map(|sums| sums.as_chunks_mut::<4>().0);
+        let mut cells = self.cells::<SUMS>();
+        self.add_rows_in_f32::<V, T, SUMS>(rows, &mut cells);
+        for (i, cell) in cells.iter().enumerate() {
+            for (sums, sum) in sums.iter_mut().zip(&cell.sums) {
+                add_to::<V>(&mut sums[i], V::load(sum).widen());
             }
         }
     }
 
-    /// The same in f32; a row of `sums` per sum. One copy of the loop serves all who sum these terms.
+    /// The same in f64 throughout.
+    fn add_rows_in_f64<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
+        &self,
+        rows: Range<usize>,
+        sums: [&mut [f64]; SUMS],
+    ) {
+        let count = self.centre.len() / 4;
+        let centre = &self.centre.as_chunks::<4>().0[..count];
+        let mut sums = sums.map(|sums| &mut sums.as_chunks_mut::<4>().0[..count]);
+        self.for_groups(rows, count, |i, group| {
+            let terms = terms::<V, T, INPUTS, SUMS>(group, &centre[i]);
+            for (number, sums) in sums.iter_mut().enumerate() {
+                let terms = terms.map(|terms| terms[number].widen());
+                add_to::<V>(&mut sums[i], core::array::from_fn(|half| of_rows(terms.map(|term| term[half]))));
+            }
+        });
+    }
+
+    /// The same in f32. One copy of the loop serves all who sum these terms.
     #[inline(never)]
     pub(crate) fn add_rows_in_f32<V: Lanes, T: Terms<INPUTS, SUMS>, const SUMS: usize>(
         &self,
         rows: Range<usize>,
-        sums: &mut [f32],
+        cells: &mut [Cell<SUMS>],
     ) {
-        let mut sums = sums.as_chunks_mut().0.chunks_exact_mut(self.centre.len() / 4);
-        let sums = core::array::from_fn(|_| sums.next().unwrap_or_default());
-        self.add_groups::<V, T, _, SUMS>(rows, sums, |sum, terms| (V::load(sum) + of_rows(terms)).store(sum));
+        let count = cells.len();
+        self.for_groups(rows, count, |i, group| {
+            let cell = &mut cells[i];
+            let terms = terms::<V, T, INPUTS, SUMS>(group, &cell.centre);
+            for (number, sum) in cell.sums.iter_mut().enumerate() {
+                (V::load(sum) + of_rows(terms.map(|terms| terms[number]))).store(sum);
+            }
+        });
     }
 
-    /// Adds the terms of each group of rows to the sums of each vector of columns.
+    /// Hands out each group of rows at each of `count` vectors of columns.
     #[inline(always)]
-    fn add_groups<V: Lanes, T: Terms<INPUTS, SUMS>, S, const SUMS: usize>(
-        &self,
-        rows: Range<usize>,
-        sums: [&mut [S]; SUMS],
-        add: impl Fn(&mut S, [V; GROUP]),
-    ) {
-        let count = self.centre.len() / 4;
-        let centre = &self.centre.as_chunks().0[..count];
-        let mut sums = sums.map(|sums| &mut sums[..count]);
+    fn for_groups(&self, rows: Range<usize>, count: usize, mut take: impl FnMut(usize, [[&[f32; 4]; INPUTS]; GROUP])) {
         let groups = rows.len().div_ceil(GROUP);
         let is_narrow = self.inputs[0].width.max(self.inputs[0].channels) <= NARROW;
         let (between_groups, within_group) = if is_narrow { (GROUP, 1) } else { (1, groups) };
@@ -212,11 +238,7 @@ impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
             let row = |i: usize| self.row(first + i * within_group, rows.end).map(|input| &input[..count]);
             let group = [row(0), row(1), row(2), row(3)];
             for i in 0..count {
-                let centre = V::load(&centre[i]);
-                let terms = group.map(|inputs| T::of_vectors(inputs.map(|input| V::load(&input[i])), centre));
-                for (number, sums) in sums.iter_mut().enumerate() {
-                    add(&mut sums[i], terms.map(|terms| terms[number]));
-                }
+                take(i, group.map(|inputs| inputs.map(|input| &input[i])));
             }
         }
     }
@@ -230,6 +252,16 @@ impl<'a, const INPUTS: usize> Strip<'a, INPUTS> {
             (false, false) => self.zeros.as_chunks().0,
         })
     }
+}
+
+/// The terms of a group of rows at one vector of columns.
+#[inline(always)]
+fn terms<V: Lanes, T: Terms<INPUTS, SUMS>, const INPUTS: usize, const SUMS: usize>(
+    group: [[&[f32; 4]; INPUTS]; GROUP],
+    centre: &[f32; 4],
+) -> [[V; SUMS]; GROUP] {
+    let centre = V::load(centre);
+    group.map(|inputs| T::of_vectors(inputs.map(V::load), centre))
 }
 
 /// The sum of a group of rows, in pairs.

@@ -31,7 +31,9 @@ pub(crate) type Native = Scalar;
 /// Four f32. Each operation acts on the lanes one by one and rounds as f32 does: nothing is fused or reordered.
 pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// Two f64.
-    type Doubles: Doubles;
+    type Doubles: Doubles<Mask = Self::Mask>;
+    /// Four truths.
+    type Mask: Mask;
 
     fn splat(value: f32) -> Self;
     fn load(values: &[f32; 4]) -> Self;
@@ -40,6 +42,10 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
     fn smaller(self, other: Self) -> Self;
     /// The same with greater.
     fn larger(self, other: Self) -> Self;
+    /// Where the value is at most what stands beside it; not where one is NaN.
+    fn at_most(self, other: Self) -> Self::Mask;
+    /// Where both values are 0, of either sign.
+    fn both_zero(self, other: Self) -> Self::Mask;
     /// Lanes 0 and 1, lanes 2 and 3, exactly.
     fn widen(self) -> [Self::Doubles; 2];
     /// The inverse of [`Lanes::widen`], rounding.
@@ -64,6 +70,8 @@ pub(crate) trait Doubles: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<O
     fn splat(value: f64) -> Self;
     fn load(values: &[f64; 2]) -> Self;
     fn store(self, values: &mut [f64; 2]);
+    /// Two f32, exactly.
+    fn widen(values: &[f32; 2]) -> Self;
     /// Where the value is at most what stands beside it; not where one is NaN.
     fn at_most(self, other: Self) -> Self::Mask;
     /// Whether one of four values is half-way between two f32 of normal size, so that rounding it to f32 may round what
@@ -101,13 +109,19 @@ mod tests {
         let wide = [x.widen(), y.widen()];
         let [products, sums] = [[wide[0][0] * wide[1][0], wide[0][1] * wide[1][1]], [wide[0][0] + wide[1][0]; 2]];
         let narrowed = V::narrow(products[0], products[1] - sums[0]).to_array();
-        let doubles = [products[0].sum(), products[1].sum(), sums[0].sum(), V::Doubles::splat(2.0).sum()];
+        let widened = V::Doubles::widen(&[a[1], b[2]]);
+        let doubles = [products[0], products[1], sums[0], V::Doubles::splat(2.0), widened].map(Doubles::sum);
         let truths = [
             V::Doubles::any_half_way(products[0], products[1]),
             products[0].at_most(products[1]).all(),
             products[0].at_most(products[0]).all(),
             (products[0].at_most(products[1]) & products[1].at_most(sums[0])).all(),
             (products[0].at_most(products[1]) | products[1].at_most(sums[0])).all(),
+            x.at_most(y).all(),
+            (x.at_most(y) | y.at_most(x)).all(),
+            (x.at_most(y) & x.at_most(x) & y.at_most(y)).all(),
+            x.both_zero(y).all(),
+            (x.both_zero(y) | x.at_most(y)).all(),
         ];
         let singles = singles.into_iter().flatten().chain(narrowed);
         let bits = |value: f32| if value.is_nan() { 0 } else { u64::from(value.to_bits()) };
@@ -121,6 +135,13 @@ mod tests {
         #[test]
         fn native_lanes_do_what_scalar_lanes_do(a: [u32; 4], b: [u32; 4]) {
             let (a, b) = (a.map(f32::from_bits), b.map(f32::from_bits));
+            prop_assert_eq!(everything::<Native>(&a, &b), everything::<Scalar>(&a, &b));
+        }
+
+        #[test]
+        fn both_compare_lanes_of_few_values(a in proptest::array::uniform4(0_usize..5), b in proptest::array::uniform4(0_usize..5)) {
+            let values = [0.0, -0.0, 1.0, f32::NAN, f32::INFINITY];
+            let (a, b) = (a.map(|i| values[i]), b.map(|i| values[i]));
             prop_assert_eq!(everything::<Native>(&a, &b), everything::<Scalar>(&a, &b));
         }
 

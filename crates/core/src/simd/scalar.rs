@@ -13,9 +13,9 @@ pub(crate) struct Scalar([f32; 4]);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScalarDoubles([f64; 2]);
 
-/// Two truths.
+/// Four truths, each of which there is twice where they are of two f64.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ScalarMask([bool; 2]);
+pub(crate) struct ScalarMask([bool; 4]);
 
 macro_rules! operators {
     ($type:ident, $($operator:ident $method:ident),*) => { $(
@@ -35,12 +35,13 @@ operators!(ScalarMask, BitAnd bitand, BitOr bitor);
 
 impl Mask for ScalarMask {
     fn all(self) -> bool {
-        self.0[0] && self.0[1]
+        self.0.into_iter().all(|truth| truth)
     }
 }
 
 impl Lanes for Scalar {
     type Doubles = ScalarDoubles;
+    type Mask = ScalarMask;
 
     fn splat(value: f32) -> Self {
         Self([value; 4])
@@ -60,6 +61,14 @@ impl Lanes for Scalar {
 
     fn larger(self, other: Self) -> Self {
         Self(core::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
+    fn at_most(self, other: Self) -> ScalarMask {
+        ScalarMask(core::array::from_fn(|i| self.0[i] <= other.0[i]))
+    }
+
+    fn both_zero(self, other: Self) -> ScalarMask {
+        ScalarMask(core::array::from_fn(|i| self.0[i] == 0.0 && other.0[i] == 0.0))
     }
 
     fn widen(self) -> [ScalarDoubles; 2] {
@@ -88,8 +97,12 @@ impl Doubles for ScalarDoubles {
         *values = self.0;
     }
 
+    fn widen(values: &[f32; 2]) -> Self {
+        Self(values.map(f64::from))
+    }
+
     fn at_most(self, other: Self) -> ScalarMask {
-        ScalarMask(core::array::from_fn(|i| self.0[i] <= other.0[i]))
+        ScalarMask(core::array::from_fn(|i| self.0[i / 2] <= other.0[i / 2]))
     }
 
     fn any_half_way(low: Self, high: Self) -> bool {

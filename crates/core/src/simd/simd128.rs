@@ -3,9 +3,10 @@
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_demote_f64x2_zero, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub, f64x2_add, f64x2_le,
-    f64x2_mul, f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_eq, i32x4_shuffle, i64x2_all_true, i64x2_shuffle,
-    u32x4_splat, v128, v128_and, v128_any_true, v128_load, v128_or, v128_store,
+    f32x4_add, f32x4_demote_f64x2_zero, f32x4_eq, f32x4_le, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, f32x4_sub,
+    f64x2_add, f64x2_le, f64x2_mul, f64x2_promote_low_f32x4, f64x2_splat, f64x2_sub, i32x4_all_true, i32x4_eq,
+    i32x4_shuffle, i64x2_shuffle, u32x4_splat, v128, v128_and, v128_any_true, v128_load, v128_load64_zero, v128_or,
+    v128_store,
 };
 use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
@@ -19,7 +20,7 @@ pub(crate) struct Simd128(v128);
 #[derive(Clone, Copy)]
 pub(crate) struct Simd128Doubles(v128);
 
-/// Two truths, as all bits or none.
+/// Truths of four f32 or two f64, each as all bits of its lane or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Simd128Mask(v128);
 
@@ -43,12 +44,13 @@ operators!(Simd128Mask, BitAnd bitand v128_and, BitOr bitor v128_or);
 impl Mask for Simd128Mask {
     #[inline(always)]
     fn all(self) -> bool {
-        i64x2_all_true(self.0)
+        i32x4_all_true(self.0)
     }
 }
 
 impl Lanes for Simd128 {
     type Doubles = Simd128Doubles;
+    type Mask = Simd128Mask;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -76,6 +78,16 @@ impl Lanes for Simd128 {
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
         Self(f32x4_pmax(other.0, self.0))
+    }
+
+    #[inline(always)]
+    fn at_most(self, other: Self) -> Simd128Mask {
+        Simd128Mask(f32x4_le(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn both_zero(self, other: Self) -> Simd128Mask {
+        Simd128Mask(f32x4_eq(v128_or(self.0, other.0), f32x4_splat(0.0)))
     }
 
     #[inline(always)]
@@ -108,6 +120,12 @@ impl Doubles for Simd128Doubles {
     fn store(self, values: &mut [f64; 2]) {
         // SAFETY: as above.
         unsafe { v128_store(values.as_mut_ptr().cast(), self.0) }
+    }
+
+    #[inline(always)]
+    fn widen(values: &[f32; 2]) -> Self {
+        // SAFETY: the reference is to the eight bytes that are read; the instruction needs no alignment.
+        Self(f64x2_promote_low_f32x4(unsafe { v128_load64_zero(values.as_ptr().cast()) }))
     }
 
     #[inline(always)]

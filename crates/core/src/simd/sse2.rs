@@ -3,10 +3,11 @@
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use core::arch::x86_64::{
-    __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_pd, _mm_and_si128, _mm_castpd_ps, _mm_castps_si128,
-    _mm_cmpeq_epi32, _mm_cmple_pd, _mm_cvtpd_ps, _mm_cvtps_pd, _mm_loadu_pd, _mm_loadu_ps, _mm_max_ps, _mm_min_ps,
-    _mm_movehl_ps, _mm_movelh_ps, _mm_movemask_epi8, _mm_movemask_pd, _mm_mul_pd, _mm_mul_ps, _mm_or_pd,
-    _mm_set1_epi32, _mm_set1_pd, _mm_set1_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
+    __m128, __m128d, _mm_add_pd, _mm_add_ps, _mm_and_pd, _mm_and_si128, _mm_castpd_ps, _mm_castps_pd, _mm_castps_si128,
+    _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_cmpeq_ps, _mm_cmple_pd, _mm_cmple_ps, _mm_cvtpd_ps, _mm_cvtps_pd,
+    _mm_loadl_epi64, _mm_loadu_pd, _mm_loadu_ps, _mm_max_ps, _mm_min_ps, _mm_movehl_ps, _mm_movelh_ps,
+    _mm_movemask_epi8, _mm_movemask_ps, _mm_mul_pd, _mm_mul_ps, _mm_or_pd, _mm_or_ps, _mm_set1_epi32, _mm_set1_pd,
+    _mm_set1_ps, _mm_setzero_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
 };
 use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
@@ -20,7 +21,7 @@ pub(crate) struct Sse2(__m128);
 #[derive(Clone, Copy)]
 pub(crate) struct Sse2Doubles(__m128d);
 
-/// Two truths, as all bits or none.
+/// Truths of four f32 or two f64, each as all bits of its lane or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Sse2Mask(__m128d);
 
@@ -46,6 +47,7 @@ operators!(Sse2Mask, BitAnd bitand _mm_and_pd, BitOr bitor _mm_or_pd);
 // written, and unaligned access is asked for.
 impl Lanes for Sse2 {
     type Doubles = Sse2Doubles;
+    type Mask = Sse2Mask;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -73,6 +75,16 @@ impl Lanes for Sse2 {
     }
 
     #[inline(always)]
+    fn at_most(self, other: Self) -> Sse2Mask {
+        Sse2Mask(unsafe { _mm_castps_pd(_mm_cmple_ps(self.0, other.0)) })
+    }
+
+    #[inline(always)]
+    fn both_zero(self, other: Self) -> Sse2Mask {
+        Sse2Mask(unsafe { _mm_castps_pd(_mm_cmpeq_ps(_mm_or_ps(self.0, other.0), _mm_setzero_ps())) })
+    }
+
+    #[inline(always)]
     fn widen(self) -> [Sse2Doubles; 2] {
         unsafe { [Sse2Doubles(_mm_cvtps_pd(self.0)), Sse2Doubles(_mm_cvtps_pd(_mm_movehl_ps(self.0, self.0)))] }
     }
@@ -86,7 +98,7 @@ impl Lanes for Sse2 {
 impl Mask for Sse2Mask {
     #[inline(always)]
     fn all(self) -> bool {
-        unsafe { _mm_movemask_pd(self.0) == 0b11 }
+        unsafe { _mm_movemask_ps(_mm_castpd_ps(self.0)) == 0b1111 }
     }
 }
 
@@ -106,6 +118,11 @@ impl Doubles for Sse2Doubles {
     #[inline(always)]
     fn store(self, values: &mut [f64; 2]) {
         unsafe { _mm_storeu_pd(values.as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn widen(values: &[f32; 2]) -> Self {
+        Self(unsafe { _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(values.as_ptr().cast()))) })
     }
 
     #[inline(always)]
