@@ -46,6 +46,7 @@ export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
 export { ModuleList } from './nn/module_list.ts';
+export { reportToOriginal } from './nn/report.ts';
 export { Sequential } from './nn/sequential.ts';
 export type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';
 export {

@@ -153,6 +153,13 @@ export class DataParallel<M extends Module = Module> extends Module {
         }
         await target.ready();
         output = await gather(outputs, target, this.dim);
+        try {
+          replicas.deliverReports();
+        } catch (error) {
+          disposeAll(tensorsIn(output), new Set());
+          output = null;
+          throw error;
+        }
         replicas.commit();
       } finally {
         disposeAll(finished, tensorsIn(output));
