@@ -121,6 +121,25 @@ describe('options', () => {
     expect(error.message).toContain(`${where}: unknown option Symbol(eps)`);
   });
 
+  it.each<[where: string, call: (...given: never[]) => unknown]>([
+    ['new BatchNorm2d()', (...given) => new BatchNorm2d(2, ...given)],
+    ['new SynchronizedBatchNorm2d()', (...given) => new SynchronizedBatchNorm2d(2, ...given)],
+    ['new FrozenBatchNorm2d()', (...given) => new FrozenBatchNorm2d(2, ...given)],
+    ['new DataParallel()', (...given) => new DataParallel(module, ...given)],
+    ['new DataParallelWithCallBack()', (...given) => new DataParallelWithCallBack(module, ...given)],
+    ['tensor()', (...given) => tensor([1], [1], ...given)],
+    ['empty()', (...given) => empty([1], ...given)],
+    ['functional.moments()', (...given) => functional.moments(x(), ...given)],
+    ['functional.normalize()', (...given) => functional.normalize(x(), statistics(), ...given)],
+    ['functional.batchNorm()', (...given) => functional.batchNorm(x(), null, null, ...given)],
+  ])('of_%s_are_the_last_argument', async (where, call) => {
+    for (const options of [undefined, {}]) {
+      const error = await failureOf(() => call(options as never, 0.1 as never));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toContain(`${where}: expected no argument after the options, got 0.1`);
+    }
+  });
+
   it.each(withOptions)('of_%s_that_are_no_object_are_refused', async (where, call) => {
     for (const given of [null, 3, 'cpu', true, [], new Map(), tensor([1]), () => undefined]) {
       const error = await failureOf(() => call(given as never));

@@ -113,3 +113,39 @@ describe('a tensor', () => {
     expect(() => empty(sizes as number[])).toThrow();
   });
 });
+
+describe('what takes a tensor for an array', () => {
+  const x = tensor([1, 2, 3]);
+
+  it.each<[string, () => unknown]>([
+    ['Array.from()', () => Array.from(x as unknown as ArrayLike<number>)],
+    ['new Float32Array()', () => new Float32Array(x as unknown as ArrayLike<number>)],
+    ['Float32Array.from()', () => Float32Array.from(x as unknown as ArrayLike<number>)],
+    ['set()', () => new Float32Array(3).set(x as unknown as ArrayLike<number>)],
+    ['Math.max()', () => Reflect.apply(Math.max, null, x as unknown as number[])],
+  ])('is told by %s how to get the values', (_name, call) => {
+    expect(call).toThrow('a tensor is no array: await tensor.data()');
+  });
+
+  it('is refused by the platform where it iterates', () => {
+    expect(() => [...(x as unknown as number[])]).toThrow('is not iterable');
+  });
+});
+
+describe('an array whose memory is gone', () => {
+  const gone = (): Float32Array => {
+    const array = new Float32Array(3);
+    structuredClone(array.buffer, { transfer: [array.buffer] });
+    return array;
+  };
+
+  it.each<[string, () => unknown]>([
+    ['tensor()', () => tensor(gone(), [3])],
+    ['copy_()', () => tensor([1, 2, 3]).copy_(gone())],
+    ['data()', () => tensor([1, 2, 3]).data(gone())],
+  ])('is refused by %s, which says what has become of it', async (_name, call) => {
+    await expect(Promise.resolve().then(call)).rejects.toThrow(
+      /got (one of )?0; the memory of an array that was transferred/,
+    );
+  });
+});

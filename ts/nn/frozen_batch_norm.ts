@@ -67,9 +67,9 @@ export abstract class FrozenBatchNorm extends Module {
    * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
-  constructor(numFeatures: number, options: FrozenBatchNormOptions = {}) {
+  constructor(numFeatures: number, options: FrozenBatchNormOptions = {}, ...extra: never[]) {
     super();
-    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions);
+    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions, extra);
     const { eps = 1e-5, numerics = 'stable', device = 'cpu' } = options;
     checkNumFeatures(numFeatures);
     checkEps(eps, false);

@@ -257,6 +257,11 @@ export abstract class Module {
     return [];
   }
 
+  /** Properties that hold a parameter or `null`, and nothing else. @internal */
+  parameterNames(): readonly string[] {
+    return [];
+  }
+
   /** Whether a state dict may lack this buffer, because old checkpoints do. @internal */
   toleratesMissing(_name: string): boolean {
     return false;

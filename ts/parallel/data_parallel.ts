@@ -63,10 +63,10 @@ export class DataParallel<M extends Module = Module> extends Module {
   /**
    * @throws TypeError for what is no module; RangeError for devices named twice or none; UnknownDeviceError
    */
-  constructor(module: M, options: DataParallelOptions = {}) {
+  constructor(module: M, options: DataParallelOptions = {}, ...extra: never[]) {
     super();
     checkModule(module);
-    checkOptions(`new ${typeNameOf(this)}()`, options, dataParallelOptions);
+    checkOptions(`new ${typeNameOf(this)}()`, options, dataParallelOptions, extra);
     const { deviceIds, outputDevice, dim = 0 } = options;
     if (!Number.isInteger(dim)) {
       throw new TypeError(`dim: expected an integer, got ${String(dim)}`);

@@ -4,7 +4,7 @@ import { describeValue, quoteValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
-import { float32ArrayOf } from '../typed_array.ts';
+import { adviceForGone, float32ArrayOf } from '../typed_array.ts';
 import { type DataOptions, orderOf } from './reading.ts';
 import { batchLayout, checkMemoryFormat, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
 import { Storage } from './storage.ts';
@@ -49,8 +49,13 @@ const tensorDataOptions: KnownOptions<TensorDataOptions> = { ...tensorOptions, o
  * const image = tensor(rgba, [1, 4, height, width], { memoryFormat: 'channels_last', order: 'memory' });
  * ```
  */
-export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorDataOptions = {}): Tensor {
-  checkOptions('tensor()', options, tensorDataOptions);
+export function tensor(
+  data: Float32Array | NestedNumbers,
+  shape?: Shape,
+  options: TensorDataOptions = {},
+  ...extra: never[]
+): Tensor {
+  checkOptions('tensor()', options, tensorDataOptions, extra);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous', order = 'logical' } = options;
   orderOf('tensor()', { order });
   const array = float32ArrayOf(data);
@@ -65,7 +70,7 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
   const values = array ?? flatten(data);
   if (values.length !== elementCount(sizes)) {
     throw new RangeError(
-      `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}`,
+      `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}${array === null ? '' : adviceForGone(array)}`,
     );
   }
   const target = deviceByName(device);
@@ -88,8 +93,8 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
  * otherEngine.writeTo(y.gpuBuffer());
  * ```
  */
-export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
-  checkOptions('empty()', options, tensorOptions);
+export function empty(shape: Shape, options: TensorOptions = {}, ...extra: never[]): Tensor {
+  checkOptions('empty()', options, tensorOptions, extra);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
   const sizes = shapeOf(shape);
   checkRequiresGrad(requiresGrad);

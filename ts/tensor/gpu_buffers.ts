@@ -50,8 +50,13 @@ const gpuBufferOptions: KnownOptions<GpuBufferOptions> = { ...tensorOptions, onR
  * const x = await tensorFromGPUBuffer(buffer, [8, 64, 32, 32], { device, onRelease: () => pool.take(buffer) });
  * ```
  */
-export async function tensorFromGPUBuffer(buffer: GPUBuffer, shape: Shape, options: GpuBufferOptions): Promise<Tensor> {
-  const lender = new Lender('tensorFromGPUBuffer()', options);
+export async function tensorFromGPUBuffer(
+  buffer: GPUBuffer,
+  shape: Shape,
+  options: GpuBufferOptions,
+  ...extra: never[]
+): Promise<Tensor> {
+  const lender = new Lender('tensorFromGPUBuffer()', options, extra);
   return lender.lend(async () => {
     const { parts, device } = lender.checked(shape);
     await device.ready();
@@ -72,9 +77,14 @@ export async function tensorFromGPUBuffer(buffer: GPUBuffer, shape: Shape, optio
  * const y = bn.forwardSync(x);
  * ```
  */
-export function tensorFromGPUBufferSync(buffer: GPUBuffer, shape: Shape, options: GpuBufferOptions): Tensor {
+export function tensorFromGPUBufferSync(
+  buffer: GPUBuffer,
+  shape: Shape,
+  options: GpuBufferOptions,
+  ...extra: never[]
+): Tensor {
   const where = 'tensorFromGPUBufferSync()';
-  const lender = new Lender(where, options);
+  const lender = new Lender(where, options, extra);
   try {
     const { parts, device } = lender.checked(shape);
     checkCommandable(device, where, 'await tensorFromGPUBuffer()');
@@ -103,8 +113,9 @@ export function tensorFromGPUBufferSync(buffer: GPUBuffer, shape: Shape, options
 export async function tensorsFromGPUBuffers(
   sources: readonly GpuBufferSource[],
   options: { readonly device: string },
+  ...extra: never[]
 ): Promise<Tensor[]> {
-  checkOptions('tensorsFromGPUBuffers()', options, { device: 'string' });
+  checkOptions('tensorsFromGPUBuffers()', options, { device: 'string' }, extra);
   const list: readonly unknown[] = Array.isArray(sources) ? Array.from(sources) : [];
   if (!Array.isArray(sources)) {
     throw new TypeError(
@@ -125,8 +136,8 @@ class Lender {
   readonly #callbacks = new FreeCallbacks();
 
   /** @throws TypeError for options that are none; nobody is told then, for want of a function. */
-  constructor(where: string, options: unknown) {
-    checkOptions(where, options, gpuBufferOptions);
+  constructor(where: string, options: unknown, extra: readonly unknown[]) {
+    checkOptions(where, options, gpuBufferOptions, extra);
     // Called from JavaScript, there may be none.
     this.#where = where;
     this.#options = (options as GpuBufferOptions | undefined) ?? {};

@@ -8,7 +8,7 @@ import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { checkSameDevice } from '../device/same_device.ts';
 import { DisposedError } from '../errors.ts';
-import { float32ValuesOf, type TypedNumbers } from '../typed_array.ts';
+import { adviceForGone, float32ValuesOf, type TypedNumbers } from '../typed_array.ts';
 import { runBackward, runBackwardSync } from './backward.ts';
 import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
@@ -47,6 +47,9 @@ const cannotBeCloned: unique symbol = Symbol(
  * Memory is freed by {@link Tensor.dispose} or by the end of a {@link scope}; the garbage collector is a safety net only.
  */
 export class Tensor implements Differentiable<Tensor> {
+  /** The name of the class in errors, which bundlers leave alone. @internal */
+  static readonly typeName: string = 'Tensor';
+
   /** @internal */
   get [copyKey](): object {
     return thisCopy;
@@ -86,6 +89,16 @@ export class Tensor implements Differentiable<Tensor> {
     this.#source?.node.retain();
     this.#requiresGrad = parts.requiresGrad ?? this.#source !== null;
     track(this);
+  }
+
+  /**
+   * There is none, and what reads it, such as `Array.from(tensor)` and `new Float32Array(tensor)`, would see an empty array.
+   * @throws TypeError always.
+   */
+  get length(): never {
+    throw new TypeError(
+      'a tensor is no array: await tensor.data() or tensor.dataSync() gives its values, and tensor.shape its sizes',
+    );
   }
 
   /** Name of the device that holds the values, for example `cpu:0`. */
@@ -330,7 +343,7 @@ export class Tensor implements Differentiable<Tensor> {
     if (values !== null) {
       if (values.length !== old.length) {
         throw new RangeError(
-          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}`,
+          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}${adviceForGone(values)}`,
         );
       }
       storage = order === 'memory' ? Storage.from(device, values) : placed(device, values, layout);
