@@ -10,6 +10,7 @@ export {
   type Reverted,
 } from './convert/convert_model.ts';
 export {
+  type Command,
   type Device,
   type DeviceGroup,
   type DeviceBuffer,
@@ -20,6 +21,7 @@ export {
   type MemoryFormat,
   type MemoryUsage,
   type Numerics,
+  type Reduction,
   STATISTICS_ROWS,
   type Traffic,
   type WebGpuDevice,
@@ -62,6 +64,7 @@ export {
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
 export { empty, type NestedNumbers, tensor, type TensorDataOptions, type TensorOptions } from './tensor/create.ts';
+export type { SplitSizes } from './parallel/split_sizes.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
 export {

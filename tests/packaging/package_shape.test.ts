@@ -35,7 +35,7 @@ describe('the packed package', () => {
 });
 
 const distFiles = [
-  ...['index', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
+  ...['index', 'library', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
     `${name}.js`,
     `${name}.js.map`,
     `${name}.cjs`,

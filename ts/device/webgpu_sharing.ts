@@ -1,6 +1,6 @@
 /** Buffers that other engines have made: what the kernels need of one, and whether it belongs to the device. */
 
-import type { Essentials } from './lazy_device.ts';
+import { DeviceMismatchError } from '../errors.ts';
 
 const BYTES_PER_VALUE = 4;
 /** Kernels read and write vectors of four values. */
@@ -42,12 +42,7 @@ export function holdsVectors(size: number, bytes: number): boolean {
  * Resolves when it is sure that a buffer belongs to the device.
  * @throws DeviceMismatchError for one of another device, with which WebGPU would compute wrong numbers and say nothing.
  */
-export async function checkOwner(
-  buffer: GPUBuffer,
-  device: GPUDevice,
-  name: string,
-  { DeviceMismatchError }: Essentials['errors'],
-): Promise<void> {
+export async function checkOwner(buffer: GPUBuffer, device: GPUDevice, name: string): Promise<void> {
   if (!(await belongsTo(buffer, device))) {
     throw new DeviceMismatchError('tensorFromGPUBuffer', [
       name,

@@ -16,6 +16,7 @@ import { gather } from './gather.ts';
 import { parallelApply, replicaError } from './parallel_apply.ts';
 import { replicate, tensorsOf } from './replicate.ts';
 import { scatter, type Scattered } from './scatter.ts';
+import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
 import { StateSnapshot } from './state_snapshot.ts';
 import { madeSince, tensorsIn } from './structure.ts';
 
@@ -32,12 +33,18 @@ export interface DataParallelOptions {
    * same statistics, but add the values in another order than one device does: results may differ from its in the last bits.
    */
   readonly dim?: number;
+  /**
+   * Sizes of the shares of the inputs along `dim`, one per device; default: equal ones, as `torch.chunk` makes them. For devices that
+   * are not equally fast: the bits of synchronized layers are the same however the batch is cut.
+   */
+  readonly splitSizes?: SplitSizes;
 }
 
 const dataParallelOptions: KnownOptions<DataParallelOptions> = {
   deviceIds: 'array',
   outputDevice: 'string',
   dim: 'number',
+  splitSizes: 'array',
 };
 
 /**
@@ -59,9 +66,11 @@ export class DataParallel<M extends Module = Module> extends Module {
   hasReplicationCallback = false;
   private readonly givenDeviceIds: readonly string[] | null;
   private readonly givenOutputDevice: string | null;
+  /** In an object, so that a function in it is no method of a subclass. */
+  private readonly split: { sizes: SplitSizes | null } = { sizes: null };
 
   /**
-   * @throws TypeError for what is no module; RangeError for devices named twice or none; UnknownDeviceError
+   * @throws TypeError for what is no module, or no sizes; RangeError for devices named twice or none; UnknownDeviceError
    */
   constructor(module: M, options: DataParallelOptions = {}, ...extra: never[]) {
     super();
@@ -75,6 +84,27 @@ export class DataParallel<M extends Module = Module> extends Module {
     this.dim = dim;
     this.givenDeviceIds = deviceIds === undefined ? null : checkDeviceIds(deviceIds);
     this.givenOutputDevice = outputDevice === undefined ? null : deviceByName(outputDevice).name;
+    this.splitSizes = options.splitSizes ?? null;
+  }
+
+  /**
+   * The option `splitSizes`, which may be set anew before any forward; `null`: equal shares.
+   *
+   * @example
+   * ```ts
+   * const net = new DataParallelWithCallBack(network, { deviceIds: ['webgpu:0', 'cpu:0'] });
+   * net.splitSizes = [30, 2]; // of batches of 32 samples
+   * net.splitSizes = (size) => [size - Math.floor(size / 16), Math.floor(size / 16)]; // of batches of any size
+   * ```
+   *
+   * @throws TypeError or RangeError for what are no sizes. The forward refuses those that do not fit its devices and inputs.
+   */
+  get splitSizes(): SplitSizes | null {
+    return this.split.sizes;
+  }
+
+  set splitSizes(sizes: SplitSizes | null) {
+    this.split.sizes = checkSplitSizes(sizes);
   }
 
   /** Names of the devices, in order of replicas. */
@@ -90,7 +120,7 @@ export class DataParallel<M extends Module = Module> extends Module {
   /**
    * Runs the module.
    * @param inputs - of the module; tensors may be on any device.
-   * @throws RangeError when the module is on another device than the first; Error inside another wrapper; ReplicaError when a replica fails. The state
+   * @throws RangeError when the module is on another device than the first, or `splitSizes` do not fit the devices and inputs; Error inside another wrapper; ReplicaError when a replica fails. The state
    * is then what it was before.
    */
   async forward(...inputs: Parameters<M['forward']>): Promise<Awaited<ReturnType<M['forward']>>> {
@@ -113,9 +143,11 @@ export class DataParallel<M extends Module = Module> extends Module {
 
   private async run(inputs: readonly unknown[], tree: readonly TreeEntry[]): Promise<unknown> {
     const devices = this.deviceIds.map(deviceByName);
+    // Those of the call, whatever is set while the devices are made ready.
+    const { splitSizes } = this;
     checkPlacement(tree, devices);
     await Promise.all(devices.map((device) => device.ready()));
-    const scattered = await scatter(inputs, devices, this.dim);
+    const scattered = await scatter(inputs, devices, this.dim, splitSizes);
     let output: unknown = null;
     try {
       output = await (devices.length === 1

@@ -1,10 +1,11 @@
 /** Scatter: every tensor among the inputs is cut along one dimension, a chunk for each replica. */
 
 import type { Device } from '../device/device.ts';
-import { formatShape, resolveDim, type Shape } from '../tensor/shape.ts';
+import { formatShape, resolveDim } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { Cut } from './cut.ts';
 import { record } from './record.ts';
+import { chunkSizes, sizesFor, type SplitSizes } from './split_sizes.ts';
 import { checkFinite, mapTensors, tensorsIn } from './structure.ts';
 
 /** The inputs of every replica. */
@@ -16,35 +17,34 @@ export interface Scattered {
 }
 
 /**
- * Sizes of the chunks of a dimension for k devices: ⌈size / k⌉ each, so that there may be fewer chunks than devices.
- * A dimension of size 0 is one empty chunk. Source: `torch.chunk`.
- */
-export function chunkSizes(size: number, devices: number): number[] {
-  const chunk = Math.max(Math.ceil(size / devices), 1);
-  const count = Math.max(Math.ceil(size / chunk), 1);
-  return Array.from({ length: count }, (_, i) => Math.min(chunk, size - i * chunk));
-}
-
-/**
  * Distributes positional arguments. Tensors are cut and moved, gradients flow back; arrays and plain objects that hold
  * tensors are rebuilt around the chunks; everything else is shared by reference. Without a tensor every device gets the
  * same arguments; without an argument, one does.
  *
  * @param dim - the dimension to cut, negative from the end.
- * @throws RangeError when two tensors would not give the same number of chunks, or one lacks the dimension.
+ * @param splitSizes - sizes of the chunks; `null`: equal ones.
+ * @throws RangeError when two tensors would not give the same number of chunks, or one lacks the dimension or has another size than
+ * `splitSizes` add up to.
  */
-export async function scatter(inputs: readonly unknown[], devices: readonly Device[], dim: number): Promise<Scattered> {
+export async function scatter(
+  inputs: readonly unknown[],
+  devices: readonly Device[],
+  dim: number,
+  splitSizes: SplitSizes | null,
+): Promise<Scattered> {
   checkFinite(inputs, 'scatter');
   const tensors = [...tensorsIn(inputs)];
-  const count = chunkCount(tensors, devices.length, dim) ?? (inputs.length === 0 ? 1 : devices.length);
+  const splits = tensors.map((tensor) => splitOf(tensor, devices.length, dim, splitSizes));
+  const count = chunkCount(splits, devices.length, dim) ?? (inputs.length === 0 ? 1 : devices.length);
   const chunks = new Map<Tensor, readonly Tensor[]>();
   const made = new Set<Tensor>();
   const dispose = (except: ReadonlySet<Tensor>): void => {
     made.forEach((chunk) => (except.has(chunk) ? undefined : chunk.dispose()));
   };
   try {
-    for (const tensor of tensors) {
-      const pieces = await scatterTensor(tensor, devices.slice(0, count), resolveDim(dim, tensor.shape.length));
+    for (const split of splits) {
+      const { tensor } = split;
+      const pieces = await scatterTensor(split, devices.slice(0, count));
       chunks.set(tensor, pieces);
       pieces.filter((piece) => piece !== tensor).forEach((piece) => made.add(piece));
     }
@@ -61,25 +61,37 @@ export async function scatter(inputs: readonly unknown[], devices: readonly Devi
   return { inputs: replicas, dispose };
 }
 
-/** How many chunks all tensors give; `null` without tensors. */
-function chunkCount(tensors: readonly Tensor[], devices: number, dim: number): number | null {
-  let first: { readonly count: number; readonly shape: Shape } | null = null;
-  for (const { shape } of tensors) {
-    const count = chunkSizes(shape[resolveDim(dim, shape.length)] ?? 0, devices).length;
-    first ??= { count, shape };
-    if (count !== first.count) {
-      throw new RangeError(
-        `scatter: expected every tensor to give the same number of chunks along dimension ${dim}, got ${first.count} from shape ` +
-          `${formatShape(first.shape)} and ${count} from shape ${formatShape(shape)} for ${devices} devices; give them equal sizes there`,
-      );
-    }
-  }
-  return first?.count ?? null;
+/** How one tensor is cut. */
+interface Split {
+  readonly tensor: Tensor;
+  /** Counted from the front. */
+  readonly dim: number;
+  readonly sizes: readonly number[];
 }
 
-async function scatterTensor(x: Tensor, devices: readonly Device[], dim: number): Promise<readonly Tensor[]> {
+function splitOf(tensor: Tensor, devices: number, dim: number, splitSizes: SplitSizes | null): Split {
+  const { shape } = tensor;
+  const at = resolveDim(dim, shape.length);
+  const sizes = splitSizes === null ? chunkSizes(shape[at] ?? 0, devices) : sizesFor(splitSizes, shape, at, devices);
+  return { tensor, dim: at, sizes };
+}
+
+/** How many chunks all tensors give; `null` without tensors. */
+function chunkCount([first, ...others]: readonly Split[], devices: number, dim: number): number | null {
+  const other = others.find(({ sizes }) => sizes.length !== first?.sizes.length);
+  if (first !== undefined && other !== undefined) {
+    throw new RangeError(
+      `scatter: expected every tensor to give the same number of chunks along dimension ${dim}, got ${first.sizes.length} from shape ` +
+        `${formatShape(first.tensor.shape)} and ${other.sizes.length} from shape ${formatShape(other.tensor.shape)} for ${devices} ` +
+        `devices; give them equal sizes there`,
+    );
+  }
+  return first?.sizes.length ?? null;
+}
+
+async function scatterTensor({ tensor: x, dim, sizes }: Split, devices: readonly Device[]): Promise<readonly Tensor[]> {
   const { shape, memoryFormat, storage } = x;
-  const cut = new Cut(shape, memoryFormat, dim, chunkSizes(shape[dim] ?? 0, devices.length));
+  const cut = new Cut(shape, memoryFormat, dim, sizes);
   if (devices.length === 1 && storage.device === devices[0]) {
     return [x];
   }
