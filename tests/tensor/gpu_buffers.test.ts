@@ -117,12 +117,13 @@ describe('onRelease', () => {
     ['what is no shape', () => bufferOf(values), [-1], {}],
     ['a device that is none', () => bufferOf(values), shape, { device: 'gpu:0' }],
     ['a device that is no GPU', () => bufferOf(values), shape, { device: 'cpu:0' }],
+    ['an option that there is not', () => bufferOf(values), shape, { memory_format: 'contiguous' }],
     ['no device', () => bufferOf(values), shape, { device: undefined }],
     ['another memory format', () => bufferOf(values), shape, { memoryFormat: 'channels_last' }],
   ])('is called once where the call fails, for %s', async (_name, buffer, sizes, options) => {
     const owner = new Owner();
     const given = { ...owner.options(), ...options };
-    await expect(tensorFromGPUBuffer(buffer(), sizes, given)).rejects.toThrow(/expected|unknown device/);
+    await expect(tensorFromGPUBuffer(buffer(), sizes, given)).rejects.toThrow(/expected|unknown (device|option)/);
     expect(owner.releases).toBe(1);
   });
 
@@ -231,6 +232,14 @@ describe('several buffers', () => {
     await expect(tensorsFromGPUBuffers(sources, { device })).rejects.toThrow(DeviceMismatchError);
     expect(owners.map(({ releases }) => releases)).toEqual([1, 1, 1]);
     expect(devices.get(device).memoryUsage().buffers).toBe(before);
+  });
+
+  it('have owners who are told, whatever is wrong with the options', async () => {
+    const owner = new Owner();
+    const source = { buffer: bufferOf(values), shape, onRelease: owner.onRelease };
+    await expect(tensorsFromGPUBuffers([source], { devise: device } as never)).rejects.toThrow('did you mean device?');
+    await expect(tensorsFromGPUBuffers([{ ...source, device } as never], { device })).rejects.toThrow('unknown option');
+    expect(owner.releases).toBe(2);
   });
 
   it.each([null, {}, 3])('are no %j', async (sources) => {

@@ -32,6 +32,14 @@ export interface GpuBufferSource extends Omit<GpuBufferOptions, 'device'> {
 }
 
 const gpuBufferOptions: KnownOptions<GpuBufferOptions> = { ...tensorOptions, onRelease: 'function' };
+const sourceOptions: KnownOptions<GpuBufferSource> = {
+  buffer: 'object',
+  shape: 'array',
+  requiresGrad: 'boolean',
+  memoryFormat: 'string',
+  onRelease: 'function',
+};
+const listOptions: KnownOptions<{ readonly device: string }> = { device: 'string' };
 
 /**
  * A tensor on a `GPUBuffer` that exists, without a copy, for engines that share a page: the buffer stays its owner's, who keeps it
@@ -56,12 +64,11 @@ export async function tensorFromGPUBuffer(
   options: GpuBufferOptions,
   ...extra: never[]
 ): Promise<Tensor> {
-  const lender = new Lender('tensorFromGPUBuffer()', options, extra);
-  return lender.lend(async () => {
-    const { parts, device } = lender.checked(shape);
-    await device.ready();
-    const adopted = await device.adoptBuffer(buffer, elementCount(parts.shape), lender.release);
-    return new Tensor({ ...parts, storage: Storage.adopt(adopted) });
+  const where = 'tensorFromGPUBuffer()';
+  const lender = new Lender(where, options);
+  return lender.lend(() => {
+    checkOptions(where, options, gpuBufferOptions, extra);
+    return lender.adopted(buffer, shape, (options as GpuBufferOptions | undefined)?.device);
   });
 }
 
@@ -84,9 +91,10 @@ export function tensorFromGPUBufferSync(
   ...extra: never[]
 ): Tensor {
   const where = 'tensorFromGPUBufferSync()';
-  const lender = new Lender(where, options, extra);
+  const lender = new Lender(where, options);
   try {
-    const { parts, device } = lender.checked(shape);
+    checkOptions(where, options, gpuBufferOptions, extra);
+    const { parts, device } = lender.checked(shape, (options as GpuBufferOptions | undefined)?.device);
     checkCommandable(device, where, 'await tensorFromGPUBuffer()');
     const adopted = device.adoptBufferNow(buffer, elementCount(parts.shape), lender.release);
     return new Tensor({ ...parts, storage: Storage.adopt(adopted) });
@@ -115,35 +123,39 @@ export async function tensorsFromGPUBuffers(
   options: { readonly device: string },
   ...extra: never[]
 ): Promise<Tensor[]> {
-  checkOptions('tensorsFromGPUBuffers()', options, { device: 'string' }, extra);
-  const list: readonly unknown[] = Array.isArray(sources) ? Array.from(sources) : [];
+  const where = 'tensorsFromGPUBuffers()';
   if (!Array.isArray(sources)) {
-    throw new TypeError(
-      `tensorsFromGPUBuffers(): expected an array of { buffer, shape }, got ${describeValue(sources)}`,
-    );
+    throw new TypeError(`${where}: expected an array of { buffer, shape }, got ${describeValue(sources)}`);
   }
-  const attempts = list.map(async (source) => {
-    const { buffer, shape, ...rest } = Object(source) as GpuBufferSource;
-    return tensorFromGPUBuffer(buffer, shape, { ...rest, ...options });
+  const list: readonly unknown[] = Array.from(sources);
+  const attempts = list.map((source) => {
+    const lender = new Lender(where, source);
+    return lender.lend(() => {
+      checkOptions(where, options, listOptions, extra);
+      checkOptions(where, source, sourceOptions);
+      const { buffer, shape } = Object(source) as GpuBufferSource;
+      return lender.adopted(buffer, shape, (options as { readonly device?: string } | undefined)?.device);
+    });
   });
+  if (attempts.length === 0) {
+    // No attempt has looked at them.
+    checkOptions(where, options, listOptions, extra);
+  }
   return allOrNone(attempts, (made) => made.dispose());
 }
 
-/** The owner of a buffer, who is told once that it is no longer needed. */
+/** The owner of a buffer, who is told once that it is no longer needed: also where anything is wrong with the other arguments. */
 class Lender {
   readonly #where: string;
-  readonly #options: Partial<GpuBufferOptions>;
+  readonly #options: Partial<Omit<GpuBufferOptions, 'device'>>;
   readonly #callbacks = new FreeCallbacks();
 
-  /** @throws TypeError for options that are none; nobody is told then, for want of a function. */
-  constructor(where: string, options: unknown, extra: readonly unknown[]) {
-    checkOptions(where, options, gpuBufferOptions, extra);
-    // Called from JavaScript, there may be none.
+  /** @param options - as the caller gave them, of whatever kind. */
+  constructor(where: string, options: unknown) {
     this.#where = where;
-    this.#options = (options as GpuBufferOptions | undefined) ?? {};
+    this.#options = Object(options) as GpuBufferOptions;
     const { onRelease } = this.#options;
-    if (onRelease !== undefined) {
-      checkFunction(`${where}, onRelease`, onRelease);
+    if (typeof onRelease === 'function') {
       this.#callbacks.add(onRelease);
     }
   }
@@ -161,15 +173,29 @@ class Lender {
     }
   }
 
+  /** The tensor on the buffer. @throws as {@link tensorFromGPUBuffer} */
+  async adopted(buffer: GPUBuffer, shape: Shape, name: string | undefined): Promise<Tensor> {
+    const { parts, device } = this.checked(shape, name);
+    await device.ready();
+    const adopted = await device.adoptBuffer(buffer, elementCount(parts.shape), this.release);
+    return new Tensor({ ...parts, storage: Storage.adopt(adopted) });
+  }
+
   /** What the tensor will be, and its device. @throws TypeError, RangeError, UnknownDeviceError */
-  checked(shape: Shape): { readonly parts: Omit<TensorParts, 'storage'>; readonly device: WebGpuDevice } {
-    const { device, requiresGrad = false, memoryFormat = 'contiguous' } = this.#options;
-    if (device === undefined) {
+  checked(
+    shape: Shape,
+    name: string | undefined,
+  ): { readonly parts: Omit<TensorParts, 'storage'>; readonly device: WebGpuDevice } {
+    const { requiresGrad = false, memoryFormat = 'contiguous', onRelease } = this.#options;
+    if (onRelease !== undefined) {
+      checkFunction(`${this.#where}, onRelease`, onRelease);
+    }
+    if (name === undefined) {
       throw new TypeError(`${this.#where}: expected the device of the buffer, as { device: 'webgpu:0' }, got none`);
     }
     const sizes = shapeOf(shape);
     checkRequiresGrad(requiresGrad);
     checkMemoryFormat(memoryFormat, sizes);
-    return { parts: { shape: sizes, memoryFormat, requiresGrad }, device: webGpuDevice(deviceByName(device)) };
+    return { parts: { shape: sizes, memoryFormat, requiresGrad }, device: webGpuDevice(deviceByName(name)) };
   }
 }
