@@ -2,6 +2,7 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
+import { computedAtOnce } from '../device/calling_thread.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -66,9 +67,9 @@ export abstract class FrozenBatchNorm extends Module {
    * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
-  constructor(numFeatures: number, options: FrozenBatchNormOptions = {}) {
+  constructor(numFeatures: number, options: FrozenBatchNormOptions = {}, ...extra: never[]) {
     super();
-    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions);
+    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions, extra);
     const { eps = 1e-5, numerics = 'stable', device = 'cpu' } = options;
     checkNumFeatures(numFeatures);
     checkEps(eps, false);
@@ -89,6 +90,13 @@ export abstract class FrozenBatchNorm extends Module {
     const device = checkTensor(x, 'the input');
     const sequence = nextInOrder();
     return awaited([device], () => this.normalized(x, sequence));
+  }
+
+  /** {@link FrozenBatchNorm.forward} at once: see `BatchNorm.forwardSync`. @throws as there */
+  forwardSync(x: Tensor): Tensor {
+    placeInForward(this);
+    const device = checkTensor(x, 'the input');
+    return computedAtOnce(device, 'forwardSync()', 'await forward()', () => this.normalized(x, nextInOrder()));
   }
 
   override extraRepr(): string {
