@@ -31,7 +31,7 @@ export interface Member {
 /** What a group tells its members without awaiting an answer. */
 export type GroupCommand = WorkerCommand<'join' | 'jointBatchNorm' | 'jointBatchNormBackward'>;
 
-/** Adjacent values of a sample, of all inputs together, that a group of channels has at least: as in `tile.rs`. */
+/** Adjacent values of a sample, of all inputs together, that a group of channels has at least: as in `crates/core/src/layout/tile.rs`. */
 const RUN_VALUES = 64 * 1024;
 /** A partial that most layers stay below. Memory that nobody touches costs nothing. */
 const SLOT_BYTES = 256 * 1024;

@@ -1,5 +1,5 @@
 // dx = (dy − (x − centre)·slope − offset)·scale, the constants being those that `merge_sums` makes. Twin:
-// `crates/core/src/backward_input.rs`. Dispatch and preludes: `channels.wgsl`, `runs.wgsl`.
+// `crates/core/src/normalize/backward_input.rs`. Dispatch and preludes: `channels.wgsl`, `runs.wgsl`.
 //
 // The scale comes last: where the terms cancel, its error is none of theirs.
 

@@ -1,4 +1,4 @@
-// sum_dy = Σdy and sum_dy_xmu = Σdy·(x − mean_hi) of every atom. Twin: `crates/core/src/backward_reduce.rs`. Dispatch:
+// sum_dy = Σdy and sum_dy_xmu = Σdy·(x − mean_hi) of every atom. Twin: `crates/core/src/reduce/backward_reduce.rs`. Dispatch:
 // `reduce.wgsl`. Preludes: `pairs`, `units`, `sums`, `reduce`.
 
 /// dy, like x, as vectors and as values.

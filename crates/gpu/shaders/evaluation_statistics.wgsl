@@ -1,4 +1,4 @@
-// Statistics from the running ones. Twin: `evaluation_statistics` of `crates/core/src/statistics.rs`. Dispatch: x · 64 ≥ C.
+// Statistics from the running ones. Twin: `evaluation_statistics` of `crates/core/src/statistics/rows.rs`. Dispatch: x · 64 ≥ C.
 
 struct Params {
   /// C.

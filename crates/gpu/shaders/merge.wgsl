@@ -1,5 +1,5 @@
 // The canonical tree: nodes of four channels are merged one after the other, like `Forest::push`. A prelude of `merge_moments`
-// and `merge_sums`, which takes `merged` from the kernel. Its twin is `crates/core/src/tree.rs`.
+// and `merge_sums`, which takes `merged` from the kernel. Its twin is `crates/core/src/tree/forest.rs`.
 //
 // Nodes are merged where they lie: the stack grows more slowly than nodes are taken. In the end the first nodes of a range are
 // its maximal subtrees.

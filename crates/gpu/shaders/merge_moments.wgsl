@@ -1,5 +1,5 @@
 // Merges moments; finalizes them and updates the running statistics if they are those of a whole batch. Twins:
-// `crates/core/src/kind.rs`, `statistics.rs`, `running.rs`. Dispatch: `merge_lanes.wgsl`. Preludes: `pairs`, `merge`,
+// `tree/merge.rs` and `statistics` of `crates/core/src`. Dispatch: `merge_lanes.wgsl`. Preludes: `pairs`, `merge`,
 // `merge_lanes`.
 
 /// Four rows of C values: mean_hi, mean_lo, invstd, 0.

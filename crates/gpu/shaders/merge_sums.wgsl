@@ -1,5 +1,5 @@
 // Merges backward sums; makes of those of a whole batch the gradients of weight and bias and what `backward_input` needs. Twin:
-// `crates/core/src/backward_input.rs`. Dispatch: `merge_lanes.wgsl`. Preludes: `pairs`, `merge`, `merge_lanes`.
+// `crates/core/src/normalize/backward_input.rs`. Dispatch: `merge_lanes.wgsl`. Preludes: `pairs`, `merge`, `merge_lanes`.
 
 /// Four rows of C values: mean_hi, mean_lo, invstd, 0.
 @group(0) @binding(3) var<storage, read> statistics: array<f32>;

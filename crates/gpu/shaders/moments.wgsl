@@ -1,4 +1,4 @@
-// Mean and M2 of every atom. Twin: `crates/core/src/moments.rs`. Dispatch: `reduce.wgsl`. Preludes: `pairs`, `units`,
+// Mean and M2 of every atom. Twin: `crates/core/src/reduce/moments.rs`. Dispatch: `reduce.wgsl`. Preludes: `pairs`, `units`,
 // `sums`, `reduce`.
 //
 // With a centre k, r = Σ(x − k) and q = Σ(x − k)² give mean = k + r/n and M2 = q − r²/n. The first k is the middle of four

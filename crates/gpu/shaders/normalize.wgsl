@@ -1,4 +1,4 @@
-// y = (x − mean)·invstd·w + b. Twin: `crates/core/src/normalize.rs`. Dispatch and preludes: `channels.wgsl`,
+// y = (x − mean)·invstd·w + b. Twin: `crates/core/src/normalize/forward.rs`. Dispatch and preludes: `channels.wgsl`,
 // `runs.wgsl`.
 //
 // The low half of the mean is part of the constant: y = (x − hi)·s + (b − lo·s).

@@ -1,5 +1,5 @@
 // What `moments` and `backward_reduce` reduce together and where it lies; a prelude, no kernel itself. Its twin is
-// `crates/core/src/reduce.rs`.
+// `crates/core/src/reduce/walk.rs`.
 //
 // An atom is a leaf of the canonical tree or, of a large leaf, one of K chunks of equal length. A unit is what is reduced
 // together: a chunk of one plane (4 neighbours of which are a vector), or four neighbouring columns of the rows of an atom (a
