@@ -40,7 +40,7 @@ pub fn boundaries() -> Vec<Boundary> {
         ("runs::LONG", 4 * runs::LONG),
         ("runs::ROWS", runs::ROWS),
         ("runs::SHORTEST_PLANE", runs::SHORTEST_PLANE),
-        ("elementwise::WORKGROUP", 4 * elementwise::WORKGROUP),
+        ("runs::WORKGROUP", 4 * runs::WORKGROUP),
         ("elementwise::TILE", elementwise::TILE),
     ]
     .map(|(name, size)| Boundary { name, size })

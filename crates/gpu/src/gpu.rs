@@ -2,15 +2,16 @@
 
 use std::future::Future;
 
-use syncbn_core::{Format, Layout};
+use syncbn_core::Layout;
 
 use crate::bind_groups::BindGroups;
-use crate::commands::{Binding, Pending, Piece, Shared};
 use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
+use crate::dispatch::{Binding, Piece, Shared};
 use crate::error::GpuError;
 use crate::memory::{Memory, Usage};
-use crate::merge::{Until, merge_kernel};
+use crate::merge_kernel::{Until, merge_kernel};
+use crate::pending::Pending;
 use crate::pipelines::Pipelines;
 use crate::read_back::{ReadBack, Staging, floats};
 use crate::runs::Runs;
@@ -309,14 +310,4 @@ impl Gpu {
         self.memory.give_back(buffer);
         result
     }
-}
-
-/// Vectors of a tensor, the last of which may be incomplete.
-pub(crate) fn vectors(length: usize) -> usize {
-    length.div_ceil(4)
-}
-
-/// Whether memory is (N, C, L).
-pub(crate) fn is_contiguous(layout: &Layout) -> bool {
-    layout.format() == Format::Contiguous
 }

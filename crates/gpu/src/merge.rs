@@ -2,18 +2,34 @@
 
 use syncbn_core::{Kind, STATISTICS_ROWS};
 
-use crate::batch_norm::Running;
-use crate::commands::{Binding, Dispatch};
+use crate::dispatch::{Binding, Dispatch};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::pipelines::Kernel;
-use crate::reduce::word;
+use crate::merge_kernel::{Until, merge_kernel};
+use crate::params::word;
 use crate::shaders::Shader;
 use crate::tiles::{Family, Tiles, node_bytes};
 
 /// Invocations of a workgroup of `chunked` and of `coalesced`; see `merge_lanes.wgsl`.
 pub(crate) const CHUNKED: usize = 64;
 pub(crate) const COALESCED: usize = 256;
+
+/// Where the running statistics are read and where the updated ones go, as handles.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Running {
+    /// `running_mean` before the batch.
+    pub mean: u32,
+    /// `running_var` before the batch.
+    pub variance: u32,
+    /// `running_mean` after it.
+    pub next_mean: u32,
+    /// `running_var` after it.
+    pub next_variance: u32,
+    /// Weight of the new value, between 0 and 1.
+    pub momentum: f64,
+    /// What is subtracted from n in the divisor of the variance: 1 (unbiased) or 0 (biased).
+    pub correction: u32,
+}
 
 /// How eps guards the inverse deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -211,24 +227,6 @@ impl Gpu {
     pub(crate) fn output(&self, handle: u32) -> Result<Binding, GpuError> {
         if handle == 0 { Ok(Binding::AbsentOutput) } else { self.writable(handle) }
     }
-}
-
-/// How far nodes are merged.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Until {
-    Subtrees,
-    Root,
-}
-
-/// The variant of a kernel that merges the atoms of a family, or the few nodes that partials have.
-pub(crate) fn merge_kernel(shader: Shader, until: Until, family: Option<Family>) -> Kernel {
-    let entry = match (family, until) {
-        (Some(Family::Coalesced), Until::Subtrees) => "coalesced_subtrees",
-        (Some(Family::Coalesced), Until::Root) => "coalesced_root",
-        (_, Until::Subtrees) => "chunked_subtrees",
-        (_, Until::Root) => "chunked_root",
-    };
-    Kernel::new(shader, entry, &[("FROM_TABLE", u32::from(family.is_none()))])
 }
 
 /// Eps in single precision. One that is positive stays so: GPUs take numbers below the normal range for 0, and 0 divided by the

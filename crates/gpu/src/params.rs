@@ -63,3 +63,8 @@ impl Params {
         self.buffer.destroy();
     }
 }
+
+/// A number of a kernel's parameters. A buffer has fewer than 2^32 values.
+pub(crate) fn word(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,15 +1,15 @@
 //! How the vectors of a batch are divided among the invocations of a kernel that looks at each once; see `channels.wgsl` and `runs.wgsl`.
 
-use syncbn_core::{Layout, STATISTICS_ROWS};
+use syncbn_core::{Format, Layout, STATISTICS_ROWS};
 
-use crate::commands::{Binding, Dispatch};
-use crate::elementwise::flat;
-use crate::gpu::{is_contiguous, vectors};
+use crate::dispatch::{Binding, Dispatch};
+use crate::params::word;
 use crate::pipelines::Kernel;
-use crate::reduce::word;
 use crate::shaders::Shader;
 use crate::tiles::Family;
 
+/// Invocations of a workgroup.
+pub(crate) const WORKGROUP: usize = 64;
 /// Values of a block.
 pub(crate) const BLOCK: usize = 16;
 /// Vectors of a long run in planes.
@@ -94,6 +94,29 @@ fn run_of_planes(period: usize) -> usize {
     let step = if (4 * period).is_multiple_of(BLOCK) { BLOCK / 4 } else { 1 };
     let lengths = (LONG / 2..=LONG).rev().chain(LONG..2 * LONG);
     lengths.filter(|run| run.is_multiple_of(step)).find(|run| period.is_multiple_of(*run)).unwrap_or(LONG)
+}
+
+/// A kernel with an invocation per vector.
+pub(crate) fn flat(kernel: Kernel, params: Vec<u32>, bindings: Vec<Binding>, vectors: usize, tensors: u64) -> Dispatch {
+    let bytes = 16 * vectors as u64;
+    Dispatch {
+        kernel,
+        params,
+        bindings,
+        workgroups: vectors.div_ceil(WORKGROUP) as u64,
+        bytes_read: tensors * bytes,
+        bytes_written: bytes,
+    }
+}
+
+/// Vectors of a tensor, the last of which may be incomplete.
+pub(crate) fn vectors(length: usize) -> usize {
+    length.div_ceil(4)
+}
+
+/// Whether memory is (N, C, L).
+pub(crate) fn is_contiguous(layout: &Layout) -> bool {
+    layout.format() == Format::Contiguous
 }
 
 #[cfg(test)]

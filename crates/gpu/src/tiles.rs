@@ -3,8 +3,8 @@
 
 use syncbn_core::{Format, Layout};
 
+use crate::params::word;
 use crate::pipelines::Kernel;
-use crate::reduce::word;
 use crate::shaders::Shader;
 
 /// Which of the two families of kernels.

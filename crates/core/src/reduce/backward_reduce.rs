@@ -139,7 +139,7 @@ pub(crate) fn reduce_rows<V: Lanes>(inputs: Inputs<Rows<'_>>, mean: Option<&[f32
     }
 }
 
-/// Both sums of each column of rows that make [`LEAVES`](crate::leaves::LEAVES) leaves.
+/// Both sums of each column of rows that make [`LEAVES`](crate::reduce::LEAVES) leaves.
 pub(crate) fn reduce_leaf_rows<V: Lanes>(inputs: Inputs<Rows<'_>>, mean: Option<&[f32]>, out: &mut [f64]) {
     if let Some(dy) = inputs.dy {
         reduce_leaves::<V, Products, 2>([dy, inputs.x], mean, out);

@@ -33,7 +33,7 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         Self { kind, centre, scales: &[], lanes: PhantomData }
     }
 
-    /// Backward sums relative to a mean, see [`Statistics::scales_of_sums`](crate::statistics::Statistics::scales_of_sums).
+    /// Backward sums relative to a mean, see `Statistics::scales_of_sums`.
     pub(crate) fn of_sums(mean: &'a [f32], scales: &'a [f64]) -> Self {
         Self { scales, ..Self::new(Kind::Sums, mean) }
     }

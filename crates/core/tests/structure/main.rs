@@ -126,6 +126,11 @@ fn the_files_of_core_import_each_other_in_one_direction() {
 }
 
 #[test]
+fn the_files_of_gpu_import_each_other_in_one_direction() {
+    expect_no_circles("gpu");
+}
+
+#[test]
 fn a_circle_is_found() {
     let module = |name: &str| vec![name.to_owned()];
     let imports = |pairs: &[(&str, &[&str])]| -> Imports {

@@ -111,7 +111,7 @@ fn every_size_that_is_defined_for_kernels_is_a_boundary() {
     /// They are no sizes of tensors.
     const OTHER: [&str; 10] = [
         "bind_groups::MOST",
-        "commands::MOST_BINDINGS",
+        "dispatch::MOST_BINDINGS",
         "commands::MOST_DISPATCHES",
         "commands::MOST_WORKGROUPS",
         "memory::SMALLEST",
