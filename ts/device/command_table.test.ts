@@ -4,6 +4,7 @@ import { CommandTable } from './command_table.ts';
 import { commands, reductions, type Row } from './commands.ts';
 import type { DeviceBuffer } from './device.ts';
 import { workerCommands, workerTable } from './worker_commands.ts';
+import { decodeCommand, outputsOf } from './worker_decoding.ts';
 
 /** The rows of a table of `crates/commands`, with the names and kinds of `commands.ts`. */
 function rowsInRust(table: string): Record<string, Row> {
@@ -92,7 +93,7 @@ describe.each([...workerTable.names])('%s', (operation) => {
     const words = new Float64Array(5 + workerTable.wordCountOf(operation));
     const command = commandOf(n);
     expect(workerTable.encode(command, words, 5, references)).toBe(words.length);
-    expect(workerTable.decode(operation, words, 5, referents)).toEqual(command);
+    expect(decodeCommand(operation, words, 5, referents)).toEqual(command);
   });
 
   it('arrives_without_what_is_absent', () => {
@@ -101,7 +102,7 @@ describe.each([...workerTable.names])('%s', (operation) => {
     const words = new Float64Array(workerTable.wordCountOf(operation));
     const command = { ...commandOf(0), ...Object.fromEntries(absent.map(([name]) => [name, undefined])) };
     workerTable.encode(command, words, 0, references);
-    const arrived = workerTable.decode(operation, words, 0, referents);
+    const arrived = decodeCommand(operation, words, 0, referents);
     for (const [name, kind] of absent) {
       expect([name, arrived[name]]).toEqual([name, absentOf[plain(kind)] ?? null]);
     }
@@ -116,7 +117,7 @@ describe.each([...workerTable.names])('%s', (operation) => {
       input: () => (count += 1),
       output: () => outputs[outputs.push((count += 1)) - 1] ?? 0,
     });
-    expect(workerTable.outputsOf(operation, words, 0)).toEqual(outputs);
+    expect(outputsOf(operation, words, 0)).toEqual(outputs);
   });
 });
 

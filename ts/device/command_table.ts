@@ -1,6 +1,6 @@
 /**
  * Commands as numbers: a command crosses into WebAssembly and travels to a worker as its number in a table and a list of `words`, one
- * or several for each field of its row. Arrays stay beside the words.
+ * or several for each field of its row. Arrays stay beside the words. The way back, on a worker, is `worker_decoding.ts`.
  */
 
 import type { PresentKind, Row } from './commands.ts';
@@ -19,19 +19,13 @@ export interface References {
   array(array: CommandArray): number;
 }
 
-/** The way back; `Buffer` is whatever stands for a buffer. */
-export interface Referents<Buffer> {
-  buffer(number: number): Buffer;
-  array(number: number): CommandArray | undefined;
-}
-
 /** Stands for a buffer or an array that is absent. */
-const ABSENT = 0;
+export const ABSENT = 0;
 /** Stands for all channels: no range ends with 0. */
 const ALL_CHANNELS: ChannelRange = [0, 0];
 
 /** What the words 0 and 1 mean. */
-const choices = {
+export const choices = {
   flag: [false, true],
   numerics: ['stable', 'torch'],
   epsMode: ['plus', 'clamp'],
@@ -39,7 +33,7 @@ const choices = {
 } as const;
 
 /** Words of a field. */
-const wordCounts: Readonly<Record<PresentKind, number>> = {
+export const wordCounts: Readonly<Record<PresentKind, number>> = {
   input: 1,
   output: 1,
   inputRows: 3,
@@ -56,7 +50,7 @@ const wordCounts: Readonly<Record<PresentKind, number>> = {
   sharedBytes: 1,
 };
 
-interface Field {
+export interface Field {
   readonly name: string;
   readonly kind: PresentKind;
 }
@@ -85,6 +79,11 @@ export class CommandTable<Name extends string> {
     return this.#rows[name].number;
   }
 
+  fieldsOf(name: Name): readonly Field[] {
+    return this.#rows[name].fields;
+  }
+
+  /** Words of a command. */
   wordCountOf(name: Name): number {
     return this.#rows[name].wordCount;
   }
@@ -100,36 +99,6 @@ export class CommandTable<Name extends string> {
       at = encodeField(kind, values[name], words, at, references);
     }
     return at;
-  }
-
-  /** The command whose words begin at a place. What is absent is `null`. */
-  decode<Buffer>(
-    operation: Name,
-    words: Float64Array,
-    place: number,
-    referents: Referents<Buffer>,
-  ): { readonly operation: Name } & Readonly<Record<string, unknown>> {
-    const command: Record<string, unknown> & { operation: Name } = { operation };
-    let at = place;
-    for (const { name, kind } of this.#rows[operation].fields) {
-      command[name] = decodeField(kind, words, at, referents);
-      at += wordCounts[kind];
-    }
-    return command;
-  }
-
-  /** The numbers of the buffers that a command writes. */
-  outputsOf(operation: Name, words: Float64Array, place: number): number[] {
-    const outputs: number[] = [];
-    let at = place;
-    for (const { kind } of this.#rows[operation].fields) {
-      const number = words[at] ?? ABSENT;
-      if ((kind === 'output' || kind === 'outputRows') && number !== ABSENT) {
-        outputs.push(number);
-      }
-      at += wordCounts[kind];
-    }
-    return outputs;
   }
 
   /** What a command works on, as text: its batch, or else the values of the first buffer in its row. */
@@ -209,40 +178,5 @@ function encodeField(
     case 'sharedBytes':
       words[at] = isAbsent ? ABSENT : references.array(value as CommandArray);
       return at + 1;
-  }
-}
-
-function decodeField<Buffer>(
-  kind: PresentKind,
-  words: Float64Array,
-  at: number,
-  referents: Referents<Buffer>,
-): unknown {
-  const [word = 0, second = 0, third = 0] = words.subarray(at, at + 3);
-  switch (kind) {
-    case 'input':
-    case 'output':
-      return word === ABSENT ? null : referents.buffer(word);
-    case 'number':
-    case 'count':
-      // Of an optional number: absent. It is encoded as the same again.
-      return word;
-    case 'flag':
-    case 'numerics':
-    case 'epsMode':
-      return choices[kind][word === 0 ? 0 : 1];
-    case 'batch': {
-      const format = choices.format[words[at + 3] === 0 ? 0 : 1];
-      return { samples: word, channels: second, length: third, format, part: [words[at + 4], words[at + 5]] };
-    }
-    case 'channels':
-      return [word, second];
-    case 'inputRows':
-    case 'outputRows':
-      return { buffer: referents.buffer(word), offset: second, stride: third };
-    case 'bytes':
-    case 'values':
-    case 'sharedBytes':
-      return word === ABSENT ? null : referents.array(word);
   }
 }

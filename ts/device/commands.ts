@@ -32,17 +32,6 @@ export type OptionalKind = `${PresentKind}?`;
 /** The fields of a command, in the order in which they are encoded. */
 export type Row = Readonly<Record<string, Kind>>;
 
-const batchNormBackward = {
-  x: 'input',
-  dy: 'input',
-  dx: 'output?',
-  layout: 'batch',
-  statistics: 'input',
-  weight: 'input?',
-  dweight: 'output?',
-  dbias: 'output?',
-} as const satisfies Row;
-
 /** Commands whose results stay in buffers. */
 export const commands = {
   /** `target[i] = value`. */
@@ -79,7 +68,14 @@ export const commands = {
    * `dy`: the result is then written over it. A gradient that is absent is not wanted.
    */
   batchNormBackward: {
-    ...batchNormBackward,
+    x: 'input',
+    dy: 'input',
+    dx: 'output?',
+    layout: 'batch',
+    statistics: 'input',
+    weight: 'input?',
+    dweight: 'output?',
+    dbias: 'output?',
     /** Whether `statistics` came from this batch (training) or are constants (evaluation). */
     batchStatistics: 'flag',
   },
@@ -147,17 +143,4 @@ export const reductions = {
   deviations: { x: 'input', layout: 'batch', firstSample: 'number', total: 'bytes' },
   /** (Σdy, Σdy·(x − mean)) of a shard. */
   backwardReduce: { x: 'input', dy: 'input', layout: 'batch', firstSample: 'number', statistics: 'input' },
-} as const satisfies Record<string, Row>;
-
-/** What the devices of a group compute together, each its share of a batch. */
-export const groupCommands = {
-  /** The running statistics, which are the same for all shares, are updated where they are wanted. */
-  jointBatchNorm: { ...commands.batchNorm, epsMode: 'epsMode', firstSample: 'number' },
-  /** dweight and dbias are of one device at most. */
-  jointBatchNormBackward: {
-    ...batchNormBackward,
-    firstSample: 'number',
-    /** Eps, where the variance was max(var, eps); absent where it was var + eps. */
-    clampEps: 'number?',
-  },
 } as const satisfies Record<string, Row>;

@@ -7,7 +7,8 @@
  * business of the public border.
  */
 
-import type { commands, groupCommands, OptionalKind, PresentKind, reductions, Row } from './commands.ts';
+import type { commands, OptionalKind, PresentKind, reductions, Row } from './commands.ts';
+import type { groupCommands } from './group_commands.ts';
 
 /** Order of the dimensions in memory: `contiguous` is (N, C, L), `channels_last` is (N, L, C). */
 export type MemoryFormat = 'contiguous' | 'channels_last';

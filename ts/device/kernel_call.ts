@@ -6,11 +6,13 @@ import { commands, reductions } from './commands.ts';
 export const commandTable = new CommandTable(commands);
 export const reductionTable = new CommandTable(reductions);
 
+const NOTHING: Uint8Array = new Uint8Array(0);
+
 /** What the bindings take: see `crates/commands`. */
 export class KernelCall {
   number = 0;
   readonly words = new Float64Array(Math.max(commandTable.mostWords, reductionTable.mostWords));
-  bytes: Uint8Array | null = null;
+  bytes = NOTHING;
   readonly #references: References;
 
   /** @param numbers - give the numbers that the kernels have for buffers. */
@@ -26,7 +28,7 @@ export class KernelCall {
 
   fill<Name extends string>(table: CommandTable<Name>, command: { readonly operation: Name }): void {
     this.number = table.numberOf(command.operation);
-    this.bytes = null;
+    this.bytes = NOTHING;
     table.encode(command, this.words, 0, this.#references);
   }
 }

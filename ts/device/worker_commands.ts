@@ -4,8 +4,9 @@
  */
 
 import { CommandTable } from './command_table.ts';
-import { commands, groupCommands, reductions, type Row } from './commands.ts';
+import { commands, reductions, type Row } from './commands.ts';
 import type { CommandOf } from './device.ts';
+import { groupCommands } from './group_commands.ts';
 
 export const workerCommands = {
   ...commands,

@@ -12,6 +12,7 @@ import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { DeviceBuffer } from './device.ts';
 import { isCommand, type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
+import { decodeCommand, outputsOf } from './worker_decoding.ts';
 import { Exchange, GroupBrokenError } from './worker_exchange.ts';
 import { batchNormBackwardJointly, batchNormJointly } from './worker_joint.ts';
 import {
@@ -94,7 +95,7 @@ export class CommandExecutor {
       buffer: (number: number): DeviceBuffer => this.#bufferOf(number),
       array: (number: number) => parts[number - 1],
     };
-    return workerTable.decode(operation, words, place, referents) as unknown as WorkerCommand;
+    return decodeCommand(operation, words, place, referents) as unknown as WorkerCommand;
   }
 
   /** Poisons what a command would have written; the answer for who awaits it. */
@@ -102,9 +103,9 @@ export class CommandExecutor {
     const { operation, ticket, words, place } = arrived;
     const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
     // The numbers of buffers in the place of buffers.
-    const fields = workerTable.decode(operation, words, place, { buffer: (number) => number, array: () => undefined });
+    const fields = decodeCommand(operation, words, place, { buffer: (number) => number, array: () => undefined });
     const { buffer, group } = fields;
-    const outputs = operation === 'allocate' ? [buffer as number] : workerTable.outputsOf(operation, words, place);
+    const outputs = operation === 'allocate' ? [buffer as number] : outputsOf(operation, words, place);
     outputs.forEach((number) => this.#poisoned.set(number, poison));
     if (poison.operation === 'allocate') {
       this.#keepRunning(fields);

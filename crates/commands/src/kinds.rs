@@ -1,6 +1,5 @@
 //! The kinds of fields that a row may have. `ts/device/command_words.ts` writes what is read here.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use syncbn_core::{Format, Layout};
@@ -10,7 +9,7 @@ use crate::words::{CommandError, Words};
 /// How a field is read.
 pub trait Field {
     /// What it is to a kernel.
-    type Value;
+    type Value<'a>;
     /// How many words it takes.
     const WORDS: usize;
 
@@ -18,7 +17,7 @@ pub trait Field {
     ///
     /// # Errors
     /// [`CommandError::Layout`] for a batch that cannot be.
-    fn read(words: &mut Words) -> Result<Self::Value, CommandError>;
+    fn read<'a>(words: &mut Words<'a>) -> Result<Self::Value<'a>, CommandError>;
 }
 
 /// Defines kinds that read single words and never fail.
@@ -30,11 +29,11 @@ macro_rules! kinds {
             pub struct $kind;
 
             impl Field for $kind {
-                type Value = $value;
+                type Value<'a> = $value;
                 const WORDS: usize = $count;
 
-                fn read(words: &mut Words) -> Result<$value, CommandError> {
-                    let read: fn(&mut Words) -> $value = $read;
+                fn read<'a>(words: &mut Words<'a>) -> Result<$value, CommandError> {
+                    let read: fn(&mut Words<'a>) -> $value = $read;
                     Ok(read(words))
                 }
             }
@@ -71,10 +70,32 @@ kinds! {
     };
     /// Which channels a step works on.
     OptionalChannels = Channels, 2: |words| Channels { first: words.whole() as usize, end: words.whole() as usize };
-    /// Bytes that are there; empty ones, which no kernel takes, where they are not.
-    Bytes = Vec<u8>, 1: |words| words.bytes().unwrap_or_default();
-    /// Bytes, or none.
-    OptionalBytes = Option<Vec<u8>>, 1: |words| words.bytes();
+}
+
+/// Bytes that are there; empty ones, which no kernel takes, where they are not.
+#[derive(Debug)]
+pub struct Bytes;
+
+impl Field for Bytes {
+    type Value<'a> = &'a [u8];
+    const WORDS: usize = 1;
+
+    fn read<'a>(words: &mut Words<'a>) -> Result<&'a [u8], CommandError> {
+        Ok(words.bytes().unwrap_or_default())
+    }
+}
+
+/// Bytes, or none.
+#[derive(Debug)]
+pub struct OptionalBytes;
+
+impl Field for OptionalBytes {
+    type Value<'a> = Option<&'a [u8]>;
+    const WORDS: usize = 1;
+
+    fn read<'a>(words: &mut Words<'a>) -> Result<Option<&'a [u8]>, CommandError> {
+        Ok(words.bytes())
+    }
 }
 
 /// A batch in memory, of which a step may work on some channels.
@@ -82,10 +103,10 @@ kinds! {
 pub struct Batch;
 
 impl Field for Batch {
-    type Value = Layout;
+    type Value<'a> = Layout;
     const WORDS: usize = 6;
 
-    fn read(words: &mut Words) -> Result<Layout, CommandError> {
+    fn read(words: &mut Words<'_>) -> Result<Layout, CommandError> {
         let [samples, channels, length] = [words.whole(), words.whole(), words.whole()].map(|size| size as usize);
         let format = if words.whole() == 0 { Format::Contiguous } else { Format::ChannelsLast };
         let layout = Layout::new(samples, channels, length, format)?;

@@ -6,8 +6,6 @@
 
 #![no_std]
 
-extern crate alloc;
-
 mod kinds;
 mod words;
 
@@ -21,18 +19,18 @@ pub use words::{CommandError, MOST_WORDS, Words};
 macro_rules! table {
     ($(#[$about:meta])* $table:ident: $($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ident),* $(,)? })*) => {
         $(#[$about])*
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, Copy, PartialEq)]
         #[allow(missing_docs, reason = "fields bear the names of the formula")]
-        pub enum $table {
-            $($(#[$doc])* $name { $($field: <$kind as Field>::Value),* }),*
+        pub enum $table<'a> {
+            $($(#[$doc])* $name { $($field: <$kind as Field>::Value<'a>),* }),*
         }
 
-        impl $table {
+        impl<'a> $table<'a> {
             /// The row of this number, with its fields.
             ///
             /// # Errors
             /// [`CommandError`] for a number that no row has, and for a batch that cannot be.
-            pub fn decode(number: u32, mut words: Words) -> Result<Self, CommandError> {
+            pub fn decode(number: u32, mut words: Words<'a>) -> Result<Self, CommandError> {
                 enum Place { $($name),* }
                 $(const _: () = assert!(0 $(+ <$kind as Field>::WORDS)* <= MOST_WORDS);
                 if number == Place::$name as u32 {

@@ -1,6 +1,5 @@
 //! The numbers and the bytes of one command, read from the first to the last.
 
-use alloc::vec::Vec;
 use core::fmt::{Display, Formatter};
 
 use syncbn_core::KernelError;
@@ -39,17 +38,17 @@ impl From<KernelError> for CommandError {
 
 /// The words and the bytes of a command, of which some have been read.
 #[derive(Debug)]
-pub struct Words {
+pub struct Words<'a> {
     words: [f64; MOST_WORDS],
     /// How many words have been read.
     read: usize,
-    bytes: Option<Vec<u8>>,
+    bytes: &'a [u8],
 }
 
-impl Words {
-    /// The words of a command, and its bytes if it has any. Words that are missing are 0.
+impl<'a> Words<'a> {
+    /// The words of a command, and its bytes, empty if it has none. Words that are missing are 0.
     #[must_use]
-    pub fn new(given: &[f64], bytes: Option<Vec<u8>>) -> Self {
+    pub fn new(given: &[f64], bytes: &'a [u8]) -> Self {
         let mut words = [0.0; MOST_WORDS];
         for (word, given) in words.iter_mut().zip(given) {
             *word = *given;
@@ -71,7 +70,7 @@ impl Words {
     }
 
     /// The bytes, if the next word says that they are there.
-    pub(crate) fn bytes(&mut self) -> Option<Vec<u8>> {
-        if self.whole() == 0 { None } else { self.bytes.take() }
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        if self.whole() == 0 { None } else { Some(self.bytes) }
     }
 }

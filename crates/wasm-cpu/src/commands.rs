@@ -12,7 +12,7 @@ use crate::error::CallError;
 
 /// Runs a command. One that fails has written nothing.
 #[allow(clippy::cast_possible_truncation, reason = "a tensor holds single precision")]
-pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> {
+pub(crate) fn run(arena: &mut Arena, command: Command<'_>) -> Result<(), CallError> {
     match command {
         Command::Fill { target, value } => arena.lend([target], |_, [target]| {
             target.unwrap_or_default().fill(value as f32);
@@ -72,7 +72,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
                 Ok(syncbn_core::batch_norm_backward(&args, dy, arena.get(x)?, gradients)?)
             }),
         Command::Finalize { merged, eps, eps_mode, statistics, part } => {
-            let merged = finish(&merged)?;
+            let merged = finish(merged)?;
             arena.lend([statistics], |_, [statistics]| {
                 let statistics = statistics.unwrap_or_default();
                 let channels = part.of(statistics.len() / STATISTICS_ROWS);
@@ -80,7 +80,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
             })
         }
         Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, correction, part } => {
-            let merged = finish(&merged)?;
+            let merged = finish(merged)?;
             arena.lend([next_mean, next_variance], |arena, [next_mean, next_variance]| {
                 let (mean, variance) = (arena.get(mean)?, arena.get(variance)?);
                 let (next_mean, next_variance) = (next_mean.unwrap_or_default(), next_variance.unwrap_or_default());
@@ -105,7 +105,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
             })
         }
         Command::BackwardParameters { sums, statistics, dweight, dbias, part } => {
-            let sums = finish(&sums)?;
+            let sums = finish(sums)?;
             arena.lend([dweight, dbias], |arena, [dweight, dbias]| {
                 let statistics = arena.get(statistics)?;
                 let channels = part.of(statistics.len() / STATISTICS_ROWS);
@@ -113,7 +113,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
             })
         }
         Command::BackwardInput { x, dy, dx, layout, statistics, weight, sums, clamp_eps } => {
-            let merged = sums.as_deref().map(finish).transpose()?;
+            let merged = sums.map(finish).transpose()?;
             let sums = merged.as_ref().map(|merged| BatchSums { merged, clamp_eps });
             arena.lend([dx], |arena, [gradient]| {
                 let dy = if dy == dx { None } else { Some(arena.get(dy)?) };
@@ -126,7 +126,7 @@ pub(crate) fn run(arena: &mut Arena, command: Command) -> Result<(), CallError> 
 }
 
 /// Runs a reduction.
-pub(crate) fn reduce(arena: &Arena, reduction: Reduction) -> Result<Vec<u8>, CallError> {
+pub(crate) fn reduce(arena: &Arena, reduction: Reduction<'_>) -> Result<Vec<u8>, CallError> {
     let partial = match reduction {
         Reduction::Moments { x, layout, first_sample } => {
             syncbn_core::moments(arena.get(x)?, &layout, sample(first_sample))
@@ -135,7 +135,7 @@ pub(crate) fn reduce(arena: &Arena, reduction: Reduction) -> Result<Vec<u8>, Cal
             syncbn_core::total(arena.get(x)?, &layout, sample(first_sample))
         }
         Reduction::Deviations { x, layout, first_sample, total } => {
-            let centre = syncbn_core::centre_of(&finish(&total)?)?;
+            let centre = syncbn_core::centre_of(&finish(total)?)?;
             syncbn_core::deviations(arena.get(x)?, &centre, &layout, sample(first_sample))
         }
         Reduction::BackwardReduce { x, dy, layout, first_sample, statistics } => {

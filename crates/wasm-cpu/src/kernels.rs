@@ -91,12 +91,12 @@ impl CpuKernels {
     }
 
     /// Runs a command. `number`, `words` and `bytes` are those of `crates/commands`.
-    pub fn run(&mut self, number: u32, words: &[f64], bytes: Option<Vec<u8>>) -> Result<(), CallError> {
+    pub fn run(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
         run(&mut self.arena, Command::decode(number, Words::new(words, bytes))?)
     }
 
     /// Runs a reduction, and gives the bytes of its partial.
-    pub fn reduce(&self, number: u32, words: &[f64], bytes: Option<Vec<u8>>) -> Result<Vec<u8>, CallError> {
+    pub fn reduce(&self, number: u32, words: &[f64], bytes: &[u8]) -> Result<Vec<u8>, CallError> {
         reduce(&self.arena, Reduction::decode(number, Words::new(words, bytes))?)
     }
 

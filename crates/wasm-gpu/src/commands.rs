@@ -11,7 +11,7 @@ use crate::error::CallError;
 
 /// Runs a command.
 #[allow(clippy::cast_possible_truncation, reason = "a tensor holds single precision")]
-pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
+pub(crate) fn run(gpu: &mut Gpu, command: Command<'_>) -> Result<(), CallError> {
     Ok(match command {
         Command::Fill { target, value } => gpu.fill(target, value as f32),
         Command::Add { a, b, target } => gpu.add(a, b, target),
@@ -49,10 +49,10 @@ pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
             gpu.batch_norm_backward(&BatchNormBackward { input, dweight, dbias, batch_statistics })
         }
         Command::Finalize { merged, eps, eps_mode, statistics, part: _ } => {
-            gpu.finalize(&merged, Guard { eps, clamps: eps_mode == EpsMode::Clamp }, statistics)
+            gpu.finalize(merged, Guard { eps, clamps: eps_mode == EpsMode::Clamp }, statistics)
         }
         Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, correction, part: _ } => {
-            gpu.update_running(&merged, &Running { mean, variance, next_mean, next_variance, momentum, correction })
+            gpu.update_running(merged, &Running { mean, variance, next_mean, next_variance, momentum, correction })
         }
         Command::EvaluationStatistics { statistics, mean, variance, numerics, eps } => {
             expect_stable(numerics)?;
@@ -63,11 +63,11 @@ pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
             gpu.normalize(&Normalize { x, y, layout, statistics, weight, bias })
         }
         Command::BackwardParameters { sums, statistics, dweight, dbias, part: _ } => {
-            gpu.backward_parameters(&sums, statistics, dweight, dbias)
+            gpu.backward_parameters(sums, statistics, dweight, dbias)
         }
         Command::BackwardInput { x, dy, dx, layout, statistics, weight, sums, clamp_eps } => {
             let args = BackwardInput { x, dy, dx, layout, statistics, weight };
-            gpu.backward_input(&args, sums.as_deref(), clamp_eps)
+            gpu.backward_input(&args, sums, clamp_eps)
         }
     }?)
 }
@@ -76,8 +76,8 @@ pub(crate) fn run(gpu: &mut Gpu, command: Command) -> Result<(), CallError> {
 pub(crate) type Partial = Pin<Box<dyn Future<Output = Result<Vec<u8>, GpuError>>>>;
 
 /// Runs a reduction.
-pub(crate) fn reduce(gpu: &mut Gpu, reduction: &Reduction) -> Result<Partial, CallError> {
-    Ok(match *reduction {
+pub(crate) fn reduce(gpu: &mut Gpu, reduction: Reduction<'_>) -> Result<Partial, CallError> {
+    Ok(match reduction {
         Reduction::Moments { x, layout, first_sample } => Box::pin(gpu.moments(x, &layout, sample(first_sample))?),
         Reduction::BackwardReduce { x, dy, layout, first_sample, statistics } => {
             Box::pin(gpu.backward_reduce(dy, x, statistics, &layout, sample(first_sample))?)
