@@ -163,7 +163,7 @@ export interface DeviceGroup {
 /**
  * One place that computes.
  *
- * Partial results of several devices travel as bytes (see `crates/core/src/partial.rs`): a *partial* covers the global
+ * Partial results of several devices travel as bytes (see `crates/core/src/partial/monoid.rs`): a *partial* covers the global
  * samples [first, end) of a batch, and partials of adjacent ranges merge to the partial of their union.
  */
 export interface Device {
