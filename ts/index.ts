@@ -54,6 +54,7 @@ export {
   SynchronizedBatchNorm3d,
   type SynchronizedBatchNormOptions,
 } from './nn/synchronized_batch_norm.ts';
+export type { ProcessGroup } from './sync/process_group.ts';
 export {
   DataParallel,
   type DataParallelOptions,

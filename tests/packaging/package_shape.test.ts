@@ -35,11 +35,11 @@ describe('the packed package', () => {
 });
 
 const distFiles = [
-  ...['index', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
+  ...['index', 'process_group', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
     `${name}.js`,
     `${name}.js.map`,
     `${name}.cjs`,
     `${name}.cjs.map`,
   ]),
-  ...['index.d.ts', 'index.d.cts', 'safetensors.d.ts', 'safetensors.d.cts', 'worker.js'],
+  ...[...['index', 'process_group', 'safetensors'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
 ].map((name) => `dist/${name}`);

@@ -15,7 +15,7 @@ const passes = new WeakMap<Module, number>();
  * Marks all modules of a tree for one pass.
  * @returns ends it.
  */
-export function beginForward(tree: readonly TreeEntry[]): () => void {
+export function beginForward(tree: readonly Pick<TreeEntry, 'module'>[]): () => void {
   tree.forEach(({ module }) => passes.set(module, countOf(module) + 1));
   return () => tree.forEach(({ module }) => passes.set(module, countOf(module) - 1));
 }

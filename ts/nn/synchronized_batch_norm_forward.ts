@@ -7,9 +7,9 @@
 
 import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
-import { deviceByName, mergePartials } from '../device/registry.ts';
+import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
-import type { Outcome, Session, TimedOut } from '../sync/session.ts';
+import type { Met, Outcome, Session, TimedOut } from '../sync/session.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import type { GraphNode } from '../tensor/graph_node.ts';
 import { batchLayout, formatShape } from '../tensor/shape.ts';
@@ -19,11 +19,20 @@ import { Tensor } from '../tensor/tensor.ts';
 import { BatchNorm } from './batch_norm.ts';
 import { checkTensor } from './batch_norm_checks.ts';
 import type { RunningStatistics } from './batch_norm_operation.ts';
+import { beginForward } from './forward_passes.ts';
 import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
 import { checkSynchronization, type SynchronizedLayer } from './synchronized_batch_norm_settings.ts';
-import { type BatchPlan, groupOf, planBatch, reducible, shardLayout } from './synchronized_batch_norm_shards.ts';
+import {
+  type Announcement,
+  type BatchPlan,
+  groupOf,
+  planBatch,
+  reducible,
+  shardLayout,
+} from './synchronized_batch_norm_shards.ts';
+import { type FirstMerge, mergeAgain, mergeFirst, planAcrossRanks, ranksOf } from './synchronized_batch_norm_ranks.ts';
 
 /** What the last round gives to every replica. */
 interface Merged {
@@ -33,6 +42,11 @@ interface Merged {
   readonly origin: object;
   /** The node of all replicas, with one reference for each; `null` when nothing is recorded. */
   readonly node: GraphNode<Tensor> | null;
+}
+
+/** What replicas get instead when the ranks of a process group had other shapes than was predicted. */
+interface Replanned {
+  readonly replanned: BatchPlan;
 }
 
 /** Memory for what a replica computes. */
@@ -65,11 +79,17 @@ interface Call {
  * SyncDeadlockError when the others do not come; ReplicaError when one of them fails.
  */
 export async function synchronizedForward(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace): Promise<Tensor> {
+  const { original } = place;
+  // A layer outside of replicas has nobody else to refuse changes meanwhile.
+  const end = original === layer ? beginForward([{ module: layer }]) : null;
   try {
     return await forwardInReplica(layer, x, place);
   } catch (error) {
     noteLayerPath(error, place.path);
+    layer.processGroup?.abort?.(error);
     throw error;
+  } finally {
+    end?.();
   }
 }
 
@@ -87,26 +107,41 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
   const otherwise = layer.otherThanBatchStatistics;
   const announcement = { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
-  const planned = await session.meet(place.index, announcement, planBatch);
-  if (planned.kind === 'timed_out') {
-    return fallBack(layer, x, place, planned.error);
-  }
-  const plan = planned.value;
+  const ranks = ranksOf(layer);
+  const planned = await session.meet(place.index, announcement, (own: readonly Announcement[]) =>
+    ranks === null ? planBatch(own) : planAcrossRanks(place.original, ranks, place.devices.map(deviceByName), own),
+  );
+  return planned.kind === 'timed_out'
+    ? fallBack(layer, x, place, planned.error)
+    : forwardAsPlanned({ layer, x, place, session, isRecorded }, planned.value);
+}
+
+/** The rest of a call, when all have announced theirs; once more when the ranks had other shapes than was predicted. */
+async function forwardAsPlanned(
+  announced: Omit<Call, 'plan' | 'layout' | 'outputs'>,
+  plan: BatchPlan,
+): Promise<Tensor> {
+  const { layer, x, place } = announced;
+  const { device } = x.storage;
   if (plan.count === 0) {
     return layer.forwardLocally(x, plan.sequence);
   }
   const layout = batchLayout(x.shape, x.memoryFormat);
   const outputs = await awaited([device], () => allocate(layer, x, place, plan));
   try {
-    const call = { layer, x, place, session, plan, layout, outputs, isRecorded };
+    const call = { ...announced, plan, layout, outputs };
     const outcome = await meetOnStatistics(call);
-    if (outcome.kind === 'met') {
+    if (outcome.kind === 'timed_out') {
+      return await fallBack(layer, x, place, outcome.error);
+    }
+    if ('merged' in outcome.value) {
       return await complete(call, outcome.value);
     }
-    return await fallBack(layer, x, place, outcome.error);
+    ({ replanned: plan } = outcome.value);
   } finally {
     outputs.taken.forEach((storage) => storage.release());
   }
+  return forwardAsPlanned(announced, plan);
 }
 
 /** Before the last meeting: nobody finds out after it that there is no room. */
@@ -132,7 +167,7 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan
 }
 
 /** Meets the others: to give the devices of a group their command, or with partial statistics to merge. */
-async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
+async function meetOnStatistics(call: Call): Promise<Outcome<Merged | Replanned>> {
   const { layer, place, session, plan } = call;
   const devices = place.devices.map(deviceByName);
   const record = (calls: readonly Call[]): GraphNode<Tensor> | null => {
@@ -150,20 +185,27 @@ async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
       return { merged: null, origin, node: record(calls) };
     });
   }
-  const partial = await partialOf(call);
+  const partial = await partialOf(call, devices);
   if ('kind' in partial) {
     return partial;
   }
   return session.meet(place.index, { partial, call }, async (arrivals) => {
-    const merged = await mergePartials(
-      devices,
-      arrivals.map((arrival) => arrival.partial),
-    );
-    return { merged, origin: {}, node: record(arrivals.map((arrival) => arrival.call)) };
+    const partials = arrivals.map((arrival) => arrival.partial);
+    const first: FirstMerge =
+      layer.numerics === 'stable'
+        ? await mergeFirst(devices, partials, plan, 'moments')
+        : { merged: await mergeAgain(devices, partials, plan, 'deviations', 'deviations') };
+    return 'replanned' in first
+      ? first
+      : { merged: first.merged, origin: {}, node: record(arrivals.map((arrival) => arrival.call)) };
   });
 }
 
-async function partialOf({ layer, x, place, session, plan, layout }: Call): Promise<Uint8Array | TimedOut> {
+/** What a replica hands in for the statistics; for `torch` numerics after a meeting on the mean. */
+async function partialOf(
+  { layer, x, place, session, plan, layout }: Call,
+  devices: readonly Device[],
+): Promise<Uint8Array | TimedOut | Met<Replanned>> {
   const { device } = x.storage;
   const shard = reducible(x.storage, layout, plan);
   try {
@@ -172,9 +214,13 @@ async function partialOf({ layer, x, place, session, plan, layout }: Call): Prom
       return await device.moments(args);
     }
     const total = await session.meet(place.index, await device.total(args), (totals) =>
-      mergePartials(place.devices.map(deviceByName), totals),
+      mergeFirst(devices, totals, plan, 'total'),
     );
-    return total.kind === 'timed_out' ? total : await device.deviations({ ...args, total: total.value });
+    if (total.kind === 'timed_out') {
+      return total;
+    }
+    const { value } = total;
+    return 'replanned' in value ? { kind: 'met', value } : await device.deviations({ ...args, total: value.merged });
   } finally {
     shard.storage.release();
   }
