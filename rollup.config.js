@@ -27,10 +27,13 @@ const eraseTypes = {
   },
 };
 
-/** The file of an input, or of what it loads later, bears the name of its source. */
+/**
+ * The file of an input, or of what it loads later, bears the name of its source. The input itself only hands on what `library` exports:
+ * what is loaded later imports from there what users do not get.
+ */
 const files = (extension) => {
-  const name = `[name].${extension}`;
-  return { dir: 'dist', entryFileNames: name, chunkFileNames: name };
+  const nameOf = ({ name }) => `${name === 'index' ? 'library' : name}.${extension}`;
+  return { dir: 'dist', entryFileNames: `[name].${extension}`, chunkFileNames: nameOf };
 };
 
 // Before anything is bundled: the sources import the text.

@@ -103,7 +103,7 @@ function factoryTypesOf(types) {
 
 /** The crates that a module is made of. */
 function cratesOf(name) {
-  return name === 'gpu' ? ['core', 'gpu', 'wasm-gpu'] : ['core', 'wasm-cpu'];
+  return name === 'gpu' ? ['commands', 'core', 'gpu', 'wasm-gpu'] : ['commands', 'core', 'wasm-cpu'];
 }
 
 /** A digest of all that a module depends on: names and contents of the sources, the lock file, this script. */

@@ -10,6 +10,7 @@ export {
   type Reverted,
 } from './convert/convert_model.ts';
 export {
+  type Command,
   type Device,
   type DeviceGroup,
   type DeviceBuffer,
@@ -20,6 +21,7 @@ export {
   type MemoryFormat,
   type MemoryUsage,
   type Numerics,
+  type Reduction,
   STATISTICS_ROWS,
   type Traffic,
   type WebGpuDevice,

@@ -4,7 +4,7 @@ import { BatchNorm1d, DeviceLostError, devices, functional, init, tensor, type T
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { collectUntil } from '../support/event_loop.ts';
 import { freshDevice } from '../support/fresh_device.ts';
-import { installTraps, type Trap, withTrap } from '../support/traps.ts';
+import { installTraps, type Trap, trapIn, withTrap } from '../support/traps.ts';
 
 const plan: { trap: Trap | null } = vi.hoisted(() => ({ trap: null }));
 
@@ -77,18 +77,18 @@ const batch = 'a batch of shape (N, C, L) = (4, 3, 2), channels_last';
 
 describe.each(['cpu', 'worker'] as const)('a kernel that traps on %s', (kind) => {
   it.each([
-    { kernel: 'allocate', call: 2, shapes: '3 values' },
-    { kernel: 'permute', call: 1, shapes: 'a batch of shape (N, C, L) = (4, 3, 2), contiguous' },
-    { kernel: 'batchNorm', call: 1, shapes: batch },
-    { kernel: 'batchNormBackward', call: 1, shapes: batch },
-    { kernel: 'evaluationStatistics', call: 1, shapes: '12 values' },
-    { kernel: 'normalize', call: 1, shapes: batch },
-    { kernel: 'reduce', operation: 'moments', call: 1, shapes: batch },
-    { kernel: 'finalize', call: 1, shapes: '12 values' },
-    { kernel: 'updateRunning', call: 1, shapes: '3 values' },
-    { kernel: 'release', call: 1, shapes: '24 values' },
-  ])('in $kernel is what is told, at once and ever after', async ({ kernel, call, shapes, operation = kernel }) => {
-    const device = await trappingDevice(kind, { kernel, call });
+    { operation: 'allocate', call: 2, shapes: '3 values' },
+    { operation: 'permute', shapes: 'a batch of shape (N, C, L) = (4, 3, 2), contiguous' },
+    { operation: 'batchNorm', shapes: batch },
+    { operation: 'batchNormBackward', shapes: batch },
+    { operation: 'evaluationStatistics', shapes: '12 values' },
+    { operation: 'normalize', shapes: batch },
+    { operation: 'moments', shapes: batch },
+    { operation: 'finalize', shapes: '12 values' },
+    { operation: 'updateRunning', shapes: '3 values' },
+    { operation: 'release', shapes: '24 values' },
+  ])('in $operation is what is told, at once and ever after', async ({ operation, shapes, call = 1 }) => {
+    const device = await trappingDevice(kind, trapIn(operation, call));
     const error = await errorOf(() => step(device));
     expect(error).toBeInstanceOf(DeviceLostError);
     expect(error).toMatchObject({ device, operation, shapes });
@@ -101,14 +101,14 @@ describe.each(['cpu', 'worker'] as const)('a kernel that traps on %s', (kind) =>
 
   it('leaves other devices alone, also those that need the calling thread', async () => {
     const other = await freshDevice('worker');
-    const device = await trappingDevice(kind, { kernel: 'batchNorm', call: 1 });
+    const device = await trappingDevice(kind, trapIn('batchNorm'));
     const expected = await step(other);
     await errorOf(() => step(device));
     expect(await step(other)).toEqual(expected);
   });
 
   it('does not keep the device from being made anew, on which the old tensors stay dead', async () => {
-    const device = await trappingDevice(kind, { kernel: 'batchNorm', call: 1 });
+    const device = await trappingDevice(kind, trapIn('batchNorm'));
     const [x, layer] = [tensor(values, shape, { device }), new BatchNorm1d(3, { device })];
     const error = await errorOf(() => layer.forward(x).then((y) => y.data()));
     devices.recreate(device);
@@ -128,7 +128,7 @@ describe.each(['cpu', 'worker'] as const)('a kernel that traps on %s', (kind) =>
   });
 
   it('in a finalizer is told by the next command', async () => {
-    const device = await trappingDevice(kind, { kernel: 'release', call: 1 });
+    const device = await trappingDevice(kind, trapIn('release'));
     const kept = tensor(values, shape, { device });
     const forget = (): void => void tensor([1], [1], { device });
     forget();
@@ -138,10 +138,10 @@ describe.each(['cpu', 'worker'] as const)('a kernel that traps on %s', (kind) =>
 });
 
 it('a trap on a device of the calling thread gives its memory back at once', async () => {
-  const device = await trappingDevice('cpu', { kernel: 'fill', call: 1 });
+  const device = await trappingDevice('cpu', trapIn('fill'));
   const x = tensor(values, shape, { device });
   const { storage } = x;
-  expect(() => storage.device.fill(storage.buffer, 1)).toThrow(DeviceLostError);
+  expect(() => storage.device.run({ operation: 'fill', target: storage.buffer, value: 1 })).toThrow(DeviceLostError);
   const usage = { bytesInUse: 0, bytesPeak: 0, bytesPooled: 0, bytesReserved: 0, buffers: 0 };
   expect(storage.device.memoryUsage()).toEqual(usage);
   x.dispose();
@@ -150,12 +150,14 @@ it('a trap on a device of the calling thread gives its memory back at once', asy
 
 describe('cpu:0', () => {
   it('is made anew by recreate(), ready at once', async () => {
-    plan.trap = { kernel: 'fill', call: 1 };
+    plan.trap = trapIn('fill');
     await init();
     const trapping = devices.recreate('cpu:0');
     plan.trap = null;
     const buffer = trapping.allocate(1);
-    expect(() => trapping.fill(buffer, 1)).toThrow('device cpu:0 was lost during fill of 1 values');
+    expect(() => trapping.run({ operation: 'fill', target: buffer, value: 1 })).toThrow(
+      'device cpu:0 was lost during fill of 1 values',
+    );
     await expect(init()).rejects.toThrow("devices.recreate('cpu:0')");
     const fresh = devices.recreate('cpu:0');
     expect([devices.get('cpu'), fresh.isReady]).toEqual([fresh, true]);

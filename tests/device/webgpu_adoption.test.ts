@@ -127,8 +127,8 @@ describe('a buffer that is adopted', () => {
   });
 
   it.each<[string, (gpu: ReturnType<typeof devices.get>, lent: ReturnType<typeof gpu.allocate>) => void]>([
-    ['fill', (gpu, lent) => gpu.fill(lent, 0)],
-    ['add', (gpu, lent) => gpu.add(lent, lent, lent)],
+    ['fill', (gpu, lent) => gpu.run({ operation: 'fill', target: lent, value: 0 })],
+    ['add', (gpu, lent) => gpu.run({ operation: 'add', a: lent, b: lent, target: lent })],
     ['write', (gpu, lent) => gpu.write(lent, new Float32Array(4))],
   ])('is refused as the target of %s', async (_command, run) => {
     const gpu = devices.get(device);

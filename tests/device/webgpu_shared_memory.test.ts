@@ -190,11 +190,11 @@ describe.each(faults)('memory that is $fault', ({ lend }) => {
     const { lent, strike } = await lend(shape);
     strike();
     const [sum, twice] = [gpu.allocate(16), gpu.allocate(16)];
-    gpu.add(lent.storage.buffer, lent.storage.buffer, sum);
-    gpu.add(sum, sum, twice);
+    gpu.run({ operation: 'add', a: lent.storage.buffer, b: lent.storage.buffer, target: sum });
+    gpu.run({ operation: 'add', a: sum, b: sum, target: twice });
     await expect(gpu.read(twice)).rejects.toThrow(ValidationError);
-    expect(() => gpu.add(sum, sum, twice)).toThrow(ValidationError);
-    gpu.fill(sum, 3);
+    expect(() => gpu.run({ operation: 'add', a: sum, b: sum, target: twice })).toThrow(ValidationError);
+    gpu.run({ operation: 'fill', target: sum, value: 3 });
     expectSameBits(await gpu.read(sum), new Array(16).fill(3));
     [sum, twice].forEach((buffer) => gpu.release(buffer));
   });

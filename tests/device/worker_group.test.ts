@@ -54,7 +54,7 @@ async function errorOf(attempt: Promise<unknown>): Promise<unknown> {
 /** Gives a worker so much to do that it is still busy when it is ended. */
 function keepBusy(device: Device): void {
   const large = device.allocate(2 ** 24);
-  for (let i = 0; i < 200; i++) device.fill(large, i);
+  for (let i = 0; i < 200; i++) device.run({ operation: 'fill', target: large, value: i });
 }
 
 const valuesOf = async (buffer: Tensor | null): Promise<Float32Array> => (await buffer?.data()) ?? new Float32Array(0);
@@ -114,11 +114,11 @@ describe('a command of a group that fails on one device', () => {
       names.map((name, firstSample) => {
         const device = devices.get(name);
         const [x, y, statistics] = [device.allocate(64), device.allocate(64), device.allocate(8)];
-        device.fill(x, firstSample);
+        device.run({ operation: 'fill', target: x, value: firstSample });
         const layout = { samples: 1, channels: 2, length: 32, format: 'contiguous' } as const;
         return {
           ...{ x, y, statistics, layout, firstSample, numerics: 'stable', eps: 1e-5, epsMode: 'plus' },
-          ...{ weight: device === weight.on ? (weight.fill(device) as typeof x) : null, bias: null, running: null },
+          ...{ weight: device === weight.on ? (weight.fill(device) as typeof x) : null },
         } as const;
       }),
     );
@@ -137,7 +137,13 @@ describe('a command of a group that fails on one device', () => {
       on,
       fill(device) {
         const spoiled = device.allocate(8);
-        device.finalize({ merged: new Uint8Array(3), eps: 1e-5, epsMode: 'plus', statistics: spoiled });
+        device.run({
+          operation: 'finalize',
+          merged: new Uint8Array(3),
+          eps: 1e-5,
+          epsMode: 'plus',
+          statistics: spoiled,
+        });
         return spoiled;
       },
     });

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { withTrap } from '../support/traps.ts';
+import { trapIn, withTrap } from '../support/traps.ts';
 
 const root = process.cwd();
 let folder = '';
@@ -60,7 +60,7 @@ describe('a process', () => {
   it('lives after a kernel has trapped and everything it left behind was collected', async () => {
     const ended = await run(
       withTrap(
-        { kernel: 'batchNorm', call: 1 },
+        trapIn('batchNorm'),
         `const forget = async () => {
           const [layer, x] = [new BatchNorm1d(3), tensor([1, 2, 3, 4, 5, 6], [2, 3])];
           await layer.forward(x).catch(({ name }) => console.log(name));

@@ -20,7 +20,7 @@ describe('commands of one tick', () => {
     const device = devices.get(first);
     const before = traffic(first);
     const buffers = [1, 2, 3].map(() => device.allocate(4));
-    buffers.forEach((buffer, i) => device.fill(buffer, i));
+    buffers.forEach((buffer, i) => device.run({ operation: 'fill', target: buffer, value: i }));
     const results = await Promise.all(buffers.map((buffer) => device.read(buffer)));
     expect(results.map(([value]) => value)).toEqual([0, 1, 2]);
     expect(traffic(first).messages - before.messages).toBe(2);
@@ -32,9 +32,9 @@ describe('commands of one tick', () => {
     const buffer = device.allocate(4);
     await device.read(buffer);
     const before = traffic(first);
-    device.fill(buffer, 1);
+    device.run({ operation: 'fill', target: buffer, value: 1 });
     for (let i = 0; i < 10; i++) await Promise.resolve();
-    device.add(buffer, buffer, buffer);
+    device.run({ operation: 'add', a: buffer, b: buffer, target: buffer });
     expect([...(await device.read(buffer))]).toEqual([2, 2, 2, 2]);
     expect(traffic(first).messages - before.messages).toBe(2);
     device.release(buffer);
@@ -56,7 +56,7 @@ describe('commands of one tick', () => {
     const buffer = device.allocate(4);
     await endOfTick();
     const before = traffic(first);
-    device.fill(buffer, 1);
+    device.run({ operation: 'fill', target: buffer, value: 1 });
     await Promise.resolve();
     expect(traffic(first).messages - before.messages).toBe(0);
     await endOfTick();
@@ -69,10 +69,10 @@ describe('commands of one tick', () => {
     const buffer = device.allocate(4);
     await device.read(buffer);
     const before = traffic(first);
-    for (let i = 0; i < 31; i++) device.fill(buffer, i);
+    for (let i = 0; i < 31; i++) device.run({ operation: 'fill', target: buffer, value: i });
     await Promise.resolve();
     expect(traffic(first).messages - before.messages).toBe(0);
-    device.fill(buffer, 31);
+    device.run({ operation: 'fill', target: buffer, value: 31 });
     await Promise.resolve();
     expect(traffic(first).messages - before.messages).toBe(1);
     device.release(buffer);
@@ -81,10 +81,10 @@ describe('commands of one tick', () => {
   it('take effect in the order given, also across messages', async () => {
     const device = devices.get(first);
     const [sum, one] = [device.allocate(1), device.allocate(1)];
-    device.fill(sum, 0);
-    device.fill(one, 1);
+    device.run({ operation: 'fill', target: sum, value: 0 });
+    device.run({ operation: 'fill', target: one, value: 1 });
     for (let i = 0; i < 100; i++) {
-      device.add(sum, one, sum);
+      device.run({ operation: 'add', a: sum, b: one, target: sum });
       if (i % 7 === 0) await settled();
     }
     expect([...(await device.read(sum))]).toEqual([100]);
@@ -107,10 +107,12 @@ describe('what is wrong with a command', () => {
   it('is told where it is given, when it can be known there', async () => {
     const [device, other] = [devices.get(first), devices.get(second)];
     const [buffer, foreign] = [device.allocate(2), other.allocate(2)];
-    expect(() => device.fill(foreign, 0)).toThrow(DeviceMismatchError);
+    expect(() => device.run({ operation: 'fill', target: foreign, value: 0 })).toThrow(DeviceMismatchError);
     expect(() => device.write(buffer, new Float32Array(3))).toThrow(RangeError);
     device.release(buffer);
-    expect(() => device.fill(buffer, 0)).toThrow('expected a buffer in use, got one that was released');
+    expect(() => device.run({ operation: 'fill', target: buffer, value: 0 })).toThrow(
+      'expected a buffer in use, got one that was released',
+    );
     expect(() => device.release(buffer)).toThrow(RangeError);
     await expect(device.read(buffer)).rejects.toThrow('released');
     other.release(foreign);
@@ -120,7 +122,7 @@ describe('what is wrong with a command', () => {
 describe('a transfer', () => {
   it('moves what is asked for and no more: rows of one worker to another', async () => {
     const [source, target] = [devices.get(first).allocate(4000), devices.get(second).allocate(1000)];
-    devices.get(first).fill(source, 3);
+    devices.get(first).run({ operation: 'fill', target: source, value: 3 });
     const before = [traffic(first).bytes, traffic(second).bytes];
     const rows = { offset: 10, stride: 400 };
     await devices

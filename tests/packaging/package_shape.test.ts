@@ -35,7 +35,7 @@ describe('the packed package', () => {
 });
 
 const distFiles = [
-  ...['index', 'process_group', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
+  ...['index', 'library', 'process_group', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
     `${name}.js`,
     `${name}.js.map`,
     `${name}.cjs`,

@@ -49,8 +49,8 @@ export function bundleUserProgram(): Promise<string> {
   return bundleForBrowser(program);
 }
 
-/** The same as modules: the entry, then what is loaded later. */
-export function bundleUserModules(): Promise<readonly [entry: string, ...later: string[]]> {
+/** The same as modules. */
+export function bundleUserModules(): ReturnType<typeof bundleAsModules> {
   const program = join(inject('userProject'), 'app.ts');
   copyFileSync(consumer, program);
   return bundleAsModules(program);

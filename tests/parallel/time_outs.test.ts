@@ -232,12 +232,15 @@ describe.each(deviceKinds)('a sleeping replica on %s', (kind) => {
     const bn = new SynchronizedBatchNorm1d(2, { numerics, onTimeout: 'local' });
     const net = await placed(new DataParallelWithCallBack(bn, { deviceIds: names }));
     const device = devices.get(names[1] ?? '');
-    const deviations = device.deviations.bind(device);
+    const reduce = device.reduce.bind(device);
     let wake = (): void => undefined;
     const asleep = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    vi.spyOn(device, 'deviations').mockImplementation(async (args) => asleep.then(() => deviations(args)));
+    vi.spyOn(device, 'reduce').mockImplementation(async (reduction) => {
+      await (reduction.operation === 'deviations' ? asleep : null);
+      return reduce(reduction);
+    });
     const y = await sleepThrough(net.forward(batch()), () => wake(), 15);
     expect(y.shape).toEqual([6, 2, 4]);
     const plain = new BatchNorm1d(2, { numerics });

@@ -89,6 +89,6 @@ describe.each(deviceKinds)('the timing of devices of kind %s', (kind) => {
 /** Gives a device something to do that takes its time; answers to what is asked next come later. */
 function keepBusy(device: Device, rounds: number): void {
   const buffer = device.allocate(BUSY_LENGTH);
-  for (let round = 0; round < rounds; round++) device.fill(buffer, round);
+  for (let round = 0; round < rounds; round++) device.run({ operation: 'fill', target: buffer, value: round });
   device.release(buffer);
 }

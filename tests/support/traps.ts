@@ -1,9 +1,23 @@
 /** Traps in the kernels of CPU devices, as WebAssembly makes them: no kernel is known that traps by itself. */
 
-/** Which call of a kernel traps, counted from 1 in each instance that is made while traps are installed; `null`: none. */
+import { commands, reductions } from '../../ts/device/commands.ts';
+
+/** Which call traps, counted from 1 in each instance that is made while traps are installed. */
 export interface Trap {
-  readonly kernel: string;
+  /** The function of the bindings. */
+  readonly binding: string;
+  /** The number of the command, where the function runs commands; `null` where it runs none. */
+  readonly command: number | null;
   readonly call: number;
+}
+
+/** The trap of a command, or of `allocate` or `release`. */
+export function trapIn(operation: string, call = 1): Trap {
+  for (const [binding, table] of Object.entries({ run: commands, reduce: reductions })) {
+    const command = Object.keys(table).indexOf(operation);
+    if (command >= 0) return { binding, command, call };
+  }
+  return { binding: operation, command: null, call };
 }
 
 /**
@@ -32,8 +46,10 @@ export function installTraps(trapOf: () => Trap | null): () => void {
           if (hasTrapped) {
             throw new Error('recursive use of an object detected which would lead to unsafe aliasing in rust');
           }
-          calls += name === trap?.kernel ? 1 : 0;
-          if (name === trap?.kernel && calls === trap.call) {
+          // The first argument is the address of the device.
+          const isMeant = name === trap?.binding && (trap.command === null || trap.command === args[1]);
+          calls += isMeant ? 1 : 0;
+          if (isMeant && calls === trap.call) {
             hasTrapped = true;
             unreachable();
           }

@@ -54,15 +54,26 @@ async function compute({ numerics, offset, ...layout }: BitsCase): Promise<numbe
   const [dweight, dbias] = [device.allocate(channels), device.allocate(channels)];
   const statistics = device.allocate(STATISTICS_ROWS * channels);
   const running = { mean, variance, nextMean, nextVariance, momentum: 0.1, correction: 1 } as const;
-  device.batchNorm({ x, y, layout, numerics, eps: 1e-5, weight, bias, statistics, running });
-  device.batchNormBackward({ x, dy, dx, layout, statistics, weight, dweight, dbias, batchStatistics: true });
+  device.run({ operation: 'batchNorm', x, y, layout, numerics, eps: 1e-5, weight, bias, statistics, ...running });
+  device.run({
+    operation: 'batchNormBackward',
+    x,
+    dy,
+    dx,
+    layout,
+    statistics,
+    weight,
+    dweight,
+    dbias,
+    batchStatistics: true,
+  });
   const shard = { x, layout, firstSample: 3 };
-  const total = await device.total({ ...shard, firstSample: 0 });
+  const total = await device.reduce({ operation: 'total', ...shard, firstSample: 0 });
   const partials = await Promise.all([
-    device.moments(shard),
-    device.total(shard),
-    device.deviations({ ...shard, total }),
-    device.backwardReduce({ ...shard, dy, statistics }),
+    device.reduce({ operation: 'moments', ...shard }),
+    device.reduce({ operation: 'total', ...shard }),
+    device.reduce({ operation: 'deviations', ...shard, total }),
+    device.reduce({ operation: 'backwardReduce', ...shard, dy, statistics }),
   ]);
   const results = [y, statistics, nextMean, nextVariance, dx, dweight, dbias];
   const floats = await Promise.all(results.map((buffer) => device.read(buffer)));

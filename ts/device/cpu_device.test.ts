@@ -86,7 +86,9 @@ describe('memory', () => {
     expect(() => device.release(buffer)).toThrow(RangeError);
     const other = new CpuDevice('cpu:8', compileCpuModule);
     await other.ready();
-    expect(() => device.fill(place(values(8, 1), other), 0)).toThrow('cpu:7 and cpu:8');
+    expect(() => device.run({ operation: 'fill', target: place(values(8, 1), other), value: 0 })).toThrow(
+      'cpu:7 and cpu:8',
+    );
   });
 
   it.each(['weight', 'bias'] as const)(
@@ -95,9 +97,19 @@ describe('memory', () => {
       const [x, y, statistics] = [place(values(elements, 1)), device.allocate(elements), device.allocate(12)];
       const released = device.allocate(3);
       device.release(released);
-      const absent = { weight: null, bias: null, running: null };
+      const absent = { weight: null, bias: null };
       expect(() =>
-        device.batchNorm({ x, y, layout, numerics: 'stable', eps: 1e-5, statistics, ...absent, [name]: released }),
+        device.run({
+          operation: 'batchNorm',
+          x,
+          y,
+          layout,
+          numerics: 'stable',
+          eps: 1e-5,
+          statistics,
+          ...absent,
+          [name]: released,
+        }),
       ).toThrow('device cpu:7: expected a buffer in use, got one that was released');
     },
   );
@@ -133,21 +145,21 @@ describe('elementwise commands', () => {
       place(Float32Array.of(0, 0)),
     ] as const;
     const [a, b, target] = choose(...buffers);
-    device.add(a, b, target);
+    device.run({ operation: 'add', a: a, b: b, target: target });
     expect(await device.read(target)).toEqual(Float32Array.from(expected));
   });
 
   it('fills', async () => {
     const buffer = device.allocate(3);
-    device.fill(buffer, 1.5);
+    device.run({ operation: 'fill', target: buffer, value: 1.5 });
     expect(await device.read(buffer)).toEqual(Float32Array.of(1.5, 1.5, 1.5));
   });
 
   it('permutes to the other format and back', async () => {
     const data = values(elements, 1);
     const [source, rows, back] = [place(data), device.allocate(elements), device.allocate(elements)];
-    device.permute(source, rows, layout);
-    device.permute(rows, back, { ...layout, format: 'channels_last' });
+    device.run({ operation: 'permute', source: source, target: rows, layout });
+    device.run({ operation: 'permute', source: rows, target: back, layout: { ...layout, format: 'channels_last' } });
     expect((await device.read(rows))[1]).toBe(data[10]);
     expect(await device.read(back)).toEqual(data);
   });
@@ -167,8 +179,19 @@ async function whole(numerics: 'stable' | 'torch'): Promise<Float32Array[]> {
     momentum: 0.1,
     correction: 1 as const,
   };
-  device.batchNorm({ x, y, layout, numerics, eps: 1e-5, weight, bias, statistics, running });
-  device.batchNormBackward({ x, dy, dx, layout, statistics, weight, dweight, dbias, batchStatistics: true });
+  device.run({ operation: 'batchNorm', x, y, layout, numerics, eps: 1e-5, weight, bias, statistics, ...running });
+  device.run({
+    operation: 'batchNormBackward',
+    x,
+    dy,
+    dx,
+    layout,
+    statistics,
+    weight,
+    dweight,
+    dbias,
+    batchStatistics: true,
+  });
   const results = [y, statistics, running.nextMean, running.nextVariance, dx, dweight, dbias];
   return Promise.all(results.map((buffer) => device.read(buffer)));
 }
@@ -186,12 +209,18 @@ async function steps(numerics: 'stable' | 'torch', cut: number): Promise<Float32
   const [dweight, dbias] = [device.allocate(3), device.allocate(3)];
   let merged: Uint8Array;
   if (numerics === 'stable') {
-    merged = await device.merge(await Promise.all(shards.map((shard) => device.moments(shard))));
+    merged = await device.merge(
+      await Promise.all(shards.map((shard) => device.reduce({ operation: 'moments', ...shard }))),
+    );
   } else {
-    const total = await device.merge(await Promise.all(shards.map((shard) => device.total(shard))));
-    merged = await device.merge(await Promise.all(shards.map((shard) => device.deviations({ ...shard, total }))));
+    const total = await device.merge(
+      await Promise.all(shards.map((shard) => device.reduce({ operation: 'total', ...shard }))),
+    );
+    merged = await device.merge(
+      await Promise.all(shards.map((shard) => device.reduce({ operation: 'deviations', ...shard, total }))),
+    );
   }
-  device.finalize({ merged, eps: 1e-5, epsMode: 'plus', statistics });
+  device.run({ operation: 'finalize', merged, eps: 1e-5, epsMode: 'plus', statistics });
   const running = {
     mean: place(values(3, 5)),
     variance: place(values(3, 6)),
@@ -200,19 +229,19 @@ async function steps(numerics: 'stable' | 'torch', cut: number): Promise<Float32
     momentum: 0.1,
     correction: 1 as const,
   };
-  device.updateRunning({ merged, running });
+  device.run({ operation: 'updateRunning', merged, ...running });
   for (const { x, layout } of shards) {
     // In place is safe here only after the backward pass has read x, so y gets its own memory.
     const y = device.allocate(x.length);
-    device.normalize({ x, y, layout, numerics, statistics, weight, bias });
+    device.run({ operation: 'normalize', x, y, layout, numerics, statistics, weight, bias });
     outputs.push(y);
   }
   const sums = await device.merge(
-    await Promise.all(shards.map((shard) => device.backwardReduce({ ...shard, statistics }))),
+    await Promise.all(shards.map((shard) => device.reduce({ operation: 'backwardReduce', ...shard, statistics }))),
   );
-  device.backwardParameters({ sums, statistics, dweight, dbias });
+  device.run({ operation: 'backwardParameters', sums, statistics, dweight, dbias });
   for (const { x, dy, layout } of shards) {
-    device.backwardInput({ x, dy, dx: dy, layout, statistics, weight, sums });
+    device.run({ operation: 'backwardInput', x, dy, dx: dy, layout, statistics, weight, sums });
   }
   const read = (buffer: DeviceBuffer): Promise<Float32Array> => device.read(buffer);
   const joined = async (buffers: DeviceBuffer[]): Promise<Float32Array> =>
@@ -233,7 +262,15 @@ const outputs: DeviceBuffer[] = [];
 describe('batch norm', () => {
   it.each(['stable', 'torch'] as const)('normalizes to mean 0 and variance 1: %s', async (numerics) => {
     const [x, y, statistics] = [place(values(elements, 1)), device.allocate(elements), device.allocate(12)];
-    device.batchNorm({ x, y, layout, numerics, eps: 1e-5, weight: null, bias: null, statistics, running: null });
+    device.run({
+      operation: 'batchNorm',
+      x,
+      y,
+      layout,
+      numerics,
+      eps: 1e-5,
+      statistics,
+    });
     const normalized = await device.read(y);
     const channel = normalized.filter((_, i) => Math.floor(i / 10) % 3 === 1);
     const mean = channel.reduce((sum, value) => sum + value, 0) / 40;
@@ -254,20 +291,29 @@ describe('batch norm', () => {
 
   it('evaluates with the running statistics', async () => {
     const [x, statistics] = [place(Float32Array.of(1, 2, 3, 4)), device.allocate(4)];
-    const [runningMean, runningVar] = [place(Float32Array.of(2)), place(Float32Array.of(4))];
+    const [mean, variance] = [place(Float32Array.of(2)), place(Float32Array.of(4))];
     const single: BatchLayout = { samples: 1, channels: 1, length: 4, format: 'contiguous' };
-    device.evaluationStatistics({ runningMean, runningVar, numerics: 'stable', eps: 0, statistics });
-    device.normalize({ x, y: x, layout: single, numerics: 'stable', statistics, weight: null, bias: null });
+    device.run({ operation: 'evaluationStatistics', mean, variance, numerics: 'stable', eps: 0, statistics });
+    device.run({
+      operation: 'normalize',
+      x,
+      y: x,
+      layout: single,
+      numerics: 'stable',
+      statistics,
+      weight: null,
+      bias: null,
+    });
     expect(await device.read(x)).toEqual(Float32Array.of(-0.5, 0, 0.5, 1));
     const dy = place(Float32Array.of(1, 2, 3, 4));
-    device.backwardInput({ x, dy, dx: dy, layout: single, statistics, weight: null, sums: null });
+    device.run({ operation: 'backwardInput', x, dy, dx: dy, layout: single, statistics, weight: null, sums: null });
     expect(await device.read(dy)).toEqual(Float32Array.of(0.5, 1, 1.5, 2));
   });
 
   it('refuses bytes that are no partial, and partials with a gap', async () => {
     await expect(device.merge([new Uint8Array(3)])).rejects.toThrow(PartialError);
     const shard = (firstSample: number): Promise<Uint8Array> =>
-      device.moments({ x: place(values(elements, 1)), layout, firstSample });
+      device.reduce({ operation: 'moments', x: place(values(elements, 1)), layout, firstSample });
     const partials = await Promise.all([shard(0), shard(5)]);
     await expect(device.merge(partials)).rejects.toThrow('begins with sample 4');
   });

@@ -11,54 +11,15 @@ import {
   isTrap,
   translateKernelError,
 } from '../wasm/cpu_kernels.ts';
-import type {
-  BackwardInputArguments,
-  BatchLayout,
-  BatchNormArguments,
-  BatchNormBackwardArguments,
-  ChannelRange,
-  Device,
-  DeviceBuffer,
-  DeviceDetails,
-  MemoryUsage,
-  NormalizeArguments,
-  Numerics,
-  Rows,
-  ShardArguments,
-} from './device.ts';
+import type { Command, Device, DeviceBuffer, DeviceDetails, MemoryUsage, Reduction, Rows } from './device.ts';
 import { endToEnd } from './end_to_end.ts';
+import { commandTable, KernelCall, reductionTable } from './kernel_call.ts';
 
-/** Buffers of the kernels have numbers from 1. */
-const ABSENT = 0;
 /** What a buffer has instead of a number once it was released. */
 const RELEASED = -1;
 
 /** Of the 4 GiB that a WebAssembly memory can have, 128 MiB stay for partials: a kernel that found no room for its own would trap. */
 const MOST_BYTES = 2 ** 32 - 2 ** 27;
-
-/** The numbers of `crates/core/src/kind.rs`. */
-const partialKinds = { moments: 1, total: 2, deviations: 3, sums: 4 };
-export type PartialKind = keyof typeof partialKinds;
-/** The operation that makes them. */
-const reductions = { moments: 'moments', total: 'total', deviations: 'deviations', sums: 'backwardReduce' };
-
-/** What a kernel works on: a batch, or so many values; `null`: bytes. */
-type Work = BatchLayout | number | null;
-
-/** All channels, as the kernels have it. */
-const ALL: ChannelRange = [0, 0];
-
-/** Arguments of a step that is told no layout: `part` are the channels it works on; absent: all. */
-type PartOf<Step extends 'finalize' | 'updateRunning' | 'backwardParameters'> = Parameters<Device[Step]>[0] & {
-  readonly part?: ChannelRange;
-};
-
-/** What a reduction may need besides the shard. */
-export interface ReduceArguments extends ShardArguments {
-  readonly total?: Uint8Array;
-  readonly dy?: DeviceBuffer;
-  readonly statistics?: DeviceBuffer;
-}
 
 class CpuBuffer implements DeviceBuffer {
   readonly device: CpuDevice;
@@ -92,6 +53,10 @@ export class CpuDevice implements Device {
   #instance: CpuInstance | null = null;
   #lost: DeviceLostError | null = null;
   #memoryLimit = Infinity;
+  readonly #call = new KernelCall({
+    input: (buffer) => this.#inUse(buffer).handle,
+    output: (buffer) => this.#inUse(buffer).handle,
+  });
 
   /** @param compile - gives the compiled kernels. */
   constructor(name: string, compile: () => Promise<WebAssembly.Module>) {
@@ -161,11 +126,13 @@ export class CpuDevice implements Device {
 
   /** Bytes that a buffer of `length` values counts for, on any device with these kernels; nothing when none can be that large. */
   bufferBytes(length: number): number | undefined {
-    return isTooLong(length) ? undefined : this.#call('bufferBytes', length, (kernels) => kernels.bufferBytes(length));
+    return isTooLong(length)
+      ? undefined
+      : this.#manage('bufferBytes', length, (kernels) => kernels.bufferBytes(length));
   }
 
   allocate(length: number): DeviceBuffer {
-    return this.#call('allocate', length, (kernels) => {
+    return this.#manage('allocate', length, (kernels) => {
       if (isTooLong(length)) {
         throw new OutOfMemoryError(this.name, length * Float32Array.BYTES_PER_ELEMENT, kernels.bytesInUse);
       }
@@ -181,7 +148,7 @@ export class CpuDevice implements Device {
     own.handle = RELEASED;
     if (this.#lost === null) {
       try {
-        this.#call('release', own.length, (kernels) => kernels.release(handle));
+        this.#manage('release', own.length, (kernels) => kernels.release(handle));
       } catch (error) {
         if (error !== this.#lost) {
           throw error;
@@ -230,99 +197,32 @@ export class CpuDevice implements Device {
     );
   }
 
-  fill(target: DeviceBuffer, value: number): void {
-    this.#call('fill', target.length, (kernels) => kernels.fill(this.#handle(target), value));
+  run(command: Command): void {
+    const instance = this.#opened;
+    this.#call.fill(commandTable, command);
+    const { number, words, bytes } = this.#call;
+    try {
+      instance.kernels.run(number, words, bytes);
+    } catch (error) {
+      throw this.#failure(error, instance, command.operation, commandTable.describeWork(command));
+    }
   }
 
-  add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void {
-    this.#call('add', target.length, (kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#handle(target)));
+  // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
+  async reduce(reduction: Reduction): Promise<Uint8Array> {
+    return this.reduceNow(reduction);
   }
 
-  permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void {
-    this.#call('permute', layout, (kernels) =>
-      kernels.permute(this.#handle(source), this.#handle(target), ...shape(layout)),
-    );
-  }
-
-  batchNorm(args: BatchNormArguments): void {
-    const { running, layout } = args;
-    // Not `...shape(layout)`: arguments after a spread become an array first, and that costs a small layer time.
-    this.#call('batchNorm', layout, (kernels) =>
-      kernels.batchNorm(
-        this.#handle(args.x),
-        this.#handle(args.y),
-        layout.samples,
-        layout.channels,
-        layout.length,
-        layout.format === 'channels_last',
-        isTorch(args.numerics),
-        args.eps,
-        this.#handle(args.weight),
-        this.#handle(args.bias),
-        this.#handle(args.statistics),
-        this.#handle(running?.mean),
-        this.#handle(running?.variance),
-        this.#handle(running?.nextMean),
-        this.#handle(running?.nextVariance),
-        running?.momentum ?? 0,
-        running?.correction ?? 1,
-      ),
-    );
-  }
-
-  batchNormBackward(args: BatchNormBackwardArguments): void {
-    const { layout } = args;
-    this.#call('batchNormBackward', layout, (kernels) =>
-      kernels.batchNormBackward(
-        this.#handle(args.x),
-        this.#handle(args.dy),
-        this.#handle(args.dx),
-        layout.samples,
-        layout.channels,
-        layout.length,
-        layout.format === 'channels_last',
-        this.#handle(args.statistics),
-        this.#handle(args.weight),
-        this.#handle(args.dweight),
-        this.#handle(args.dbias),
-        args.batchStatistics,
-      ),
-    );
-  }
-
-  moments(args: ShardArguments): Promise<Uint8Array> {
-    return this.#reduce('moments', args);
-  }
-
-  total(args: ShardArguments): Promise<Uint8Array> {
-    return this.#reduce('total', args);
-  }
-
-  deviations(args: ShardArguments & { readonly total: Uint8Array }): Promise<Uint8Array> {
-    return this.#reduce('deviations', args);
-  }
-
-  backwardReduce(
-    args: ShardArguments & { readonly dy: DeviceBuffer; readonly statistics: DeviceBuffer },
-  ): Promise<Uint8Array> {
-    return this.#reduce('sums', args);
-  }
-
-  /** A partial of one shard, at once: {@link moments}, {@link total}, {@link deviations} or {@link backwardReduce}. */
-  reduceNow(kind: PartialKind, args: ReduceArguments): Uint8Array {
-    const { x, layout, firstSample, total = new Uint8Array(0), dy, statistics } = args;
-    return this.#call(reductions[kind], layout, (kernels) =>
-      kernels.reduce(
-        partialKinds[kind],
-        this.#handle(x),
-        ...shape(layout),
-        ...(layout.part ?? ALL),
-        firstSample,
-        total,
-        this.#handle(dy),
-        this.#handle(statistics),
-      ),
-    );
+  /** What {@link reduce} gives, at once. */
+  reduceNow(reduction: Reduction): Uint8Array {
+    const instance = this.#opened;
+    this.#call.fill(reductionTable, reduction);
+    const { number, words, bytes } = this.#call;
+    try {
+      return instance.kernels.reduce(number, words, bytes);
+    } catch (error) {
+      throw this.#failure(error, instance, reduction.operation, reductionTable.describeWork(reduction));
+    }
   }
 
   /**
@@ -330,111 +230,35 @@ export class CpuDevice implements Device {
    * @throws PartialError
    */
   mergeBytes(partials: Uint8Array): Uint8Array {
-    return this.#call('merge', null, (kernels) => kernels.merge(partials));
+    return this.#manage('merge', 'partials', (kernels) => kernels.merge(partials));
   }
 
-  merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
-    return this.#result('merge', null, (kernels) => kernels.merge(endToEnd(partials)));
-  }
-
-  finalize(args: PartOf<'finalize'>): void {
-    const clamp = args.epsMode === 'clamp';
-    this.#call('finalize', args.statistics.length, (kernels) =>
-      kernels.finalize(args.merged, ...(args.part ?? ALL), args.eps, clamp, this.#handle(args.statistics)),
-    );
-  }
-
-  updateRunning({ merged, running, part }: PartOf<'updateRunning'>): void {
-    this.#call('updateRunning', running.mean.length, (kernels) =>
-      kernels.updateRunning(
-        merged,
-        ...(part ?? ALL),
-        this.#handle(running.mean),
-        this.#handle(running.variance),
-        this.#handle(running.nextMean),
-        this.#handle(running.nextVariance),
-        running.momentum,
-        running.correction,
-      ),
-    );
-  }
-
-  evaluationStatistics(args: Parameters<Device['evaluationStatistics']>[0]): void {
-    this.#call('evaluationStatistics', args.statistics.length, (kernels) =>
-      kernels.evaluationStatistics(
-        this.#handle(args.runningMean),
-        this.#handle(args.runningVar),
-        isTorch(args.numerics),
-        args.eps,
-        this.#handle(args.statistics),
-      ),
-    );
-  }
-
-  normalize(args: NormalizeArguments): void {
-    this.#call('normalize', args.layout, (kernels) =>
-      kernels.normalize(
-        this.#handle(args.x),
-        this.#handle(args.y),
-        ...shape(args.layout),
-        ...(args.layout.part ?? ALL),
-        isTorch(args.numerics),
-        this.#handle(args.statistics),
-        this.#handle(args.weight),
-        this.#handle(args.bias),
-      ),
-    );
-  }
-
-  backwardParameters(args: PartOf<'backwardParameters'>): void {
-    this.#call('backwardParameters', args.statistics.length, (kernels) =>
-      kernels.backwardParameters(
-        args.sums,
-        ...(args.part ?? ALL),
-        this.#handle(args.statistics),
-        this.#handle(args.dweight),
-        this.#handle(args.dbias),
-      ),
-    );
-  }
-
-  backwardInput(args: BackwardInputArguments): void {
-    this.#call('backwardInput', args.layout, (kernels) =>
-      kernels.backwardInput(
-        this.#handle(args.x),
-        this.#handle(args.dy),
-        this.#handle(args.dx),
-        ...shape(args.layout),
-        ...(args.layout.part ?? ALL),
-        this.#handle(args.statistics),
-        this.#handle(args.weight),
-        args.sums,
-        args.clampEps,
-      ),
-    );
+  // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
+  async merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
+    return this.mergeBytes(endToEnd(partials));
   }
 
   /**
-   * Calls a kernel.
-   * @param work - what it works on, for the error of a device that is lost.
+   * Calls a kernel that manages memory or merges.
+   * @param work - what it works on, for the error of a device that is lost: so many values, or what a text says.
    */
-  #call<T>(operation: string, work: Work, command: (kernels: CpuKernels) => T): T {
+  #manage<T>(operation: string, work: number | string, command: (kernels: CpuKernels) => T): T {
     const instance = this.#opened;
     try {
       return command(instance.kernels);
     } catch (error) {
-      if (isTrap(error, instance)) {
-        const { message } = error as Error;
-        const cause = new Error(`a kernel has trapped (${message}), please report this`, { cause: error });
-        throw this.lose(operation, { cause, shapes: describeWork(work) });
-      }
-      throw translateKernelError(error, this.name);
+      throw this.#failure(error, instance, operation, typeof work === 'number' ? `${work} values` : work);
     }
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
-  async #result(operation: string, work: Work, command: (kernels: CpuKernels) => Uint8Array): Promise<Uint8Array> {
-    return this.#call(operation, work, command);
+  /** The library's error for what a kernel has thrown. A trap ends the device. */
+  #failure(error: unknown, instance: CpuInstance, operation: string, shapes: string): unknown {
+    if (!isTrap(error, instance)) {
+      return translateKernelError(error, this.name);
+    }
+    const { message } = error as Error;
+    const cause = new Error(`a kernel has trapped (${message}), please report this`, { cause: error });
+    return this.lose(operation, { cause, shapes });
   }
 
   /** @throws DeviceLostError; NotInitializedError before the device is ready. */
@@ -455,11 +279,6 @@ export class CpuDevice implements Device {
     kernels.memoryLimit = Math.min(this.#memoryLimit, this.mostBytes);
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
-  async #reduce(kind: PartialKind, args: ReduceArguments): Promise<Uint8Array> {
-    return this.reduceNow(kind, args);
-  }
-
   #own(buffer: DeviceBuffer): CpuBuffer {
     if (!(buffer instanceof CpuBuffer) || buffer.device !== this) {
       throw new DeviceMismatchError('command', [this.name, buffer.device.name]);
@@ -476,10 +295,6 @@ export class CpuDevice implements Device {
     return own;
   }
 
-  #handle(buffer: DeviceBuffer | null | undefined): number {
-    return buffer === null || buffer === undefined ? ABSENT : this.#inUse(buffer).handle;
-  }
-
   /** The values of a buffer. Growing the memory detaches views, so none is kept. */
   #view(buffer: DeviceBuffer): Float32Array {
     const { memory } = this.#opened;
@@ -491,26 +306,6 @@ export class CpuDevice implements Device {
 /** Whether no memory holds so many values. The kernels, whose numbers have 32 bits, would take a longer buffer for a short one. */
 function isTooLong(length: number): boolean {
   return length * Float32Array.BYTES_PER_ELEMENT > MOST_BYTES;
-}
-
-function describeWork(work: Work): string {
-  if (work === null) {
-    return 'partials';
-  }
-  if (typeof work === 'number') {
-    return `${work} values`;
-  }
-  const { samples, channels, length, format } = work;
-  return `a batch of shape (N, C, L) = (${samples}, ${channels}, ${length}), ${format}`;
-}
-
-/** Arguments of every kernel that walks over a batch. */
-function shape({ samples, channels, length, format }: BatchLayout): [number, number, number, boolean] {
-  return [samples, channels, length, format === 'channels_last'];
-}
-
-function isTorch(numerics: Numerics): boolean {
-  return numerics === 'torch';
 }
 
 /** Where rows lie in an array. */

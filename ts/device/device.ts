@@ -1,11 +1,14 @@
 /**
  * The seam between the library and the machines that compute.
  *
- * A device owns memory and a queue and offers the kernels of `crates/core` by name. Everything above this file is
- * written once, for any device. Commands return at once and take effect in the order they were given; whatever is
- * read back is a promise. A device validates nothing that its callers have already checked: shapes, dtypes and
- * arguments are the business of the public border.
+ * A device owns memory and runs the commands of `commands.ts`. Everything above this file is written once, for any device.
+ * Commands return at once and take effect in the order they were given; whatever is read back is a promise. A device checks
+ * which buffers it is given. It checks nothing else that its callers have already checked: shapes, dtypes and arguments are the
+ * business of the public border.
  */
+
+import type { commands, OptionalKind, PresentKind, reductions, Row } from './commands.ts';
+import type { groupCommands } from './group_commands.ts';
 
 /** Order of the dimensions in memory: `contiguous` is (N, C, L), `channels_last` is (N, L, C). */
 export type MemoryFormat = 'contiguous' | 'channels_last';
@@ -98,61 +101,48 @@ export interface DeviceDetails {
   readonly work: GpuWork | null;
 }
 
-/** Where the running statistics are read and where the updated ones go. All are C values long. */
-export interface RunningUpdate {
-  readonly mean: DeviceBuffer;
-  readonly variance: DeviceBuffer;
-  readonly nextMean: DeviceBuffer;
-  readonly nextVariance: DeviceBuffer;
-  /** Weight of the new value, PyTorch's `momentum`. */
-  readonly momentum: number;
-  /** What is subtracted from n in the divisor of the batch's variance, as in `torch.var`: 1 (unbiased) or 0 (biased). */
-  readonly correction: 0 | 1;
-}
-
-/** Training forward of a batch that lies on one device as a whole. */
-export interface BatchNormArguments {
-  readonly x: DeviceBuffer;
-  /** May be `x`: the result is then written over it. */
-  readonly y: DeviceBuffer;
-  readonly layout: BatchLayout;
+/** What a field of each kind holds. */
+interface Values {
+  readonly input: DeviceBuffer;
+  readonly output: DeviceBuffer;
+  readonly inputRows: Rows;
+  readonly outputRows: Rows;
+  readonly number: number;
+  readonly count: number;
+  readonly flag: boolean;
   readonly numerics: Numerics;
-  readonly eps: number;
-  readonly weight: DeviceBuffer | null;
-  readonly bias: DeviceBuffer | null;
-  /** Output, {@link STATISTICS_ROWS} · C values. */
-  readonly statistics: DeviceBuffer;
-  readonly running: RunningUpdate | null;
-}
-
-/** Backward of a batch that lies on one device as a whole. */
-export interface BatchNormBackwardArguments {
-  readonly x: DeviceBuffer;
-  readonly dy: DeviceBuffer;
-  /** May be `dy`: the result is then written over it. `null`: not wanted. */
-  readonly dx: DeviceBuffer | null;
-  readonly layout: BatchLayout;
-  readonly statistics: DeviceBuffer;
-  readonly weight: DeviceBuffer | null;
-  readonly dweight: DeviceBuffer | null;
-  readonly dbias: DeviceBuffer | null;
-  /** Whether `statistics` came from this batch (training) or are constants (evaluation). */
-  readonly batchStatistics: boolean;
-}
-
-/** One device's share of a batch that a {@link DeviceGroup} normalizes. `running` is of one device at most. */
-export interface GroupForwardArguments extends BatchNormArguments {
   readonly epsMode: EpsMode;
-  /** Global number of its first sample. */
-  readonly firstSample: number;
+  readonly batch: BatchLayout;
+  readonly channels: ChannelRange;
+  readonly bytes: Uint8Array;
+  readonly values: Float32Array<ArrayBuffer>;
+  readonly sharedBytes: Uint8Array<SharedArrayBuffer>;
 }
+
+/** The fields of a row, with what they hold. */
+export type Fields<R extends Row> = {
+  readonly [F in keyof R as R[F] extends PresentKind ? F : never]: R[F] extends PresentKind ? Values[R[F]] : never;
+} & {
+  readonly [F in keyof R as R[F] extends OptionalKind ? F : never]?: R[F] extends `${infer K extends PresentKind}?`
+    ? Values[K] | null | undefined
+    : never;
+};
+
+/** A command of a table: the name of its row, and its fields. */
+export type CommandOf<Table extends Readonly<Record<string, Row>>, Name extends keyof Table = keyof Table> = {
+  [N in Name]: { readonly operation: N } & Fields<Table[N]>;
+}[Name];
+
+/** What {@link Device.run} takes. */
+export type Command = CommandOf<typeof commands>;
+/** What {@link Device.reduce} takes. */
+export type Reduction = CommandOf<typeof reductions>;
+
+/** One device's share of a batch that a {@link DeviceGroup} normalizes. `nextMean` and `nextVariance` are of all devices alike. */
+export type GroupForwardArguments = Fields<(typeof groupCommands)['jointBatchNorm']>;
 
 /** One device's share of a backward pass; `dweight` and `dbias` are of one device at most. */
-export interface GroupBackwardArguments extends Omit<BatchNormBackwardArguments, 'batchStatistics'> {
-  readonly firstSample: number;
-  /** Eps, where the variance was max(var, eps); `null` where it was var + eps. */
-  readonly clampEps: number | null;
-}
+export type GroupBackwardArguments = Fields<(typeof groupCommands)['jointBatchNormBackward']>;
 
 /**
  * Devices that exchange partials among themselves. A command is given to all of them at once, with a share of the batch for
@@ -168,38 +158,6 @@ export interface DeviceGroup {
    * @throws the error of the device that has failed
    */
   confirm(): Promise<void>;
-}
-
-/** A replica's part of a batch: `firstSample` is the global number of its first sample. */
-export interface ShardArguments {
-  readonly x: DeviceBuffer;
-  readonly layout: BatchLayout;
-  readonly firstSample: number;
-}
-
-export interface NormalizeArguments {
-  readonly x: DeviceBuffer;
-  /** May be `x`. */
-  readonly y: DeviceBuffer;
-  readonly layout: BatchLayout;
-  readonly numerics: Numerics;
-  readonly statistics: DeviceBuffer;
-  readonly weight: DeviceBuffer | null;
-  readonly bias: DeviceBuffer | null;
-}
-
-export interface BackwardInputArguments {
-  readonly x: DeviceBuffer;
-  readonly dy: DeviceBuffer;
-  /** May be `dy`. */
-  readonly dx: DeviceBuffer;
-  readonly layout: BatchLayout;
-  readonly statistics: DeviceBuffer;
-  readonly weight: DeviceBuffer | null;
-  /** Merged sums of the whole batch; `null` in evaluation, where the statistics are constants. */
-  readonly sums: Uint8Array | null;
-  /** Eps, where the statistics were finalized with {@link EpsMode} `clamp`: nothing flows back through a variance it replaced. */
-  readonly clampEps?: number | null;
 }
 
 /**
@@ -247,57 +205,12 @@ export interface Device {
    * `null`, or absent: it is sure already, as it always is where no memory of others takes part.
    */
   confirm?(buffer: DeviceBuffer): Promise<void> | null;
-  /** `target[i] = value`. */
-  fill(target: DeviceBuffer, value: number): void;
-  /** `target[i] = a[i] + b[i]`; `target` may be `a` or `b`. */
-  add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void;
-  /** Rearranges from `layout.format` to the other format; `target` must not be `source`. */
-  permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void;
 
-  /** Moments, finalize, running statistics and normalize in one command: `y`, `statistics` and the next running ones. */
-  batchNorm(args: BatchNormArguments): void;
-  /** Sums, parameter gradients and input gradient in one command. */
-  batchNormBackward(args: BatchNormBackwardArguments): void;
-
-  /** Partial (count, mean, M2) of a shard: `stable` numerics. */
-  moments(args: ShardArguments): Promise<Uint8Array>;
-  /** Partial Σx in f64 of a shard: the first of the two rounds of `torch` numerics. */
-  total(args: ShardArguments): Promise<Uint8Array>;
-  /** Partial Σ(x − mean)² of a shard, rounded as PyTorch rounds; `total` is the merged one of the whole batch. */
-  deviations(args: ShardArguments & { readonly total: Uint8Array }): Promise<Uint8Array>;
-  /** Partial (Σdy, Σdy·(x − mean)) of a shard. */
-  backwardReduce(
-    args: ShardArguments & { readonly dy: DeviceBuffer; readonly statistics: DeviceBuffer },
-  ): Promise<Uint8Array>;
+  run(command: Command): void;
+  /** The bytes of a partial. */
+  reduce(reduction: Reduction): Promise<Uint8Array>;
   /** Merges partials of one kind that cover adjacent ranges, given in order of samples. */
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array>;
-
-  /** Statistics from the merged `moments` (stable) or `deviations` (torch) of a whole batch. */
-  finalize(args: {
-    readonly merged: Uint8Array;
-    readonly eps: number;
-    readonly epsMode: EpsMode;
-    readonly statistics: DeviceBuffer;
-  }): void;
-  /** The running statistics after a batch with these merged moments or deviations. */
-  updateRunning(args: { readonly merged: Uint8Array; readonly running: RunningUpdate }): void;
-  /** Statistics from the running ones, for evaluation. */
-  evaluationStatistics(args: {
-    readonly runningMean: DeviceBuffer;
-    readonly runningVar: DeviceBuffer;
-    readonly numerics: Numerics;
-    readonly eps: number;
-    readonly statistics: DeviceBuffer;
-  }): void;
-  normalize(args: NormalizeArguments): void;
-  /** dweight and dbias from merged sums of the whole batch. */
-  backwardParameters(args: {
-    readonly sums: Uint8Array;
-    readonly statistics: DeviceBuffer;
-    readonly dweight: DeviceBuffer | null;
-    readonly dbias: DeviceBuffer | null;
-  }): void;
-  backwardInput(args: BackwardInputArguments): void;
 
   /** The group of these devices, this one the first, all of them ready; `null`, or absent: they must meet elsewhere. */
   group?(devices: readonly Device[]): DeviceGroup | null;

@@ -1,16 +1,20 @@
 /**
  * The face of a device whose program is loaded when it is made ready: a page that computes in the calling thread alone does
  * not load what workers or GPUs need.
- *
- * What is loaded imports nothing that is loaded before. Bundlers would make a file of its own of what both need, and every
- * page would load one file more; so the face hands it over ({@link Essentials}).
  */
 
-import type * as errors from '../errors.ts';
 import { DeviceLostError, NotInitializedError } from '../errors.ts';
-import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, DeviceKind, MemoryUsage, Rows } from './device.ts';
-import type { atEndOfTick } from './end_of_tick.ts';
+import type {
+  Command,
+  Device,
+  DeviceBuffer,
+  DeviceDetails,
+  DeviceGroup,
+  DeviceKind,
+  MemoryUsage,
+  Reduction,
+  Rows,
+} from './device.ts';
 
 /** What every device does once it is there. */
 export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | 'ready' | 'lost' | 'copyRows'> {
@@ -22,31 +26,6 @@ export interface OpenDevice extends Omit<Device, 'name' | 'kind' | 'isReady' | '
   copyIn?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
   /** Ends the device: whatever is pending, and whatever is asked later, fails with {@link DeviceLostError}. */
   close(): Promise<void>;
-}
-
-/** What is loaded with the library and used by what is loaded later. */
-export interface Essentials {
-  /** The kernels of the calling thread, for what needs no memory of a device; after a trap, others. */
-  readonly host: () => CpuDevice;
-  readonly compileCpuModule: () => Promise<WebAssembly.Module>;
-  /** Compiles a module from its compressed bytes in base64. */
-  readonly compileModule: (text: string) => Promise<WebAssembly.Module>;
-  /** Bytes of several partials as one array. */
-  readonly endToEnd: (partials: readonly Uint8Array[]) => Uint8Array;
-  readonly atEndOfTick: typeof atEndOfTick;
-  readonly errors: Pick<
-    typeof errors,
-    | 'CommandError'
-    | 'DeviceLimitError'
-    | 'DeviceLostError'
-    | 'DeviceMismatchError'
-    | 'NoAdapterError'
-    | 'NoWebGpuError'
-    | 'OutOfMemoryError'
-    | 'PartialError'
-    | 'ValidationError'
-    | 'WorkerStartError'
-  >;
 }
 
 /** Loads and opens a device. Its buffers are those of the face. */
@@ -158,68 +137,16 @@ export class LazyDevice<Opened extends OpenDevice = OpenDevice> implements Devic
     return this.opened.confirm?.(buffer) ?? null;
   }
 
-  fill(...args: Parameters<Device['fill']>): void {
-    this.opened.fill(...args);
+  run(command: Command): void {
+    this.opened.run(command);
   }
 
-  add(...args: Parameters<Device['add']>): void {
-    this.opened.add(...args);
+  async reduce(reduction: Reduction): Promise<Uint8Array> {
+    return this.opened.reduce(reduction);
   }
 
-  permute(...args: Parameters<Device['permute']>): void {
-    this.opened.permute(...args);
-  }
-
-  batchNorm(...args: Parameters<Device['batchNorm']>): void {
-    this.opened.batchNorm(...args);
-  }
-
-  batchNormBackward(...args: Parameters<Device['batchNormBackward']>): void {
-    this.opened.batchNormBackward(...args);
-  }
-
-  async moments(...args: Parameters<Device['moments']>): Promise<Uint8Array> {
-    return this.opened.moments(...args);
-  }
-
-  async total(...args: Parameters<Device['total']>): Promise<Uint8Array> {
-    return this.opened.total(...args);
-  }
-
-  async deviations(...args: Parameters<Device['deviations']>): Promise<Uint8Array> {
-    return this.opened.deviations(...args);
-  }
-
-  async backwardReduce(...args: Parameters<Device['backwardReduce']>): Promise<Uint8Array> {
-    return this.opened.backwardReduce(...args);
-  }
-
-  async merge(...args: Parameters<Device['merge']>): Promise<Uint8Array> {
-    return this.opened.merge(...args);
-  }
-
-  finalize(...args: Parameters<Device['finalize']>): void {
-    this.opened.finalize(...args);
-  }
-
-  updateRunning(...args: Parameters<Device['updateRunning']>): void {
-    this.opened.updateRunning(...args);
-  }
-
-  evaluationStatistics(...args: Parameters<Device['evaluationStatistics']>): void {
-    this.opened.evaluationStatistics(...args);
-  }
-
-  normalize(...args: Parameters<Device['normalize']>): void {
-    this.opened.normalize(...args);
-  }
-
-  backwardParameters(...args: Parameters<Device['backwardParameters']>): void {
-    this.opened.backwardParameters(...args);
-  }
-
-  backwardInput(...args: Parameters<Device['backwardInput']>): void {
-    this.opened.backwardInput(...args);
+  async merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
+    return this.opened.merge(partials);
   }
 
   group(devices: readonly Device[]): DeviceGroup | null {

@@ -1,28 +1,14 @@
 /** Which devices exist, by name. Devices are made on first use; they end when they are closed, or with the program. */
 
 import { checkOptions } from '../check_options.ts';
-import {
-  CommandError,
-  DeviceLimitError,
-  DeviceLostError,
-  DeviceMismatchError,
-  NoAdapterError,
-  NoWebGpuError,
-  OutOfMemoryError,
-  PartialError,
-  UnknownDeviceError,
-  ValidationError,
-  WorkerStartError,
-} from '../errors.ts';
+import { NoAdapterError, NoWebGpuError, UnknownDeviceError } from '../errors.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
-import { compileModule } from '../wasm/compile_module.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } from './device.ts';
 import { suggestDevice } from './device_name.ts';
-import { atEndOfTick } from './end_of_tick.ts';
-import { endToEnd } from './end_to_end.ts';
-import { type Essentials, LazyDevice } from './lazy_device.ts';
+import { host, kernelsFor } from './host.ts';
+import { LazyDevice } from './lazy_device.ts';
 import { WebGpuFace, type WebGpuOptions, type WebGpuOrigin } from './webgpu_face.ts';
 import type { WorkerSettings } from './worker_device.ts';
 
@@ -48,44 +34,7 @@ export interface DeviceOptions {
 }
 
 const made = new Map<string, Device>([['cpu:0', new CpuDevice('cpu:0', compileCpuModule)]]);
-/** What {@link host} gives; nothing of a program is on it. */
-let callingThread = new CpuDevice('the calling thread', compileCpuModule);
 const settings: WorkerSettings = { workerUrl: null };
-const essentials: Essentials = {
-  host,
-  compileCpuModule,
-  compileModule,
-  endToEnd,
-  atEndOfTick,
-  errors: {
-    CommandError,
-    DeviceLimitError,
-    DeviceLostError,
-    DeviceMismatchError,
-    NoAdapterError,
-    NoWebGpuError,
-    OutOfMemoryError,
-    PartialError,
-    ValidationError,
-    WorkerStartError,
-  },
-};
-
-/**
- * The kernels of the calling thread, for what needs no memory of a device: checking partials, and merging those of devices of
- * different kinds. It has an instance of its own, which no trap of `cpu:0` concerns, and after a trap of its own another one.
- */
-export function host(): CpuDevice {
-  if (callingThread.lost !== null) {
-    callingThread = callingThread.succeed();
-  }
-  return callingThread;
-}
-
-/** The kernels of the calling thread that serve a device: its own, where it is there. */
-export function kernelsFor(device: Device): CpuDevice {
-  return device instanceof CpuDevice ? device : host();
-}
 
 /** `'cpu'` is short for `'cpu:0'`. */
 export function canonicalDeviceName(name: string): string {
@@ -295,11 +244,11 @@ function newDevice(name: string, kind: DeviceKind, origin: WebGpuOrigin): Device
       const before = { adapter, isSoftware: false, traffic: { messages: 0, bytes: 0 }, work: null };
       return new LazyDevice(name, kind, before, async (face) => {
         const { openWorkerDevice } = await import('./worker_device.ts');
-        return openWorkerDevice(face, essentials, settings);
+        return openWorkerDevice(face, settings);
       });
     }
     case 'webgpu':
-      return new WebGpuFace(name, essentials, origin);
+      return new WebGpuFace(name, origin);
   }
 }
 
@@ -309,7 +258,7 @@ async function opened(origin: WebGpuOrigin): Promise<WebGpuDevice> {
   if (number === undefined) {
     throw new RangeError(`expected at most ${MAX_DEVICES} WebGPU devices; close() those no longer needed`);
   }
-  const device = new WebGpuFace(`webgpu:${number}`, essentials, origin);
+  const device = new WebGpuFace(`webgpu:${number}`, origin);
   made.set(device.name, device);
   try {
     await device.ready();

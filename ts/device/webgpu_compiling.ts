@@ -4,19 +4,17 @@
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
-import type { Essentials } from './lazy_device.ts';
+import { atEndOfTick } from './end_of_tick.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
 
 export class Compiling {
   readonly #kernels: GpuKernels;
   readonly #failures: WebGpuFailures;
-  readonly #atEndOfTick: Essentials['atEndOfTick'];
   #running: Promise<void> | null = null;
 
-  constructor(kernels: GpuKernels, failures: WebGpuFailures, { atEndOfTick }: Essentials) {
+  constructor(kernels: GpuKernels, failures: WebGpuFailures) {
     this.#kernels = kernels;
     this.#failures = failures;
-    this.#atEndOfTick = atEndOfTick;
     kernels.compileLater();
   }
 
@@ -31,7 +29,7 @@ export class Compiling {
   }
 
   async #compileAll(): Promise<void> {
-    const turn = (): Promise<void> => new Promise((resolve) => this.#atEndOfTick(resolve));
+    const turn = (): Promise<void> => new Promise((resolve) => atEndOfTick(resolve));
     do {
       await turn();
     } while (this.#compileNext());

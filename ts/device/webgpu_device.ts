@@ -5,21 +5,20 @@
  * whatever is read next, or asked for next. Loaded when the first WebGPU device is made ready.
  */
 
+import { DeviceMismatchError } from '../errors.ts';
 import type { GpuBindings, GpuKernels } from '../wasm/gpu_kernels.ts';
 import type {
-  BackwardInputArguments,
   BatchLayout,
-  BatchNormArguments,
-  BatchNormBackwardArguments,
+  Command,
   Device,
   DeviceBuffer,
   DeviceDetails,
   MemoryUsage,
-  NormalizeArguments,
+  Reduction,
   Rows,
-  ShardArguments,
 } from './device.ts';
-import type { Essentials } from './lazy_device.ts';
+import { endToEnd } from './end_to_end.ts';
+import { commandTable, KernelCall, reductionTable } from './kernel_call.ts';
 import { Compiling } from './webgpu_compiling.ts';
 import { type DoubtfulBuffer, Doubts } from './webgpu_doubts.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
@@ -30,15 +29,15 @@ import { openKernels } from './webgpu_open.ts';
 import { isNode } from './webgpu_platform.ts';
 import { checkForeignBuffer } from './webgpu_sharing.ts';
 
-/** Buffers of the kernels have numbers from 1. */
-const ABSENT = 0;
+/** What a buffer has instead of its number from 1 once it was released. */
+const RELEASED = 0;
 
 const BYTES_PER_VALUE = 4;
 
 class WebGpuBuffer implements DeviceBuffer, DoubtfulBuffer {
   readonly device: Device;
   readonly length: number;
-  /** {@link ABSENT} after release. */
+  /** {@link RELEASED} after release. */
   handle: number;
   isShared: boolean;
   doubt: Promise<void> | null = null;
@@ -57,20 +56,16 @@ class WebGpuBuffer implements DeviceBuffer, DoubtfulBuffer {
  * @param face - the device as everybody else sees it.
  * @throws NoWebGpuError, NoAdapterError, DeviceLimitError
  */
-export async function openWebGpuDevice(
-  face: Device,
-  essentials: Essentials,
-  origin: WebGpuOrigin,
-): Promise<OpenWebGpu> {
-  const failures = new WebGpuFailures(face.name, essentials.errors);
-  const { kernels, bindings } = await openKernels(face.name, essentials, origin, failures);
+export async function openWebGpuDevice(face: Device, origin: WebGpuOrigin): Promise<OpenWebGpu> {
+  const failures = new WebGpuFailures(face.name);
+  const { kernels, bindings } = await openKernels(face.name, origin, failures);
   const isOwn = !('adopted' in origin);
   const { gpuDevice } = kernels;
   void gpuDevice.lost.then(({ message }) => failures.lose('a pause', new Error(message)));
   if (isOwn) {
     tellOfDestruction(gpuDevice, failures);
   }
-  return new OpenDevice(face, essentials, { kernels, bindings, failures, isOwn });
+  return new OpenDevice(face, { kernels, bindings, failures, isOwn });
 }
 
 /** The platform tells of a loss later. What is given meanwhile would be done by nobody, and nobody would say so. */
@@ -95,7 +90,6 @@ interface Parts {
 class OpenDevice implements OpenWebGpu {
   readonly #platformDevice: GPUDevice;
   readonly #face: Device;
-  readonly #essentials: Essentials;
   readonly #kernels: GpuKernels;
   readonly #bindings: GpuBindings;
   readonly #failures: WebGpuFailures;
@@ -105,18 +99,21 @@ class OpenDevice implements OpenWebGpu {
   readonly #compiling: Compiling;
   /** `null` where answers come by themselves. */
   readonly #nudging: Nudging | null;
+  readonly #call = new KernelCall({
+    input: (buffer) => this.#input(buffer),
+    output: (buffer) => this.#output(buffer),
+  });
 
-  constructor(face: Device, essentials: Essentials, { kernels, bindings, failures, isOwn }: Parts) {
+  constructor(face: Device, { kernels, bindings, failures, isOwn }: Parts) {
     this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
-    this.#essentials = essentials;
     this.#kernels = kernels;
     this.#bindings = bindings;
     this.#failures = failures;
     this.#isOwn = isOwn;
-    this.#holding = new Holding(kernels, failures, isOwn, essentials);
+    this.#holding = new Holding(kernels, failures, isOwn);
     this.#doubts = new Doubts(kernels, failures);
-    this.#compiling = new Compiling(kernels, failures, essentials);
+    this.#compiling = new Compiling(kernels, failures);
     this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
     failures.bytesInUse = () => kernels.bytesInUse;
   }
@@ -169,29 +166,28 @@ class OpenDevice implements OpenWebGpu {
   }
 
   warmUp({ channels, length, format }: Omit<BatchLayout, 'samples'>): Promise<void> {
-    this.#call('warmUp', (kernels) => kernels.warmUp(channels, length, format === 'channels_last'));
+    this.#give('warmUp', (kernels) => kernels.warmUp(channels, length, format === 'channels_last'));
     return this.#compiling.done();
   }
 
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer {
     const own = this.#own(buffer);
-    const handedOut = this.#call('gpuBuffer', (kernels) => kernels.gpuBuffer(own.handle));
+    const handedOut = this.#give('gpuBuffer', (kernels) => kernels.gpuBuffer(own.handle));
     own.isShared = true;
     return handedOut;
   }
 
   async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
-    const { errors } = this.#essentials;
-    await checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#platformDevice, this.#face.name, errors);
+    await checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#platformDevice, this.#face.name);
     const adopter = await this.#bindings.bufferAdopter();
-    return this.#call('adoptBuffer', (kernels) => {
+    return this.#give('adoptBuffer', (kernels) => {
       const handle = kernels.adoptBuffer(adopter, buffer, buffer.size, buffer.usage, length);
       return new WebGpuBuffer(this.#face, length, handle, true);
     });
   }
 
   allocate(length: number): DeviceBuffer {
-    return this.#call('allocate', (kernels) => new WebGpuBuffer(this.#face, length, kernels.allocate(length), false));
+    return this.#give('allocate', (kernels) => new WebGpuBuffer(this.#face, length, kernels.allocate(length), false));
   }
 
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
@@ -200,11 +196,11 @@ class OpenDevice implements OpenWebGpu {
     if (!this.#failures.hasTrapped) {
       this.#kernels.release(own.handle);
     }
-    own.handle = ABSENT;
+    own.handle = RELEASED;
   }
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
-    this.#call('write', (kernels) => {
+    this.#give('write', (kernels) => {
       const handle = this.#output(buffer);
       if (kernels.isWaiting) {
         kernels.write(handle, data);
@@ -222,7 +218,7 @@ class OpenDevice implements OpenWebGpu {
   }
 
   read(buffer: DeviceBuffer): Promise<Float32Array<ArrayBuffer>> {
-    return this.#ask('read', (kernels) => kernels.read(this.#handle(buffer)));
+    return this.#ask('read', (kernels) => kernels.read(this.#input(buffer)));
   }
 
   async readRows(source: Rows, rowLength: number, rows: number): Promise<Float32Array<ArrayBuffer>> {
@@ -247,9 +243,9 @@ class OpenDevice implements OpenWebGpu {
   }
 
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void {
-    this.#call('copyRows', (kernels) =>
+    this.#give('copyRows', (kernels) =>
       kernels.copyRows(
-        this.#handle(source.buffer),
+        this.#input(source.buffer),
         source.offset,
         source.stride,
         this.#output(target.buffer),
@@ -261,158 +257,32 @@ class OpenDevice implements OpenWebGpu {
     );
   }
 
-  fill(target: DeviceBuffer, value: number): void {
-    this.#call('fill', (kernels) => kernels.fill(this.#output(target), value));
+  run(command: Command): void {
+    this.#give(command.operation, (kernels) => {
+      this.#call.fill(commandTable, command);
+      const { number, words, bytes } = this.#call;
+      kernels.run(number, words, bytes);
+    });
   }
 
-  add(a: DeviceBuffer, b: DeviceBuffer, target: DeviceBuffer): void {
-    this.#call('add', (kernels) => kernels.add(this.#handle(a), this.#handle(b), this.#output(target)));
-  }
-
-  permute(source: DeviceBuffer, target: DeviceBuffer, layout: BatchLayout): void {
-    this.#call('permute', (kernels) => kernels.permute(this.#handle(source), this.#output(target), ...shape(layout)));
-  }
-
-  batchNorm(args: BatchNormArguments): void {
-    const { running } = args;
-    this.#call('batchNorm', (kernels) =>
-      kernels.batchNorm(
-        this.#handle(args.x),
-        this.#output(args.y),
-        ...shape(args.layout),
-        args.eps,
-        this.#handle(args.weight),
-        this.#handle(args.bias),
-        this.#output(args.statistics),
-        this.#handle(running?.mean),
-        this.#handle(running?.variance),
-        this.#output(running?.nextMean),
-        this.#output(running?.nextVariance),
-        running?.momentum ?? 0,
-        running?.correction ?? 1,
-      ),
-    );
-  }
-
-  batchNormBackward(args: BatchNormBackwardArguments): void {
-    this.#call('batchNormBackward', (kernels) =>
-      kernels.batchNormBackward(
-        this.#handle(args.x),
-        this.#handle(args.dy),
-        this.#output(args.dx),
-        ...shape(args.layout),
-        this.#handle(args.statistics),
-        this.#handle(args.weight),
-        this.#output(args.dweight),
-        this.#output(args.dbias),
-        args.batchStatistics,
-      ),
-    );
-  }
-
-  moments({ x, layout, firstSample }: ShardArguments): Promise<Uint8Array> {
-    return this.#ask('moments', (kernels) => kernels.moments(this.#handle(x), ...shape(layout), firstSample));
-  }
-
-  total(): Promise<Uint8Array> {
-    return Promise.reject(this.#failures.torchNumerics());
-  }
-
-  deviations(): Promise<Uint8Array> {
-    return Promise.reject(this.#failures.torchNumerics());
-  }
-
-  backwardReduce(args: Parameters<Device['backwardReduce']>[0]): Promise<Uint8Array> {
-    const { dy, x, statistics, layout, firstSample } = args;
-    return this.#ask('backwardReduce', (kernels) =>
-      kernels.backwardReduce(
-        this.#handle(dy),
-        this.#handle(x),
-        this.#handle(statistics),
-        ...shape(layout),
-        firstSample,
-      ),
-    );
+  reduce(reduction: Reduction): Promise<Uint8Array> {
+    return this.#ask(reduction.operation, (kernels) => {
+      this.#call.fill(reductionTable, reduction);
+      const { number, words, bytes } = this.#call;
+      return kernels.reduce(number, words, bytes);
+    });
   }
 
   /** Partials end to end: each device merges them by the kernel that merges its own, so that all have the bits of one. */
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
-    const merged = this.#essentials.endToEnd(partials);
+    const merged = endToEnd(partials);
     return this.#ask('merge', () => {
       this.#bindings.checkPartials(merged);
       return Promise.resolve(merged);
     });
   }
 
-  finalize({ merged, eps, epsMode, statistics }: Parameters<Device['finalize']>[0]): void {
-    this.#call('finalize', (kernels) => kernels.finalize(merged, eps, epsMode === 'clamp', this.#output(statistics)));
-  }
-
-  updateRunning({ merged, running }: Parameters<Device['updateRunning']>[0]): void {
-    this.#call('updateRunning', (kernels) =>
-      kernels.updateRunning(
-        merged,
-        this.#handle(running.mean),
-        this.#handle(running.variance),
-        this.#output(running.nextMean),
-        this.#output(running.nextVariance),
-        running.momentum,
-        running.correction,
-      ),
-    );
-  }
-
-  evaluationStatistics(args: Parameters<Device['evaluationStatistics']>[0]): void {
-    this.#call('evaluationStatistics', (kernels) =>
-      kernels.evaluationStatistics(
-        this.#handle(args.runningMean),
-        this.#handle(args.runningVar),
-        args.eps,
-        this.#output(args.statistics),
-      ),
-    );
-  }
-
-  normalize(args: NormalizeArguments): void {
-    this.#call('normalize', (kernels) =>
-      kernels.normalize(
-        this.#handle(args.x),
-        this.#output(args.y),
-        ...shape(args.layout),
-        this.#handle(args.statistics),
-        this.#handle(args.weight),
-        this.#handle(args.bias),
-      ),
-    );
-  }
-
-  backwardParameters(args: Parameters<Device['backwardParameters']>[0]): void {
-    this.#call('backwardParameters', (kernels) =>
-      kernels.backwardParameters(
-        args.sums,
-        this.#handle(args.statistics),
-        this.#output(args.dweight),
-        this.#output(args.dbias),
-      ),
-    );
-  }
-
-  backwardInput(args: BackwardInputArguments): void {
-    this.#call('backwardInput', (kernels) =>
-      kernels.backwardInput(
-        this.#handle(args.x),
-        this.#handle(args.dy),
-        this.#output(args.dx),
-        ...shape(args.layout),
-        this.#handle(args.statistics),
-        this.#handle(args.weight),
-        args.sums,
-        args.clampEps,
-      ),
-    );
-  }
-
-  #call<T>(operation: string, command: (kernels: GpuKernels) => T): T {
+  #give<T>(operation: string, command: (kernels: GpuKernels) => T): T {
     this.#failures.check();
     this.#holding.begin();
     try {
@@ -468,20 +338,14 @@ class OpenDevice implements OpenWebGpu {
   }
 
   /** What a command reads. */
-  #handle(buffer: DeviceBuffer | null | undefined): number {
-    if (buffer === null || buffer === undefined) {
-      return ABSENT;
-    }
+  #input(buffer: DeviceBuffer): number {
     const own = this.#own(buffer);
     this.#doubts.read(own);
     return own.handle;
   }
 
   /** What a command writes. */
-  #output(buffer: DeviceBuffer | null | undefined): number {
-    if (buffer === null || buffer === undefined) {
-      return ABSENT;
-    }
+  #output(buffer: DeviceBuffer): number {
     const own = this.#own(buffer);
     this.#doubts.write(own);
     return own.handle;
@@ -489,18 +353,13 @@ class OpenDevice implements OpenWebGpu {
 
   #own(buffer: DeviceBuffer): WebGpuBuffer {
     if (!(buffer instanceof WebGpuBuffer) || buffer.device !== this.#face) {
-      throw new this.#essentials.errors.DeviceMismatchError('command', [this.#face.name, buffer.device.name]);
+      throw new DeviceMismatchError('command', [this.#face.name, buffer.device.name]);
     }
-    if (buffer.handle === ABSENT) {
+    if (buffer.handle === RELEASED) {
       throw new RangeError(`device ${this.#face.name}: expected a buffer in use, got one that was released`);
     }
     return buffer;
   }
-}
-
-/** A layout as the kernels take it. */
-function shape({ samples, channels, length, format }: BatchLayout): [number, number, number, boolean] {
-  return [samples, channels, length, format === 'channels_last'];
 }
 
 /** Whether rows are all of a buffer, end to end. */

@@ -1,7 +1,7 @@
 /** WebGPU devices as the program sees them; what does the work is loaded when the first of them is made ready. */
 
 import type { BatchLayout, DeviceBuffer, WebGpuDevice } from './device.ts';
-import { type Essentials, LazyDevice, type OpenDevice } from './lazy_device.ts';
+import { LazyDevice, type OpenDevice } from './lazy_device.ts';
 
 /** What is asked of the platform for a device of our own. */
 export interface WebGpuOptions {
@@ -31,11 +31,11 @@ export class WebGpuFace extends LazyDevice<OpenWebGpu> implements WebGpuDevice {
   declare readonly kind: 'webgpu';
   readonly origin: WebGpuOrigin;
 
-  constructor(name: string, essentials: Essentials, origin: WebGpuOrigin) {
+  constructor(name: string, origin: WebGpuOrigin) {
     const before = { adapter: 'not known before init()', isSoftware: false, traffic: null, work: null };
     super(name, 'webgpu', before, async (face) => {
       const { openWebGpuDevice } = await import('./webgpu_device.ts');
-      return openWebGpuDevice(face, essentials, origin);
+      return openWebGpuDevice(face, origin);
     });
     this.origin = origin;
   }

@@ -1,26 +1,30 @@
 /** What can go wrong on a WebGPU device, as the library's errors. A device is lost once, and says the same ever after. */
 
-import type { DeviceLostError } from '../errors.ts';
+import {
+  DeviceLimitError,
+  DeviceLostError,
+  NoAdapterError,
+  OutOfMemoryError,
+  PartialError,
+  ValidationError,
+} from '../errors.ts';
 import { type GpuFailure, isGpuFailure } from '../wasm/gpu_kernels.ts';
-import type { Essentials } from './lazy_device.ts';
 
 export class WebGpuFailures {
   readonly #device: string;
-  readonly #errors: Essentials['errors'];
   #lost: DeviceLostError | null = null;
   #hasTrapped = false;
   /** What the device holds: a platform that has no room does not tell. */
   bytesInUse: () => number = () => 0;
 
   /** @param device - its name. */
-  constructor(device: string, errors: Essentials['errors']) {
+  constructor(device: string) {
     this.#device = device;
-    this.#errors = errors;
   }
 
   /** The device is gone. What is told first stays. */
   lose(operation: string, cause: unknown): DeviceLostError {
-    this.#lost ??= new this.#errors.DeviceLostError(this.#device, operation, { cause });
+    this.#lost ??= new DeviceLostError(this.#device, operation, { cause });
     return this.#lost;
   }
 
@@ -45,16 +49,8 @@ export class WebGpuFailures {
     return isGpuFailure(error) ? this.#errorOf(error, operation) : error;
   }
 
-  /** Layers and functions refuse it before; this is for who calls a device by itself. */
-  torchNumerics(): RangeError {
-    return new RangeError(
-      `device ${this.#device}: numerics 'torch' reproduces the results of PyTorch's CPU kernels and exists on CPU devices only`,
-    );
-  }
-
   #errorOf(failure: GpuFailure, operation: string): unknown {
     const device = this.#device;
-    const { NoAdapterError, DeviceLimitError, ValidationError, OutOfMemoryError, PartialError } = this.#errors;
     const { wanted = 0, granted = 0, bytesWanted = 0, bytesInUse = this.bytesInUse() } = failure;
     const options = { cause: failure };
     switch (failure.kind) {

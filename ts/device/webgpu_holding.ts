@@ -5,22 +5,20 @@
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
-import type { Essentials } from './lazy_device.ts';
+import { atEndOfTick } from './end_of_tick.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
 
 export class Holding {
   readonly #kernels: GpuKernels;
   readonly #failures: WebGpuFailures;
   readonly #isAllowed: boolean;
-  readonly #atEndOfTick: Essentials['atEndOfTick'];
   #isHolding = false;
 
   /** @param isAllowed - not on a device whose owner may look at its queue at any time. */
-  constructor(kernels: GpuKernels, failures: WebGpuFailures, isAllowed: boolean, { atEndOfTick }: Essentials) {
+  constructor(kernels: GpuKernels, failures: WebGpuFailures, isAllowed: boolean) {
     this.#kernels = kernels;
     this.#failures = failures;
     this.#isAllowed = isAllowed;
-    this.#atEndOfTick = atEndOfTick;
   }
 
   /** Holds commands until the end of the tick. */
@@ -31,7 +29,7 @@ export class Holding {
     this.#isHolding = true;
     this.#kernels.hold();
     queueMicrotask(() => this.#submitFirst());
-    this.#atEndOfTick(() => {
+    atEndOfTick(() => {
       this.#isHolding = false;
       this.#flush();
     });

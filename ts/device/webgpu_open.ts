@@ -1,7 +1,7 @@
 /** How a WebGPU device comes to be: the platform is looked up, the kernels are loaded, an adapter is asked. */
 
+import { DeviceLimitError, NoWebGpuError } from '../errors.ts';
 import { type GpuBindings, type GpuKernels, loadGpuKernels } from '../wasm/gpu_kernels.ts';
-import type { Essentials } from './lazy_device.ts';
 import type { WebGpuOptions, WebGpuOrigin } from './webgpu_face.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
 import { providePlatform } from './webgpu_platform.ts';
@@ -9,7 +9,6 @@ import { providePlatform } from './webgpu_platform.ts';
 /** @throws TypeError or RangeError for options that mean nothing; NoWebGpuError, NoAdapterError, DeviceLimitError */
 export async function openKernels(
   name: string,
-  { compileModule, errors }: Essentials,
   origin: WebGpuOrigin,
   failures: WebGpuFailures,
 ): Promise<{ readonly kernels: GpuKernels; readonly bindings: GpuBindings }> {
@@ -17,9 +16,9 @@ export async function openKernels(
     checkOptions(origin.options);
   }
   const [bindings] = await Promise.all([
-    loadGpuKernels(compileModule),
+    loadGpuKernels(),
     providePlatform().catch((cause: unknown) => {
-      throw new errors.NoWebGpuError(name, { cause });
+      throw new NoWebGpuError(name, { cause });
     }),
   ]);
   try {
@@ -28,7 +27,7 @@ export async function openKernels(
     }
     const { label = name, powerPreference = '', forceFallbackAdapter = false } = origin.options;
     const kernels = await bindings.request(label, powerPreference, forceFallbackAdapter, 0);
-    checkLimits(name, kernels, origin.options, errors);
+    checkLimits(name, kernels, origin.options);
     return { kernels, bindings };
   } catch (error) {
     throw failures.translate(error, 'ready');
@@ -53,12 +52,7 @@ function checkType(option: string, value: unknown, type: 'string' | 'boolean' | 
 }
 
 /** The device has been given all that the adapter grants. */
-function checkLimits(
-  name: string,
-  kernels: GpuKernels,
-  { requiredLimits = {} }: WebGpuOptions,
-  { DeviceLimitError }: Essentials['errors'],
-): void {
+function checkLimits(name: string, kernels: GpuKernels, { requiredLimits = {} }: WebGpuOptions): void {
   const limits = kernels.gpuDevice.limits as unknown as Readonly<Record<string, number | undefined>>;
   for (const [limit, wanted] of Object.entries(requiredLimits)) {
     const granted = limits[limit] ?? 0;

@@ -1,6 +1,6 @@
 /** Buffers that other engines have made: what the kernels need of one, and whether it belongs to the device. */
 
-import type { Essentials } from './lazy_device.ts';
+import { DeviceMismatchError } from '../errors.ts';
 
 /** Kernels read and write vectors of four values. */
 const VECTOR_BYTES = 16;
@@ -19,7 +19,6 @@ export async function checkForeignBuffer(
   bytes: number,
   device: GPUDevice,
   name: string,
-  { DeviceMismatchError }: Essentials['errors'],
 ): Promise<void> {
   const { size, usage } = buffer as { readonly size?: number; readonly usage?: number };
   if (size === undefined || usage === undefined) {

@@ -7,13 +7,24 @@
  * Loaded when the first worker device is made ready, with all that only workers need.
  */
 
-import type { DeviceLostError } from '../errors.ts';
+import { type DeviceLostError, DeviceMismatchError, OutOfMemoryError, WorkerStartError } from '../errors.ts';
+import { compileCpuModule } from '../wasm/cpu_module.ts';
 import type { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceBuffer, DeviceDetails, DeviceGroup, MemoryUsage, Rows } from './device.ts';
-import type { Essentials, OpenDevice } from './lazy_device.ts';
-import { type Member, WorkerGroup } from './worker_group.ts';
+import type {
+  Command,
+  Device,
+  DeviceBuffer,
+  DeviceDetails,
+  DeviceGroup,
+  MemoryUsage,
+  Reduction,
+  Rows,
+} from './device.ts';
+import { host } from './host.ts';
+import type { OpenDevice } from './lazy_device.ts';
+import type { WorkerCommand } from './worker_commands.ts';
+import { type GroupCommand, type Member, WorkerGroup } from './worker_group.ts';
 import { boxesOf, inside, isWorthPieces, Pieces } from './worker_pieces.ts';
-import type { GroupOperation, Operation } from './worker_protocol.ts';
 import { openQueue, type QueueOwner, type WorkerQueue } from './worker_queue.ts';
 
 const BYTES_PER_VALUE = 4;
@@ -21,16 +32,16 @@ const BYTES_PER_VALUE = 4;
 class WorkerBuffer implements DeviceBuffer {
   readonly device: Device;
   readonly length: number;
-  /** What both sides call it; numbers are not given twice. */
-  readonly name: number;
+  /** What both sides call it. No number is given twice. */
+  readonly number: number;
   /** What it counts for. */
   readonly bytes: number;
   isReleased = false;
 
-  constructor(device: Device, length: number, name: number, bytes: number) {
+  constructor(device: Device, length: number, number: number, bytes: number) {
     this.device = device;
     this.length = length;
-    this.name = name;
+    this.number = number;
     this.bytes = bytes;
   }
 }
@@ -45,26 +56,19 @@ export interface WorkerSettings {
  * @param face - the device as everybody else sees it.
  * @throws WorkerStartError when the platform starts none.
  */
-export async function openWorkerDevice(
-  face: Device,
-  essentials: Essentials,
-  { workerUrl }: WorkerSettings,
-): Promise<OpenDevice> {
-  const { host, compileCpuModule, atEndOfTick, errors } = essentials;
+export async function openWorkerDevice(face: Device, { workerUrl }: WorkerSettings): Promise<OpenDevice> {
   const [module] = await Promise.all([compileCpuModule(), host().ready()]);
   const { name } = face;
   const memberships = new Memberships();
   const owner: QueueOwner = {
-    nameOf: (value) => (value instanceof WorkerBuffer ? ownBuffer(value, face, errors).name : null),
+    numberOf: (buffer) => ownBuffer(buffer, face).number,
     onLeft: (group, error) => memberships.end(group, error),
     groupFailure: () => memberships.failure,
-    atEndOfTick,
-    errors,
   };
   const queue = await openQueue({ name, module }, workerUrl, owner).catch((cause: unknown) => {
-    throw new errors.WorkerStartError(name, { cause });
+    throw new WorkerStartError(name, { cause });
   });
-  const device = new WorkerDevice(face, essentials, queue, memberships);
+  const device = new WorkerDevice(face, queue, memberships);
   opened.set(face, device);
   return device;
 }
@@ -89,21 +93,18 @@ class Memberships {
 class WorkerDevice implements OpenDevice, Member {
   memoryLimit = Infinity;
   readonly #face: Device;
-  readonly #host: () => CpuDevice;
-  readonly #errors: Essentials['errors'];
   readonly #queue: WorkerQueue;
   readonly #memberships: Memberships;
   readonly #pieces = new Pieces();
-  #names = 0;
+  /** The latest number of a buffer. */
+  #latest = 0;
   #buffers = 0;
   #bytesInUse = 0;
   #bytesPeak = 0;
 
-  constructor(face: Device, { host, errors }: Essentials, queue: WorkerQueue, memberships: Memberships) {
+  constructor(face: Device, queue: WorkerQueue, memberships: Memberships) {
     this.#face = face;
     this.#memberships = memberships;
-    this.#host = host;
-    this.#errors = errors;
     this.#queue = queue;
   }
 
@@ -122,15 +123,15 @@ class WorkerDevice implements OpenDevice, Member {
   }
 
   allocate(length: number): DeviceBuffer {
-    const { mostBytes } = this.#host();
-    const bytes = this.#host().bufferBytes(length) ?? Infinity;
+    const { mostBytes } = host();
+    const bytes = host().bufferBytes(length) ?? Infinity;
     const total = this.#bytesInUse + bytes;
     if (total > Math.min(this.memoryLimit, mostBytes)) {
-      throw new this.#errors.OutOfMemoryError(this.#face.name, length * BYTES_PER_VALUE, this.#bytesInUse);
+      throw new OutOfMemoryError(this.#face.name, length * BYTES_PER_VALUE, this.#bytesInUse);
     }
-    const buffer = new WorkerBuffer(this.#face, length, this.#names + 1, bytes);
-    this.#send('allocate', [buffer.name, length]);
-    this.#names += 1;
+    const buffer = new WorkerBuffer(this.#face, length, this.#latest + 1, bytes);
+    this.#send({ operation: 'allocate', buffer: buffer.number, length });
+    this.#latest += 1;
     this.#buffers += 1;
     this.#bytesInUse = total;
     this.#bytesPeak = Math.max(this.#bytesPeak, total);
@@ -139,9 +140,9 @@ class WorkerDevice implements OpenDevice, Member {
 
   /** Also on a lost device, where nothing is left to be given back but its place in the account. */
   release(buffer: DeviceBuffer): void {
-    const own = this.#own(buffer);
+    const own = ownBuffer(buffer, this.#face);
     if (this.#queue.lost === null) {
-      this.#send('release', [own.name]);
+      this.#send({ operation: 'release', buffer: own.number });
     }
     own.isReleased = true;
     this.#buffers -= 1;
@@ -158,19 +159,19 @@ class WorkerDevice implements OpenDevice, Member {
         `device ${this.#face.name}: expected at most ${target.buffer.length} values, got ${values.length}`,
       );
     }
-    this.#send('writeRows', [values, target, rowLength, rows], values.buffer);
+    this.#send({ operation: 'writeRows', values, target, rowLength, rows }, values.buffer);
   }
 
   read(buffer: DeviceBuffer): Promise<Float32Array> {
     return this.readRows({ buffer, offset: 0, stride: buffer.length }, buffer.length, 1);
   }
 
-  readRows(...args: Parameters<Device['readRows']>): Promise<Float32Array<ArrayBuffer>> {
-    return this.#ask('readRows', args);
+  readRows(source: Rows, rowLength: number, rows: number): Promise<Float32Array<ArrayBuffer>> {
+    return this.#ask({ operation: 'readRows', source, rowLength, rows });
   }
 
-  copyRows(...args: Parameters<OpenDevice['copyRows']>): void {
-    this.#send('copyRows', args);
+  copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void {
+    this.#send({ operation: 'copyRows', source, target, rowLength, rows });
   }
 
   copyIn(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null {
@@ -180,7 +181,8 @@ class WorkerDevice implements OpenDevice, Member {
     }
     return this.#pieces.each(boxesOf(rowLength, rows), (box, values) => {
       device.readInto(inside(source, box), box.length, box.rows, values);
-      return this.#ask('writeRows', [values, inside(target, box), box.length, box.rows], values.buffer);
+      const part = { target: inside(target, box), rowLength: box.length, rows: box.rows };
+      return this.#ask({ operation: 'writeRows', values, ...part }, values.buffer);
     });
   }
 
@@ -190,76 +192,27 @@ class WorkerDevice implements OpenDevice, Member {
       return null;
     }
     return this.#pieces.each(boxesOf(rowLength, rows), async (box, piece) => {
-      const args = [inside(source, box), box.length, box.rows, piece];
-      const values = await this.#ask<Float32Array<ArrayBuffer>>('readInto', args, piece.buffer);
+      const part = { source: inside(source, box), rowLength: box.length, rows: box.rows };
+      const values = await this.#ask<Float32Array<ArrayBuffer>>(
+        { operation: 'readInto', ...part, values: piece },
+        piece.buffer,
+      );
       device.writeRows(values, inside(target, box), box.length, box.rows);
       return values;
     });
   }
 
-  fill(...args: Parameters<Device['fill']>): void {
-    this.#send('fill', args);
+  run(command: Command): void {
+    this.#send(command);
   }
 
-  add(...args: Parameters<Device['add']>): void {
-    this.#send('add', args);
-  }
-
-  permute(...args: Parameters<Device['permute']>): void {
-    this.#send('permute', args);
-  }
-
-  batchNorm(...args: Parameters<Device['batchNorm']>): void {
-    this.#send('batchNorm', args);
-  }
-
-  batchNormBackward(...args: Parameters<Device['batchNormBackward']>): void {
-    this.#send('batchNormBackward', args);
-  }
-
-  moments(...args: Parameters<Device['moments']>): Promise<Uint8Array> {
-    return this.#ask('moments', args);
-  }
-
-  total(...args: Parameters<Device['total']>): Promise<Uint8Array> {
-    return this.#ask('total', args);
-  }
-
-  deviations(...args: Parameters<Device['deviations']>): Promise<Uint8Array> {
-    return this.#ask('deviations', args);
-  }
-
-  backwardReduce(...args: Parameters<Device['backwardReduce']>): Promise<Uint8Array> {
-    return this.#ask('backwardReduce', args);
+  reduce(reduction: Reduction): Promise<Uint8Array> {
+    return this.#ask<Uint8Array<ArrayBuffer>>(reduction);
   }
 
   /** Partials are small and lie in the calling thread: merged there, they need not travel. */
   merge(...args: Parameters<Device['merge']>): Promise<Uint8Array> {
-    return this.#host().merge(...args);
-  }
-
-  finalize(...args: Parameters<Device['finalize']>): void {
-    this.#send('finalize', args);
-  }
-
-  updateRunning(...args: Parameters<Device['updateRunning']>): void {
-    this.#send('updateRunning', args);
-  }
-
-  evaluationStatistics(...args: Parameters<Device['evaluationStatistics']>): void {
-    this.#send('evaluationStatistics', args);
-  }
-
-  normalize(...args: Parameters<Device['normalize']>): void {
-    this.#send('normalize', args);
-  }
-
-  backwardParameters(...args: Parameters<Device['backwardParameters']>): void {
-    this.#send('backwardParameters', args);
-  }
-
-  backwardInput(...args: Parameters<Device['backwardInput']>): void {
-    this.#send('backwardInput', args);
+    return host().merge(...args);
   }
 
   get lost(): DeviceLostError | null {
@@ -274,16 +227,15 @@ class WorkerDevice implements OpenDevice, Member {
     return WorkerGroup.of(members);
   }
 
-  give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void {
-    const [number] = args;
-    if (operation === 'join') {
-      this.#memberships.groups.set(number as number, group);
+  give(group: WorkerGroup, command: GroupCommand): void {
+    if (command.operation === 'join') {
+      this.#memberships.groups.set(command.group, group);
     }
-    this.#send(operation, args);
+    this.#send(command);
   }
 
   async leave(number: number): Promise<void> {
-    await this.#ask('leave', [number]);
+    await this.#ask({ operation: 'leave', group: number });
     this.#memberships.groups.delete(number);
   }
 
@@ -291,29 +243,21 @@ class WorkerDevice implements OpenDevice, Member {
     this.#memberships.groups.delete(number);
     this.#memberships.failure = failure;
     if (this.#queue.lost === null) {
-      this.#send('leave', [number]);
+      this.#send({ operation: 'leave', group: number });
     }
   }
 
   async whenDone(): Promise<void> {
-    await this.#ask('confirm', []);
+    await this.#ask({ operation: 'confirm' });
   }
 
-  #send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
-    this.#queue.send(operation, args, transfer);
+  #send(command: WorkerCommand, transfer?: ArrayBuffer): void {
+    this.#queue.send(command, transfer);
   }
 
   /** The result has the type that the same command gives on a `CpuDevice`. */
-  async #ask<T extends Float32Array | Uint8Array>(
-    operation: Operation,
-    args: readonly unknown[],
-    transfer?: ArrayBuffer,
-  ): Promise<T> {
-    return (await this.#queue.ask(operation, args, transfer)) as T;
-  }
-
-  #own(buffer: DeviceBuffer): WorkerBuffer {
-    return ownBuffer(buffer, this.#face, this.#errors);
+  async #ask<T extends Float32Array | Uint8Array>(command: WorkerCommand, transfer?: ArrayBuffer): Promise<T> {
+    return (await this.#queue.ask(command, transfer)) as T;
   }
 }
 
@@ -322,7 +266,7 @@ function isHost(device: Device): device is CpuDevice {
   return device.kind === 'cpu';
 }
 
-function ownBuffer(buffer: DeviceBuffer, face: Device, { DeviceMismatchError }: Essentials['errors']): WorkerBuffer {
+function ownBuffer(buffer: DeviceBuffer, face: Device): WorkerBuffer {
   if (!(buffer instanceof WorkerBuffer) || buffer.device !== face) {
     throw new DeviceMismatchError('command', [face.name, buffer.device.name]);
   }

@@ -10,50 +10,29 @@
 
 import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
-import type { DeviceBuffer, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
-import { decodeCommand } from './worker_codec.ts';
+import type { DeviceBuffer } from './device.ts';
+import { isCommand, type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
+import { decodeCommand, outputsOf } from './worker_decoding.ts';
 import { Exchange, GroupBrokenError } from './worker_exchange.ts';
-import type { GroupCommand } from './worker_group.ts';
 import { batchNormBackwardJointly, batchNormJointly } from './worker_joint.ts';
 import {
   type Answer,
   type CommandMessage,
   type Failure,
+  HEADER_WORDS,
   NO_TICKET,
-  type Operation,
   type Part,
   type Reply,
 } from './worker_protocol.ts';
 
-/** Where each command names the buffers that it writes, as paths into its arguments. */
-const written: Readonly<Record<Operation, readonly string[]>> = {
-  allocate: ['0'],
-  release: [],
-  readRows: [],
-  readInto: [],
-  writeRows: ['1.buffer'],
-  copyRows: ['1.buffer'],
-  fill: ['0'],
-  add: ['2'],
-  permute: ['1'],
-  batchNorm: ['0.y', '0.statistics', '0.running.nextMean', '0.running.nextVariance'],
-  batchNormBackward: ['0.dx', '0.dweight', '0.dbias'],
-  moments: [],
-  total: [],
-  deviations: [],
-  backwardReduce: [],
-  finalize: ['0.statistics'],
-  updateRunning: ['0.running.nextMean', '0.running.nextVariance'],
-  evaluationStatistics: ['0.statistics'],
-  normalize: ['0.y'],
-  backwardParameters: ['0.dweight', '0.dbias'],
-  backwardInput: ['0.dx'],
-  join: [],
-  leave: [],
-  jointBatchNorm: ['0.share.y', '0.share.statistics', '0.share.running.nextMean', '0.share.running.nextVariance'],
-  jointBatchNormBackward: ['0.share.dx', '0.share.dweight', '0.share.dbias'],
-  confirm: [],
-};
+/** A command as it has arrived. */
+interface Arrived {
+  readonly operation: Operation;
+  readonly ticket: number;
+  readonly words: Float64Array;
+  /** Where its fields begin. */
+  readonly place: number;
+}
 
 /** Stands where a buffer would be, had the command that fills it not failed. */
 class Poison extends Error {
@@ -81,24 +60,25 @@ export class CommandExecutor {
   }
 
   /** Runs commands in order. The reply's arrays belong to the caller. */
-  async run({ lines, parts }: CommandMessage): Promise<Reply> {
+  async run({ words, parts }: CommandMessage): Promise<Reply> {
     const answers: Answer[] = [];
-    for (const line of lines.split('\n')) {
+    for (const arrived of commandsIn(words)) {
+      const { operation, ticket } = arrived;
       try {
-        const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => this.#bufferOf(name));
-        const value = await this.#call(operation, args);
+        const result = this.#call(this.#decode(arrived, parts));
+        const value = result instanceof Promise ? await result : result;
         if (ticket !== NO_TICKET) {
-          answers.push({ ticket, value: (value ?? new Uint8Array(0)) as Part });
+          answers.push({ ticket, value: value ?? new Uint8Array(0) });
         }
       } catch (error) {
-        const answer = this.#device.lost === null ? this.#fail(line, parts, error) : null;
+        const answer = this.#device.lost === null ? this.#fail(arrived, error) : null;
         if (answer !== null) {
           answers.push(answer);
         }
       }
       // A trap in `release` is not thrown.
       if (this.#device.lost !== null) {
-        return { ...this.usage(), answers, lost: lossOf(line, this.#device.lost) };
+        return { ...this.usage(), answers, lost: lossOf(operation, this.#device.lost) };
       }
     }
     return { ...this.usage(), answers };
@@ -110,61 +90,75 @@ export class CommandExecutor {
     return { answers: [], bytesPooled, bytesReserved };
   }
 
+  #decode({ operation, words, place }: Arrived, parts: CommandMessage['parts']): WorkerCommand {
+    const referents = {
+      buffer: (number: number): DeviceBuffer => this.#bufferOf(number),
+      array: (number: number) => parts[number - 1],
+    };
+    return decodeCommand(operation, words, place, referents) as unknown as WorkerCommand;
+  }
+
   /** Poisons what a command would have written; the answer for who awaits it. */
-  #fail(line: string, parts: CommandMessage['parts'], error: unknown): Answer | null {
-    const [operation, ticket, ...args] = decodeCommand(line, parts, (name) => name);
+  #fail(arrived: Arrived, error: unknown): Answer | null {
+    const { operation, ticket, words, place } = arrived;
     const poison = error instanceof Poison ? error : new Poison(operation, failureOf(error));
-    this.#poison(operation, args, poison);
+    // The numbers of buffers in the place of buffers.
+    const fields = decodeCommand(operation, words, place, { buffer: (number) => number, array: () => undefined });
+    const { buffer, group } = fields;
+    const outputs = operation === 'allocate' ? [buffer as number] : outputsOf(operation, words, place);
+    outputs.forEach((number) => this.#poisoned.set(number, poison));
     if (poison.operation === 'allocate') {
-      this.#keepRunning(args);
+      this.#keepRunning(fields);
     }
-    this.#leave(args, poison, error);
+    if (typeof group === 'number') {
+      this.#leave(group, poison, error);
+    }
     return ticket === NO_TICKET ? null : { ticket, operation: poison.operation, failure: poison.failure };
   }
 
-  #call(operation: Operation, args: readonly unknown[]): unknown {
-    const [name, length] = args as [number, number];
-    switch (operation) {
+  #call(command: WorkerCommand): Promise<Part> | Part | undefined {
+    const device = this.#device;
+    switch (command.operation) {
       case 'allocate':
-        this.#buffers.set(name, this.#device.allocate(length));
-        return;
+        this.#buffers.set(command.buffer, device.allocate(command.length));
+        return undefined;
       case 'release':
-        this.#release(name);
-        return;
-      case 'join':
-        this.#exchanges.set(name, new Exchange(...(args.slice(1) as ConstructorParameters<typeof Exchange>)));
-        return;
-      case 'leave':
-        this.#exchanges.delete(name);
-        return;
-      case 'confirm':
-        return;
-      case 'writeRows':
+        this.#release(command.buffer);
+        return undefined;
+      case 'readRows':
+        return device.readRows(command.source, command.rowLength, command.rows);
       case 'readInto':
-        return this.#takeArray(operation, args);
-      case 'jointBatchNorm': {
-        const { group, tiling, share } = args[0] as GroupCommand<GroupForwardArguments>;
-        return batchNormJointly(this.#device, this.#exchange(group), tiling, share);
+        device.readInto(command.source, command.rowLength, command.rows, command.values);
+        return command.values;
+      case 'writeRows':
+        device.writeRows(command.values, command.target, command.rowLength, command.rows);
+        return command.values;
+      case 'copyRows':
+        void device.copyRows(command.source, command.target, command.rowLength, command.rows);
+        return undefined;
+      case 'join': {
+        const { group, memory, rank, size, slotBytes } = command;
+        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes));
+        return undefined;
       }
-      case 'jointBatchNormBackward': {
-        const { group, tiling, share } = args[0] as GroupCommand<GroupBackwardArguments>;
-        return batchNormBackwardJointly(this.#device, this.#exchange(group), tiling, share);
-      }
-      default: {
-        const commands = this.#device as unknown as Record<Operation, (...args: readonly unknown[]) => unknown>;
-        return commands[operation](...args);
-      }
+      case 'leave':
+        this.#exchanges.delete(command.group);
+        return undefined;
+      case 'confirm':
+        return undefined;
+      case 'jointBatchNorm':
+        batchNormJointly(device, this.#exchange(command.group), command);
+        return undefined;
+      case 'jointBatchNormBackward':
+        batchNormBackwardJointly(device, this.#exchange(command.group), command);
+        return undefined;
+      default:
+        if (isCommand(command)) {
+          device.run(command);
+          return undefined;
+        }
+        return device.reduceNow(command) as Part;
     }
-  }
-
-  /** Runs a command and gives back the array that it was lent. */
-  #takeArray(operation: 'writeRows' | 'readInto', args: readonly unknown[]): unknown {
-    if (operation === 'writeRows') {
-      this.#device.writeRows(...(args as Parameters<CpuDevice['writeRows']>));
-      return args[0];
-    }
-    this.#device.readInto(...(args as Parameters<CpuDevice['readInto']>));
-    return args[3];
   }
 
   #release(name: number): void {
@@ -184,17 +178,11 @@ export class CommandExecutor {
     return exchange;
   }
 
-  /**
-   * Takes no part in a group any more, one of whose commands has failed here, and says why, unless others have failed before.
-   * @param args - with numbers in the place of buffers.
-   */
-  #leave(args: readonly unknown[], poison: Poison, error: unknown): void {
-    const group = at(args, '0.group');
-    if (typeof group === 'number') {
-      const isNews = this.#exchanges.get(group)?.leave() !== false;
-      if (isNews && !(error instanceof GroupBrokenError)) {
-        this.#tell({ ...this.usage(), left: { group, operation: poison.operation, failure: poison.failure } });
-      }
+  /** Takes no part in a group any more, one of whose commands has failed here, and says why, unless others have failed before. */
+  #leave(group: number, poison: Poison, error: unknown): void {
+    const isNews = this.#exchanges.get(group)?.leave() !== false;
+    if (isNews && !(error instanceof GroupBrokenError)) {
+      this.#tell({ ...this.usage(), left: { group, operation: poison.operation, failure: poison.failure } });
     }
   }
 
@@ -214,46 +202,40 @@ export class CommandExecutor {
   /**
    * Where there was no room for an output, the running statistics stay what they were before the batch: the calling side takes them
    * over before it hears of the failure.
-   * @param args - with numbers in the place of buffers.
+   * @param fields - with numbers in the place of buffers.
    */
-  #keepRunning(args: readonly unknown[]): void {
-    const running = at(args, '0.running') ?? at(args, '0.share.running');
+  #keepRunning({ mean, variance, nextMean, nextVariance }: Readonly<Record<string, unknown>>): void {
     for (const [old, next] of [
-      ['mean', 'nextMean'],
-      ['variance', 'nextVariance'],
+      [Number(mean), Number(nextMean)],
+      [Number(variance), Number(nextVariance)],
     ] as const) {
-      const source = this.#buffers.get(Number(at(running, old)));
-      const target = this.#buffers.get(Number(at(running, next)));
-      const isSpoiled = this.#poisoned.has(Number(at(running, old)));
-      if (source !== undefined && target !== undefined && !isSpoiled) {
+      const source = this.#buffers.get(old);
+      const target = this.#buffers.get(next);
+      if (source !== undefined && target !== undefined && !this.#poisoned.has(old)) {
         const rows = { offset: 0, stride: source.length };
         void this.#device.copyRows({ buffer: source, ...rows }, { buffer: target, ...rows }, source.length, 1);
-        this.#poisoned.delete(Number(at(running, next)));
-      }
-    }
-  }
-
-  /** @param args - with numbers in the place of buffers. */
-  #poison(operation: Operation, args: readonly unknown[], poison: Poison): void {
-    for (const path of written[operation]) {
-      const name = at(args, path);
-      if (typeof name === 'number') {
-        this.#poisoned.set(name, poison);
+        this.#poisoned.delete(next);
       }
     }
   }
 }
 
-function lossOf(line: string, { shapes, cause }: DeviceLostError): Required<Reply>['lost'] {
-  const [operation] = decodeCommand(line, [], (name) => name);
+/** The commands of a message, in order. */
+function* commandsIn(words: Float64Array): Generator<Arrived> {
+  let place = HEADER_WORDS;
+  while (place <= words.length) {
+    const operation = workerTable.names[words[place - HEADER_WORDS] ?? 0];
+    const ticket = words[place - 1] ?? NO_TICKET;
+    if (operation === undefined) {
+      throw new RangeError('expected the number of an operation; the programs of the two threads differ');
+    }
+    yield { operation, ticket, words, place };
+    place += workerTable.wordCountOf(operation) + HEADER_WORDS;
+  }
+}
+
+function lossOf(operation: Operation, { shapes, cause }: DeviceLostError): Required<Reply>['lost'] {
   return { operation, shapes, failure: failureOf(cause) };
-}
-
-/** What lies at a path; `null` where a part of it is absent. */
-function at(args: unknown, path: string): unknown {
-  return path
-    .split('.')
-    .reduce<unknown>((value, key) => (value as Record<string, unknown> | null)?.[key] ?? null, args);
 }
 
 export function failureOf(error: unknown): Failure {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DeviceBuffer, GroupForwardArguments } from './device.ts';
 import { Exchange, GroupBrokenError } from './worker_exchange.ts';
-import { type Member, WorkerGroup } from './worker_group.ts';
+import { type GroupCommand, type Member, WorkerGroup } from './worker_group.ts';
 
 type Memory = Uint8Array<SharedArrayBuffer>;
 
@@ -14,9 +14,9 @@ class FakeMember implements Member {
   readonly leaving: (() => void)[] = [];
   isBusy = false;
 
-  give(_group: WorkerGroup, operation: string, [number, memory]: readonly unknown[]): void {
-    if (operation === 'join') {
-      this.joined.set(number as number, memory as Memory);
+  give(_group: WorkerGroup, command: GroupCommand): void {
+    if (command.operation === 'join') {
+      this.joined.set(command.group, command.memory);
     }
   }
 
@@ -62,7 +62,7 @@ function share(channels: number): GroupForwardArguments {
   const layout = { samples: 2, channels, length: 1, format: 'contiguous' } as const;
   return {
     ...{ x: buffer, y: buffer, statistics: buffer, layout, numerics: 'stable', eps: 1, weight: null, bias: null },
-    ...{ running: null, epsMode: 'plus', firstSample: 0 },
+    ...{ epsMode: 'plus', firstSample: 0 },
   };
 }
 

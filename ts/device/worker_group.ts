@@ -11,16 +11,15 @@
  */
 
 import type { BatchLayout, DeviceGroup, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
+import type { WorkerCommand } from './worker_commands.ts';
 import { breakGroup, createGroupMemory, groupMemoryBytes, reuseGroupMemory } from './worker_exchange.ts';
-import type { Tiling } from './worker_joint.ts';
-import type { GroupOperation } from './worker_protocol.ts';
 
 /** What a group needs of its members. */
 export interface Member {
   /** Why it can be given nothing more. */
   readonly lost: Error | null;
   /** Gives a command of the group, whose result nobody awaits. */
-  give(group: WorkerGroup, operation: GroupOperation, args: readonly unknown[]): void;
+  give(group: WorkerGroup, command: GroupCommand): void;
   /** Leaves a group after all its commands. Resolves when the worker does not look at its memory any more. */
   leave(number: number): Promise<void>;
   /** Hears that a group has ended, and why. */
@@ -29,13 +28,8 @@ export interface Member {
   whenDone(): Promise<void>;
 }
 
-/** The command of a group, as one member gets it. */
-export interface GroupCommand<Share> {
-  /** Number of the group; see `join`. */
-  readonly group: number;
-  readonly tiling: Tiling;
-  readonly share: Share;
-}
+/** What a group tells its members without awaiting an answer. */
+export type GroupCommand = WorkerCommand<'join' | 'jointBatchNorm' | 'jointBatchNormBackward'>;
 
 /** Adjacent values of a sample, of all inputs together, that a group of channels has at least: as in `tile.rs`. */
 const RUN_VALUES = 64 * 1024;
@@ -90,11 +84,16 @@ export class WorkerGroup implements DeviceGroup {
   }
 
   batchNorm(shares: readonly GroupForwardArguments[]): void {
-    this.#giveAll('jointBatchNorm', shares, 1);
+    this.#giveAll(shares, 1, (share, group, width) => ({ ...share, operation: 'jointBatchNorm', group, width }));
   }
 
   batchNormBackward(shares: readonly GroupBackwardArguments[]): void {
-    this.#giveAll('jointBatchNormBackward', shares, 2);
+    this.#giveAll(shares, 2, (share, group, width) => ({
+      ...share,
+      operation: 'jointBatchNormBackward',
+      group,
+      width,
+    }));
   }
 
   async confirm(): Promise<void> {
@@ -118,23 +117,26 @@ export class WorkerGroup implements DeviceGroup {
     }
   }
 
-  /** @param inputs - tensors that a partial is computed from. */
-  #giveAll(
-    operation: GroupOperation,
-    shares: readonly (GroupForwardArguments | GroupBackwardArguments)[],
+  /**
+   * @param inputs - tensors that a partial is computed from.
+   * @param commandOf - what a member is told: its share, the number of the group, how many channels it works on at a time.
+   */
+  #giveAll<Share extends { readonly layout: BatchLayout }>(
+    shares: readonly Share[],
     inputs: number,
+    commandOf: (share: Share, group: number, width: number) => GroupCommand,
   ): void {
     const failure = this.#failure ?? this.members.find(({ lost }) => lost !== null)?.lost;
     if (failure !== null && failure !== undefined) {
       throw failure;
     }
     try {
-      const { tiling, slotBytes } = plan(
+      const { width, slotBytes } = plan(
         shares.map(({ layout }) => layout),
         inputs,
       );
       const group = this.#reserve(slotBytes);
-      this.members.forEach((member, rank) => member.give(this, operation, [{ group, tiling, share: shares[rank] }]));
+      shares.forEach((share, rank) => this.members[rank]?.give(this, commandOf(share, group, width)));
     } catch (error) {
       // Some of them may have got it, and wait for the others.
       this.end(error as Error);
@@ -165,7 +167,7 @@ export class WorkerGroup implements DeviceGroup {
     this.#joined = joined;
     this.#inUse.set(joined.number, memory);
     for (const [rank, member] of this.members.entries()) {
-      member.give(this, 'join', [joined.number, memory, rank, size, slotBytes]);
+      member.give(this, { operation: 'join', group: joined.number, memory, rank, size, slotBytes });
     }
     return joined;
   }
@@ -198,8 +200,8 @@ function memoryOf(members: number, slotBytes: number): GroupMemory {
   return left === undefined ? createGroupMemory(members, slotBytes) : reuseGroupMemory(left, members, slotBytes);
 }
 
-/** How the channels are grouped, the same way on all devices, and how long a partial of a group can be. */
-function plan(layouts: readonly BatchLayout[], inputs: number): { tiling: Tiling; slotBytes: number } {
+/** How many channels are worked on at a time, the same on all devices, and how long a partial of them can be. */
+function plan(layouts: readonly BatchLayout[], inputs: number): { width: number; slotBytes: number } {
   const channels = layouts[0]?.channels ?? 0;
   const length = Math.max(...layouts.map((layout) => layout.length));
   const samples = Math.max(...layouts.map((layout) => layout.samples));
@@ -213,5 +215,5 @@ function plan(layouts: readonly BatchLayout[], inputs: number): { tiling: Tiling
   const isRows = leafSamples > 1 || layouts.some(({ format, length }) => format === 'channels_last' && length > 1);
   const room = Math.floor((SLOT_BYTES - HEADER_BYTES) / bytesPerChannel);
   const width = isRows ? channels : Math.max(1, Math.min(channels, Math.ceil(RUN_VALUES / inputs / length), room));
-  return { tiling: { channels, width }, slotBytes: HEADER_BYTES + width * bytesPerChannel };
+  return { width, slotBytes: HEADER_BYTES + width * bytesPerChannel };
 }

@@ -4,71 +4,77 @@
  */
 
 import type { CpuDevice } from './cpu_device.ts';
-import type { ChannelRange, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
+import type { ChannelRange } from './device.ts';
+import type { WorkerCommand } from './worker_commands.ts';
 import type { Exchange } from './worker_exchange.ts';
 
 const ALL: ChannelRange = [0, 0];
 const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** Which groups of channels all members of the group work on, one after another. */
-export interface Tiling {
-  readonly channels: number;
-  /** Channels of a group; the last may have fewer. */
-  readonly width: number;
-}
+// Each step's command is made once and changed in place: a new one for each group of channels would take longer than the small steps.
 
-export async function batchNormJointly(
-  device: CpuDevice,
-  exchange: Exchange,
-  tiling: Tiling,
-  share: GroupForwardArguments,
-): Promise<void> {
-  const { running } = share;
+export function batchNormJointly(device: CpuDevice, exchange: Exchange, share: WorkerCommand<'jointBatchNorm'>): void {
+  const { mean, variance, nextMean, nextVariance, momentum, correction } = share;
   const layout = { ...share.layout, part: ALL };
-  // What the steps are told, changed in place: copying it for each group of channels takes longer than the small steps.
-  const args = { ...share, layout, part: ALL, merged: NOTHING };
-  await inGroups(exchange, tiling, {
+  const moments = { operation: 'moments' as const, x: share.x, layout, firstSample: share.firstSample };
+  const { eps, epsMode, statistics } = share;
+  const finalize = { operation: 'finalize' as const, merged: NOTHING, eps, epsMode, statistics, part: ALL };
+  const updateRunning = mean &&
+    variance &&
+    nextMean &&
+    nextVariance && {
+      operation: 'updateRunning' as const,
+      ...{ merged: NOTHING, mean, variance, nextMean, nextVariance, momentum: momentum ?? 0 },
+      ...{ correction: correction ?? 1, part: ALL },
+    };
+  const normalize = { ...share, operation: 'normalize' as const, layout };
+  inGroups(exchange, share.layout.channels, share.width, {
     reduce(part) {
       layout.part = part;
-      return device.moments(args);
+      return device.reduceNow(moments);
     },
     finish(part, merged) {
-      layout.part = args.part = part;
-      args.merged = merged;
-      device.finalize(args);
-      if (running !== null) {
-        device.updateRunning({ merged, running, part });
+      layout.part = finalize.part = part;
+      finalize.merged = merged;
+      device.run(finalize);
+      if (updateRunning) {
+        updateRunning.part = part;
+        updateRunning.merged = merged;
+        device.run(updateRunning);
       }
-      device.normalize(args);
+      device.run(normalize);
     },
   });
 }
 
-export async function batchNormBackwardJointly(
+export function batchNormBackwardJointly(
   device: CpuDevice,
   exchange: Exchange,
-  tiling: Tiling,
-  share: GroupBackwardArguments,
-): Promise<void> {
-  const { dx } = share;
+  share: WorkerCommand<'jointBatchNormBackward'>,
+): void {
+  const { dx, dweight, dbias, statistics } = share;
   const layout = { ...share.layout, part: ALL };
-  const args = { ...share, layout, part: ALL, sums: NOTHING };
-  const toInput = dx && { ...args, dx };
-  const wantsParameters = share.dweight !== null || share.dbias !== null;
-  await inGroups(exchange, tiling, {
+  const reduction = { ...share, operation: 'backwardReduce' as const, layout };
+  const toParameters = (dweight ?? dbias) && {
+    operation: 'backwardParameters' as const,
+    ...{ sums: NOTHING, statistics, dweight, dbias, part: ALL },
+  };
+  const toInput = dx && { ...share, operation: 'backwardInput' as const, dx, layout, sums: NOTHING };
+  inGroups(exchange, share.layout.channels, share.width, {
     reduce(part) {
       layout.part = part;
-      return device.backwardReduce(args);
+      return device.reduceNow(reduction);
     },
     finish(part, sums) {
-      layout.part = args.part = part;
-      args.sums = sums;
-      if (wantsParameters) {
-        device.backwardParameters(args);
+      layout.part = part;
+      if (toParameters) {
+        toParameters.part = part;
+        toParameters.sums = sums;
+        device.run(toParameters);
       }
-      if (toInput !== null) {
+      if (toInput) {
         toInput.sums = sums;
-        device.backwardInput(toInput);
+        device.run(toInput);
       }
     },
   });
@@ -76,13 +82,13 @@ export async function batchNormBackwardJointly(
 
 interface Pass {
   /** The partial of some channels of the own share. */
-  readonly reduce: (part: ChannelRange) => Promise<Uint8Array>;
+  readonly reduce: (part: ChannelRange) => Uint8Array;
   /** What is done with the partials of all shares, laid end to end. */
   readonly finish: (part: ChannelRange, partials: Uint8Array) => void;
 }
 
 /** While the others are not ready with a group, the next one is reduced. */
-async function inGroups(exchange: Exchange, { channels, width }: Tiling, { reduce, finish }: Pass): Promise<void> {
+function inGroups(exchange: Exchange, channels: number, width: number, { reduce, finish }: Pass): void {
   const waiting: ChannelRange[] = [];
   const finishNext = (): void => {
     const part = waiting.shift();
@@ -92,7 +98,7 @@ async function inGroups(exchange: Exchange, { channels, width }: Tiling, { reduc
   };
   for (let first = 0; first < channels; first += width) {
     const part: ChannelRange = [first, Math.min(first + width, channels)];
-    exchange.post(await reduce(part));
+    exchange.post(reduce(part));
     waiting.push(part);
     while (waiting.length === exchange.mostWaiting || (waiting.length > 0 && exchange.isThere)) {
       finishNext();

@@ -1,25 +1,11 @@
 /**
  * What travels between a worker device and its worker: commands one way, replies the other.
  *
- * A command is a call of a {@link Device} method, written as one line of JSON. Buffers are named by numbers that the
- * calling side hands out, so that it need not wait for an answer before it uses one; arrays travel beside the text.
+ * A command is a list of numbers: that of its operation, its ticket, and then its fields (`command_table.ts`). Arrays travel beside the
+ * numbers.
  */
 
-import type { Device } from './device.ts';
-
-/** The methods of a device that travel. `read` is a `readRows`; `merge` and `details` need no memory of the device and stay at home. */
-type DeviceOperation = Exclude<
-  { [K in keyof Device]-?: Device[K] extends (...args: never[]) => unknown ? K : never }[keyof Device],
-  'ready' | 'memoryUsage' | 'details' | 'read' | 'write' | 'merge' | 'copyOut'
->;
-
-/** Commands of a group of workers; the worker answers to `confirm` when it has done all that came before. */
-export type GroupOperation = 'join' | 'leave' | 'jointBatchNorm' | 'jointBatchNormBackward' | 'confirm';
-
-/** Commands that take an array and give it back; see `worker_pieces.ts`. So does `writeRows`, when its end is awaited. */
-type PieceOperation = 'readInto';
-
-export type Operation = DeviceOperation | GroupOperation | PieceOperation;
+import type { Operation } from './worker_commands.ts';
 
 /** Arrays whose contents travel as they are. */
 export type Part = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
@@ -37,11 +23,14 @@ export interface WorkerStart {
 
 /** The commands of one tick. */
 export interface CommandMessage {
-  /** One command per line: JSON of `[operation, ticket, ...args]`. */
-  readonly lines: string;
-  /** Arrays that the commands refer to by number; see `worker_codec.ts`. */
+  /** One after another. */
+  readonly words: Float64Array<ArrayBuffer>;
+  /** Arrays that the commands refer to by number, from 1. */
   readonly parts: readonly (Part | SharedPart)[];
 }
+
+/** Words before the fields of a command: its operation and its ticket. */
+export const HEADER_WORDS = 2;
 
 /** The ticket of a command whose result nobody awaits. */
 export const NO_TICKET = 0;

@@ -5,16 +5,17 @@
  * A queue ends once: then everything pending is rejected with one error, and whatever is asked later throws the same.
  */
 
-import type * as errors from '../errors.ts';
-import type { Traffic } from './device.ts';
-import type { Essentials } from './lazy_device.ts';
-import { encodeCommand } from './worker_codec.ts';
+import { CommandError, DeviceLostError, OutOfMemoryError, PartialError } from '../errors.ts';
+import type { References } from './command_table.ts';
+import type { DeviceBuffer, Traffic } from './device.ts';
+import { atEndOfTick } from './end_of_tick.ts';
+import { type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
 import { openWorker, type WorkerLink } from './worker_host.ts';
 import {
   type Answer,
   type Failure,
+  HEADER_WORDS,
   NO_TICKET,
-  type Operation,
   type Part,
   type Reply,
   type SharedPart,
@@ -22,22 +23,14 @@ import {
 } from './worker_protocol.ts';
 import { isShared } from './worker_slot.ts';
 
-/** The error classes of the library. */
-export type ErrorClasses = Pick<
-  typeof errors,
-  'CommandError' | 'DeviceLostError' | 'OutOfMemoryError' | 'PartialError'
->;
-
 /** What a queue must be told of its device. */
 export interface QueueOwner {
-  /** The number of a buffer of the device; `null` for what is no buffer. */
-  readonly nameOf: (value: object) => number | null;
+  /** The number of a buffer. @throws for one that is not a buffer in use of the device. */
+  readonly numberOf: (buffer: DeviceBuffer) => number;
   /** The worker takes no part any more in a group, or in any, for it is lost. Whatever is pending has been rejected then. */
   readonly onLeft: (group: number | null, error: Error) => void;
   /** Why the latest group that has ended did: the true cause of what fails here because of that. */
   readonly groupFailure: () => Error | null;
-  readonly atEndOfTick: Essentials['atEndOfTick'];
-  readonly errors: ErrorClasses;
 }
 
 /**
@@ -55,6 +48,8 @@ export async function openQueue(
 
 /** So many commands are enough to keep a worker busy while the next ones are given. */
 const MOST_WAITING = 32;
+/** Room for so many commands of usual length; where they are longer, more is made. */
+const INITIAL_WORDS = MOST_WAITING * 16;
 
 /** Who awaits a ticket, and what for. */
 interface Pending {
@@ -69,10 +64,14 @@ export class WorkerQueue {
   readonly #owner: QueueOwner;
   readonly #pending = new Map<number, Pending>();
   #tickets = NO_TICKET;
-  #lines: string[] = [];
+  /** Commands that wait for the next message: how many, and their words, from the first on. */
+  #waiting = 0;
+  #words = new Float64Array(INITIAL_WORDS);
+  #wordCount = 0;
   #parts: (Part | SharedPart)[] = [];
   #transfer: ArrayBuffer[] = [];
-  #lost: errors.DeviceLostError | null = null;
+  readonly #references: References;
+  #lost: DeviceLostError | null = null;
   #messages = 0;
   #bytes = 0;
   #bytesPooled = 0;
@@ -83,6 +82,11 @@ export class WorkerQueue {
     this.#device = device;
     this.#link = link;
     this.#owner = owner;
+    this.#references = {
+      input: owner.numberOf,
+      output: owner.numberOf,
+      array: (array) => this.#parts.push(array as Part),
+    };
     link.listen(
       (reply) => this.#receive(reply),
       (cause) => void this.lose(null, { cause }),
@@ -100,31 +104,31 @@ export class WorkerQueue {
   }
 
   /** Why nothing more can be asked. */
-  get lost(): errors.DeviceLostError | null {
+  get lost(): DeviceLostError | null {
     return this.#lost;
   }
 
   /**
    * Gives a command whose result nobody awaits.
-   * @param transfer - memory found in the arguments that is given away.
+   * @param transfer - memory of the command that is given away.
    */
-  send(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): void {
-    this.#enqueue(operation, NO_TICKET, args, transfer);
+  send(command: WorkerCommand, transfer?: ArrayBuffer): void {
+    this.#enqueue(command, NO_TICKET, transfer);
   }
 
   /**
    * Gives a command and awaits its result.
-   * @param transfer - memory found in the arguments that is lent, or given away.
+   * @param transfer - memory of the command that is lent, or given away.
    */
-  ask(operation: Operation, args: readonly unknown[], transfer?: ArrayBuffer): Promise<Part> {
+  ask(command: WorkerCommand, transfer?: ArrayBuffer): Promise<Part> {
     return new Promise((resolve, reject) => {
       const ticket = this.#tickets + 1;
-      this.#enqueue(operation, ticket, args, transfer);
+      this.#enqueue(command, ticket, transfer);
       this.#tickets = ticket;
       if (this.#pending.size === 0) {
         this.#link.hold();
       }
-      this.#pending.set(ticket, { operation, resolve, reject });
+      this.#pending.set(ticket, { operation: command.operation, resolve, reject });
     });
   }
 
@@ -135,42 +139,60 @@ export class WorkerQueue {
   ): Promise<void> {
     if (this.#lost === null) {
       const [first] = this.#pending.values();
-      const { DeviceLostError } = this.#owner.errors;
       const error = new DeviceLostError(this.#device, operation ?? first?.operation ?? 'a pause', options);
       this.#lost = error;
       this.#pending.forEach(({ reject }) => reject(error));
       this.#pending.clear();
-      [this.#lines, this.#parts, this.#transfer] = [[], [], []];
+      this.#clear();
       this.#owner.onLeft(null, error);
     }
     return this.#link.terminate();
   }
 
-  #enqueue(operation: Operation, ticket: number, args: readonly unknown[], transfer?: ArrayBuffer): void {
+  #enqueue(command: WorkerCommand, ticket: number, transfer?: ArrayBuffer): void {
     if (this.#lost !== null) {
       throw this.#lost;
     }
-    const line = encodeCommand(operation, ticket, args, this.#parts, this.#owner.nameOf);
+    const begin = this.#wordCount;
+    this.#makeRoom(begin + HEADER_WORDS + workerTable.mostWords);
+    this.#words[begin] = workerTable.numberOf(command.operation);
+    this.#words[begin + 1] = ticket;
+    this.#wordCount = workerTable.encode(command, this.#words, begin + HEADER_WORDS, this.#references);
     if (transfer !== undefined) {
       this.#transfer.push(transfer);
     }
-    const waiting = this.#lines.push(line);
-    if (ticket !== NO_TICKET || waiting === MOST_WAITING) {
+    this.#waiting += 1;
+    if (ticket !== NO_TICKET || this.#waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
-    } else if (waiting === 1) {
-      this.#owner.atEndOfTick(() => this.#flush());
+    } else if (this.#waiting === 1) {
+      atEndOfTick(() => this.#flush());
+    }
+  }
+
+  #makeRoom(words: number): void {
+    if (words > this.#words.length) {
+      const longer = new Float64Array(2 * words);
+      longer.set(this.#words);
+      this.#words = longer;
     }
   }
 
   #flush(): void {
-    if (this.#lines.length === 0) {
+    if (this.#waiting === 0) {
       return;
     }
-    const message = { lines: this.#lines.join('\n'), parts: this.#parts };
+    const message = { words: this.#words.slice(0, this.#wordCount), parts: this.#parts };
     const transfer = this.#transfer;
-    [this.#lines, this.#parts, this.#transfer] = [[], [], []];
-    this.#count(message.lines.length, message.parts);
+    this.#clear();
+    this.#count(message.words.byteLength, message.parts);
     this.#link.post(message, transfer);
+  }
+
+  #clear(): void {
+    this.#waiting = 0;
+    this.#wordCount = 0;
+    this.#parts = [];
+    this.#transfer = [];
   }
 
   #receive(reply: Reply): void {
@@ -209,21 +231,19 @@ export class WorkerQueue {
     pending?.reject(isOwn ? this.#errorOf(answer.failure) : this.#commandError(answer.operation, answer.failure));
   }
 
-  #count(textBytes: number, parts: readonly (Part | SharedPart)[]): void {
+  #count(wordBytes: number, parts: readonly (Part | SharedPart)[]): void {
     this.#messages += 1;
-    this.#bytes += parts.reduce((sum, part) => sum + (isShared(part) ? 0 : part.byteLength), textBytes);
+    this.#bytes += parts.reduce((sum, part) => sum + (isShared(part) ? 0 : part.byteLength), wordBytes);
   }
 
   /** What a result depends on has failed. Missing memory needs no words beside its own. */
   #commandError(operation: Operation, failure: Failure): Error {
-    const { CommandError } = this.#owner.errors;
     const cause = this.#errorOf(failure);
     return operation === 'allocate' ? cause : new CommandError(this.#device, operation, { cause });
   }
 
   /** The error that a failure on the other side was. */
   #errorOf({ name, message, bytesWanted = 0, bytesInUse = 0 }: Failure): Error {
-    const { OutOfMemoryError, PartialError } = this.#owner.errors;
     switch (name) {
       case 'OutOfMemoryError':
         return new OutOfMemoryError(this.#device, bytesWanted, bytesInUse);

@@ -8,16 +8,16 @@ function newSlot(): SharedSlot {
   return slot;
 }
 
-function message(text: string, ...parts: Part[]): CommandMessage {
-  return { lines: text, parts };
+function message(word: number, ...parts: Part[]): CommandMessage {
+  return { words: Float64Array.of(word), parts };
 }
 
 afterEach(() => vi.restoreAllMocks());
 
 describe('a slot', () => {
-  it('carries text and arrays of either type, whatever their length', () => {
+  it('carries words and arrays of either type, whatever their length', () => {
     const slot = newSlot();
-    const given = message('["fill"]', Uint8Array.of(1, 2, 3), Float32Array.of(0.5, -0), new Uint8Array(0));
+    const given = message(-0, Uint8Array.of(1, 2, 3), Float32Array.of(0.5, -0), new Uint8Array(0));
     expect(slot.put(given)).toBe(true);
     slot.announce();
     expect(slot.take()).toEqual(given);
@@ -31,18 +31,18 @@ describe('a slot', () => {
   ])('holds one message, by its number: %s', (_, before) => {
     const slot = slotAfter(before);
     slot.announce();
-    expect(slot.put(message('second'))).toBe(true);
+    expect(slot.put(message(2))).toBe(true);
     slot.announce();
-    expect(slot.put(message('third'))).toBe(false);
+    expect(slot.put(message(3))).toBe(false);
     slot.announce();
     // The first and the third were posted. Neither has arrived.
     expect(slot.take()).toBeNull();
     slot.skip();
-    expect(slot.take()?.lines).toBe('second');
+    expect(slot.take()?.words[0]).toBe(2);
     expect(slot.take()).toBeNull();
     slot.skip();
-    expect(slot.put(message('fourth'))).toBe(true);
-    expect(slot.take()?.lines).toBe('fourth');
+    expect(slot.put(message(4))).toBe(true);
+    expect(slot.take()?.words[0]).toBe(4);
   });
 
   it.each([
@@ -51,7 +51,7 @@ describe('a slot', () => {
     ['arrays', Array.from({ length: 16 }, () => new Uint8Array(1)), true],
     ['more arrays', Array.from({ length: 17 }, () => new Uint8Array(1)), false],
   ] as const)('has room for so many %s: %#', (_, parts, fits) => {
-    expect(newSlot().put(message('12345678', ...parts))).toBe(fits);
+    expect(newSlot().put(message(1, ...parts))).toBe(fits);
   });
 
   it('lets a sleeper sleep on when it is woken for a message that it has taken already', () => {

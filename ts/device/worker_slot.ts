@@ -9,7 +9,7 @@
 
 import type { CommandMessage, Part, SharedPart } from './worker_protocol.ts';
 
-/** Room for the text and the arrays of a message. From here on giving memory away takes less than copying it twice. */
+/** Room for the words and the arrays of a message. From here on giving memory away takes less than copying it twice. */
 const SLOT_BYTES = 8 * 1024;
 /** A message of more arrays is posted. */
 const MOST_PARTS = 16;
@@ -18,7 +18,7 @@ const MOST_PARTS = 16;
 const GIVEN = 0;
 const IS_FULL = 1;
 const NUMBER_IN_SLOT = 2;
-const TEXT_BYTES = 3;
+const WORDS = 3;
 const PARTS = 4;
 /** One place per part: its bytes, negative for f32. */
 const FIRST_PART = 5;
@@ -33,7 +33,8 @@ export class SharedSlot {
   readonly memory: SharedArrayBuffer;
   readonly #header: Int32Array;
   readonly #bytes: Uint8Array;
-  readonly #decoder = new TextDecoder();
+  /** The same memory: the words come first. */
+  readonly #words: Float64Array;
   #taken: number;
 
   /** Takes what is given from now on. */
@@ -42,6 +43,7 @@ export class SharedSlot {
     this.#header = new Int32Array(memory, 0, HEADER_PLACES);
     this.#taken = Atomics.load(this.#header, GIVEN);
     this.#bytes = new Uint8Array(memory, aligned(HEADER_BYTES), SLOT_BYTES);
+    this.#words = new Float64Array(memory, aligned(HEADER_BYTES), SLOT_BYTES / Float64Array.BYTES_PER_ELEMENT);
   }
 
   /** A new slot; `null` where threads may not share memory, as in pages that are not cross-origin isolated. */
@@ -61,23 +63,20 @@ export class SharedSlot {
    * Puts the next message into the slot.
    * @returns whether it was free and the message fits. Memory that shall stay shared does not.
    */
-  put({ lines, parts }: CommandMessage): boolean {
-    const size = parts.reduce((sum, part) => sum + aligned(part.byteLength), aligned(lines.length));
+  put({ words, parts }: CommandMessage): boolean {
+    const size = parts.reduce((sum, part) => sum + aligned(part.byteLength), words.byteLength);
     const isTooLarge = parts.length > MOST_PARTS || size > SLOT_BYTES;
     if (isTooLarge || parts.some(isShared) || Atomics.load(this.#header, IS_FULL) !== 0) {
       return false;
     }
-    // The text is ASCII: names of operations and numbers.
-    for (let i = 0; i < lines.length; i += 1) {
-      this.#bytes[i] = lines.charCodeAt(i);
-    }
-    let end = aligned(lines.length);
+    this.#words.set(words);
+    let end = words.byteLength;
     parts.forEach((part, i) => {
       this.#bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), end);
       this.#header[FIRST_PART + i] = part instanceof Float32Array ? -part.byteLength : part.byteLength;
       end += aligned(part.byteLength);
     });
-    this.#header[TEXT_BYTES] = lines.length;
+    this.#header[WORDS] = words.length;
     this.#header[PARTS] = parts.length;
     this.#header[NUMBER_IN_SLOT] = next(Atomics.load(this.#header, GIVEN));
     Atomics.store(this.#header, IS_FULL, 1);
@@ -90,10 +89,9 @@ export class SharedSlot {
     if (!isThere) {
       return null;
     }
-    const textBytes = this.#header[TEXT_BYTES] ?? 0;
-    const lines = this.#decoder.decode(this.#bytes.slice(0, textBytes));
+    const words = new Float64Array(this.#words.subarray(0, this.#header[WORDS] ?? 0));
     const parts: Part[] = [];
-    let end = aligned(textBytes);
+    let end = words.byteLength;
     for (const length of this.#header.subarray(FIRST_PART, FIRST_PART + (this.#header[PARTS] ?? 0))) {
       const bytes = this.#bytes.slice(end, end + Math.abs(length));
       parts.push(length < 0 ? new Float32Array(bytes.buffer) : bytes);
@@ -101,7 +99,7 @@ export class SharedSlot {
     }
     Atomics.store(this.#header, IS_FULL, 0);
     this.skip();
-    return { lines, parts };
+    return { words, parts };
   }
 
   /** The next message has been posted, and has arrived. */

@@ -117,12 +117,15 @@ function compute(
             momentum: operation.factor,
             correction: operation.correction,
           };
-    device.batchNorm({ ...shared, running: update });
+    device.run({ operation: 'batchNorm', ...shared, ...update });
   } else if (running !== null) {
-    const runningMean = running.mean.storage.buffer;
-    const runningVar = running.variance.storage.buffer;
-    device.evaluationStatistics({ runningMean, runningVar, numerics, eps, statistics: statistics.buffer });
-    device.normalize(shared);
+    const mean = running.mean.storage.buffer;
+    const variance = running.variance.storage.buffer;
+    device.run({
+      operation: 'evaluationStatistics',
+      ...{ mean, variance, numerics, eps, statistics: statistics.buffer },
+    });
+    device.run({ operation: 'normalize', ...shared });
   } else {
     throw new RangeError('running_mean must be defined in evaluation mode');
   }
@@ -198,7 +201,8 @@ function gradients(backward: Backward, dy: Storage, mayOverwrite: boolean): Grad
     const dx = mayOverwrite && backward.needsX ? dy : take(backward.needsX, dy.length);
     const dweight = take(backward.needsWeight, layout.channels);
     const dbias = take(backward.needsBias, layout.channels);
-    device.batchNormBackward({
+    device.run({
+      operation: 'batchNormBackward',
       x: x.buffer,
       dy: dy.buffer,
       dx: dx?.buffer ?? null,

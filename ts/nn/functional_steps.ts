@@ -7,7 +7,8 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited, isSynchronous } from '../device/awaited.ts';
 import { type Device, STATISTICS_ROWS, type EpsMode, type Numerics } from '../device/device.ts';
 import { endToEnd } from '../device/end_to_end.ts';
-import { deviceByName, kernelsFor } from '../device/registry.ts';
+import { kernelsFor } from '../device/host.ts';
+import { deviceByName } from '../device/registry.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -59,14 +60,16 @@ const backwardInputOptions: KnownOptions<BackwardInputOptions> = { weight: 'obje
 
 export function moments(x: Tensor, options: ShardOptions = {}): Uint8Array | Promise<Uint8Array> {
   checkOptions('functional.moments()', options, shardOptions);
-  return onDevice('moments', { x }, (device) => reduced(device, 'moments', checkShard(x, options.firstSample)));
+  return onDevice('moments', { x }, (device) =>
+    reduced(device, { operation: 'moments', ...checkShard(x, options.firstSample) }),
+  );
 }
 
 export function total(x: Tensor, options: ShardOptions = {}): Uint8Array | Promise<Uint8Array> {
   checkOptions('functional.total()', options, shardOptions);
   return onDevice('total', { x }, (device) => {
     checkNumerics('torch', device);
-    return reduced(device, 'total', checkShard(x, options.firstSample));
+    return reduced(device, { operation: 'total', ...checkShard(x, options.firstSample) });
   });
 }
 
@@ -82,7 +85,7 @@ export function deviations(
     const { channels } = shard.layout;
     const where = 'functional.deviations(), merged';
     const { bytes } = checkWhole(device, merged, { where, kinds: ['total'], channels });
-    return reduced(device, 'deviations', { ...shard, total: bytes });
+    return reduced(device, { operation: 'deviations', ...shard, total: bytes });
   });
 }
 
@@ -123,7 +126,7 @@ export function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions
     const where = 'functional.finalize(), merged';
     const { bytes } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels });
     return vector(device, [STATISTICS_ROWS, channels], (statistics) =>
-      device.finalize({ merged: bytes, eps, epsMode, statistics }),
+      device.run({ operation: 'finalize', merged: bytes, eps, epsMode, statistics }),
     );
   });
 }
@@ -174,9 +177,9 @@ function nextStatistics(
   momentum: number,
 ): RunningStatistics<Storage> {
   const [nextMean, nextVariance] = filledPair(device, mean.length, (nextMean, nextVariance) =>
-    device.updateRunning({
-      merged,
-      running: { mean: mean.buffer, variance: variance.buffer, nextMean, nextVariance, momentum, correction: 1 },
+    device.run({
+      operation: 'updateRunning',
+      ...{ merged, mean: mean.buffer, variance: variance.buffer, nextMean, nextVariance, momentum, correction: 1 },
     }),
   );
   return { mean: nextMean, variance: nextVariance };
@@ -190,7 +193,8 @@ export function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptio
     const { layout } = checkShard(x);
     checkStatistics(statistics, layout.channels, [weight, bias]);
     return like(x, x, (y, input) =>
-      device.normalize({
+      device.run({
+        operation: 'normalize',
         x: input,
         y,
         layout,
@@ -218,7 +222,12 @@ export function backwardReduce(
     const release = (): void => arranged.release();
     let sums: Uint8Array | Promise<Uint8Array> | null = null;
     try {
-      sums = reduced(device, 'sums', { ...shard, dy: arranged.buffer, statistics: statistics.storage.buffer });
+      sums = reduced(device, {
+        operation: 'backwardReduce',
+        ...shard,
+        dy: arranged.buffer,
+        statistics: statistics.storage.buffer,
+      });
     } finally {
       if (!(sums instanceof Promise)) {
         release();
@@ -241,7 +250,13 @@ export function backwardParameters(
       channels,
     });
     const [dweight, dbias] = filledPair(device, channels, (dweight, dbias) =>
-      device.backwardParameters({ sums: bytes, statistics: statistics.storage.buffer, dweight, dbias }),
+      device.run({
+        operation: 'backwardParameters',
+        sums: bytes,
+        statistics: statistics.storage.buffer,
+        dweight,
+        dbias,
+      }),
     );
     const vectorOf = (storage: Storage): Tensor =>
       new Tensor({ storage, shape: [channels], memoryFormat: 'contiguous' });
@@ -278,7 +293,8 @@ export function backwardInput(
     const where = 'functional.backwardInput(), sums';
     const whole = sums && checkWhole(device, sums, { where, kinds: ['sums'], channels });
     return like(dy, x, (dx, arranged) =>
-      device.backwardInput({
+      device.run({
+        operation: 'backwardInput',
         x: x.storage.buffer,
         dy: arranged,
         dx,

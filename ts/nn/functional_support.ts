@@ -2,9 +2,10 @@
 
 import { awaited, isSynchronous } from '../device/awaited.ts';
 import { checkCommandable, readableAtOnce } from '../device/calling_thread.ts';
-import type { CpuDevice, PartialKind, ReduceArguments } from '../device/cpu_device.ts';
-import { STATISTICS_ROWS, type Device, type DeviceBuffer, type ShardArguments } from '../device/device.ts';
-import { kernelsFor } from '../device/registry.ts';
+import type { reductions } from '../device/commands.ts';
+import type { CpuDevice } from '../device/cpu_device.ts';
+import { STATISTICS_ROWS, type Device, type DeviceBuffer, type Fields, type Reduction } from '../device/device.ts';
+import { kernelsFor } from '../device/host.ts';
 import { DeviceMismatchError, NotInitializedError, PartialError } from '../errors.ts';
 import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -60,13 +61,8 @@ export function readableStep(device: Device, operation: string): CpuDevice {
 }
 
 /** A partial of a shard; at once in a synchronous call. */
-export function reduced(device: Device, kind: PartialKind, args: ReduceArguments): Uint8Array | Promise<Uint8Array> {
-  const operation = kind === 'sums' ? 'backwardReduce' : kind;
-  return isSynchronous()
-    ? readableStep(device, operation).reduceNow(kind, args)
-    : device[operation](
-        args as ReduceArguments & Parameters<Device['deviations']>[0] & Parameters<Device['backwardReduce']>[0],
-      );
+export function reduced(device: Device, reduction: Reduction): Uint8Array | Promise<Uint8Array> {
+  return isSynchronous() ? readableStep(device, reduction.operation).reduceNow(reduction) : device.reduce(reduction);
 }
 
 /** Tensors that are optional, without those that were not given. */
@@ -109,7 +105,7 @@ function madeIn(result: unknown): readonly Tensor[] {
 }
 
 /** A batch, or a shard of one, as devices take it. @throws RangeError unless it is at least (N, C). */
-export function checkShard(x: Tensor, firstSample = 0): ShardArguments {
+export function checkShard(x: Tensor, firstSample = 0): Fields<(typeof reductions)['moments']> {
   if (x.shape.length < 2) {
     throw new RangeError(`expected a batch of shape (N, C, …), got ${formatShape(x.shape)}`);
   }

@@ -112,7 +112,7 @@ async function runJointly(
 function partOf(shard: Shard, gradient: Tensor | null): Part {
   const { device, length } = shard.storage;
   if (gradient === null) {
-    const dy = filled(device, length, (buffer) => device.fill(buffer, 0));
+    const dy = filled(device, length, (target) => device.run({ operation: 'fill', target, value: 0 }));
     return { shard, dy, isOwn: true };
   }
   if (gradient.memoryFormat !== shard.layout.format) {
@@ -128,7 +128,8 @@ async function partialOf({ shard, dy }: Part, plan: BatchPlan): Promise<Uint8Arr
   try {
     const arranged = reducible(dy, shard.layout, plan);
     try {
-      return await shard.storage.device.backwardReduce({
+      return await shard.storage.device.reduce({
+        operation: 'backwardReduce',
         x: x.storage.buffer,
         dy: arranged.storage.buffer,
         layout: x.layout,
@@ -215,11 +216,11 @@ async function gradientsOf(
 /** What the merged sums of the whole batch give one device. */
 function runSteps({ dx, dweight, dbias, ...share }: GroupBackwardArguments, sums: Uint8Array): void {
   const { device } = share.x;
-  if (dweight !== null || dbias !== null) {
-    device.backwardParameters({ sums, statistics: share.statistics, dweight, dbias });
+  if (dweight ?? dbias) {
+    device.run({ operation: 'backwardParameters', sums, statistics: share.statistics, dweight, dbias });
   }
-  if (dx !== null) {
-    device.backwardInput({ ...share, dx, sums });
+  if (dx) {
+    device.run({ operation: 'backwardInput', ...share, dx, sums });
   }
 }
 

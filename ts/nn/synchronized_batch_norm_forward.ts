@@ -6,7 +6,14 @@
  */
 
 import { awaited } from '../device/awaited.ts';
-import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
+import type { commands } from '../device/commands.ts';
+import {
+  STATISTICS_ROWS,
+  type BatchLayout,
+  type Device,
+  type Fields,
+  type GroupForwardArguments,
+} from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
 import type { Met, Outcome, Session, TimedOut } from '../sync/session.ts';
@@ -180,7 +187,7 @@ async function meetOnStatistics(call: Call): Promise<Outcome<Merged | Replanned>
     return session.meet(place.index, call, (calls) => {
       const origin = {};
       place.meetingPoint.groups.add(group);
-      group.batchNorm(calls.map(argumentsOf));
+      group.batchNorm(calls.map((each) => ({ ...argumentsOf(each), ...updateOf(each) })));
       calls.forEach((each) => commit(each, origin));
       return { merged: null, origin, node: record(calls) };
     });
@@ -211,16 +218,18 @@ async function partialOf(
   try {
     const args = { x: shard.storage.buffer, layout: shard.layout, firstSample: firstSampleOf(place, plan) };
     if (layer.numerics === 'stable') {
-      return await device.moments(args);
+      return await device.reduce({ operation: 'moments', ...args });
     }
-    const total = await session.meet(place.index, await device.total(args), (totals) =>
+    const total = await session.meet(place.index, await device.reduce({ operation: 'total', ...args }), (totals) =>
       mergeFirst(devices, totals, plan, 'total'),
     );
     if (total.kind === 'timed_out') {
       return total;
     }
     const { value } = total;
-    return 'replanned' in value ? { kind: 'met', value } : await device.deviations({ ...args, total: value.merged });
+    return 'replanned' in value
+      ? { kind: 'met', value }
+      : await device.reduce({ operation: 'deviations', ...args, total: value.merged });
   } finally {
     shard.storage.release();
   }
@@ -240,11 +249,10 @@ function shardOf({ layer, x, place, plan, layout, outputs, isRecorded }: Call): 
   };
 }
 
-/** What a device is told. The running statistics are those of now, for a layer may be called twice at once. */
+/** What a device is told. */
 function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupForwardArguments {
   const { numerics, eps, epsMode, weight, bias } = layer;
-  const { y, statistics, next } = outputs;
-  const running = layer.runningStatistics();
+  const { y, statistics } = outputs;
   return {
     x: x.storage.buffer,
     y: y.buffer,
@@ -256,16 +264,26 @@ function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupFor
     weight: weight?.storage.buffer ?? null,
     bias: bias?.storage.buffer ?? null,
     statistics: statistics.buffer,
-    running: next &&
-      running && {
-        mean: running.mean.storage.buffer,
-        variance: running.variance.storage.buffer,
-        nextMean: next.mean.buffer,
-        nextVariance: next.variance.buffer,
-        momentum: layer.averageFactor ?? 0,
-        correction: layer.varianceCorrection,
-      },
   };
+}
+
+/** Where the running statistics are renewed; `null` where none are kept. Those of now, for a layer may be called twice at once. */
+function updateOf({
+  layer,
+  outputs: { next },
+}: Call): Omit<Fields<(typeof commands)['updateRunning']>, 'merged'> | null {
+  const running = layer.runningStatistics();
+  return (
+    next &&
+    running && {
+      mean: running.mean.storage.buffer,
+      variance: running.variance.storage.buffer,
+      nextMean: next.mean.buffer,
+      nextVariance: next.variance.buffer,
+      momentum: layer.averageFactor ?? 0,
+      correction: layer.varianceCorrection,
+    }
+  );
 }
 
 function commit({ layer, place, outputs: { next } }: Call, origin: object): void {
@@ -287,12 +305,13 @@ async function complete(call: Call, { merged, origin, node }: Merged): Promise<T
   try {
     if (merged !== null) {
       const { device } = y;
-      const { eps, epsMode, statistics, running, ...args } = argumentsOf(call);
-      device.finalize({ merged, eps, epsMode, statistics });
-      if (running !== null) {
-        device.updateRunning({ merged, running });
+      const args = argumentsOf(call);
+      device.run({ ...args, operation: 'finalize', merged });
+      const update = updateOf(call);
+      if (update !== null) {
+        device.run({ ...update, operation: 'updateRunning', merged });
       }
-      device.normalize({ ...args, statistics });
+      device.run({ ...args, operation: 'normalize' });
       await confirmation([y, outputs.next?.mean, outputs.next?.variance]);
       commit(call, origin);
     }

@@ -96,7 +96,7 @@ export class Cut {
   private async paste(pieces: readonly (Storage | null)[], device: Device): Promise<Storage> {
     const fill = async (whole: Storage): Promise<void> => {
       if (pieces.includes(null)) {
-        device.fill(whole.buffer, 0);
+        device.run({ operation: 'fill', target: whole.buffer, value: 0 });
       }
       const target = (i: number): Rows => ({ buffer: whole.buffer, offset: this.offset(i), stride: this.rowLength });
       await allOrNone(

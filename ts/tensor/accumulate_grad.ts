@@ -33,7 +33,7 @@ export function accumulateGrads<T extends Differentiable<T>>(gradients: Readonly
       const { buffer } = gradient.storage;
       // Two leaves may have been given one tensor as their grad.
       const before = sums.get(grad) ?? grad;
-      buffer.device.add(before.storage.buffer, buffer, buffer);
+      buffer.device.run({ operation: 'add', a: before.storage.buffer, b: buffer, target: buffer });
       sums.set(grad, gradient);
     }
   }

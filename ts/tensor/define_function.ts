@@ -199,7 +199,7 @@ function completed(gradients: Gradients<Tensor>, shells: readonly Shell[], zeros
 }
 
 function zerosOf({ device, shape, memoryFormat }: Shell): Tensor {
-  const storage = filled(device, elementCount(shape), (buffer) => device.fill(buffer, 0));
+  const storage = filled(device, elementCount(shape), (target) => device.run({ operation: 'fill', target, value: 0 }));
   return new Tensor({ storage, shape, memoryFormat });
 }
 

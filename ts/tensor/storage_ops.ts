@@ -108,7 +108,7 @@ export function inFormat(source: Storage, layout: BatchLayout, format: MemoryFor
     return source.retain();
   }
   const { device, length, buffer } = source;
-  return filled(device, length, (target) => device.permute(buffer, target, layout));
+  return filled(device, length, (target) => device.run({ operation: 'permute', source: buffer, target, layout }));
 }
 
 /** Data given in logical order, as memory of the layout. */
@@ -122,7 +122,8 @@ function writeLogical(buffer: DeviceBuffer, data: Float32Array, layout: BatchLay
   const { device } = buffer;
   const given = filled(device, data.length, (target) => device.write(target, data));
   try {
-    device.permute(given.buffer, buffer, { ...layout, format: 'contiguous' });
+    const contiguous = { ...layout, format: 'contiguous' as const };
+    device.run({ operation: 'permute', source: given.buffer, target: buffer, layout: contiguous });
   } finally {
     given.release();
   }

@@ -451,7 +451,7 @@ export class Tensor implements Differentiable<Tensor> {
     const addend = other.inFormat(memoryFormat);
     try {
       const sum = this.storage.isOverwritable ? this.storage.retain() : Storage.allocate(device, addend.length);
-      device.add(this.storage.buffer, addend.buffer, sum.buffer);
+      device.run({ operation: 'add', a: this.storage.buffer, b: addend.buffer, target: sum.buffer });
       return new Tensor({ storage: sum, shape, memoryFormat });
     } finally {
       addend.release();

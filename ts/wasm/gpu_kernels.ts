@@ -1,8 +1,9 @@
 /**
  * The only place that imports the generated bindings of the GPU kernels. One instance serves all devices: their memory is the
- * GPU's. Loaded when the first WebGPU device is made ready, so it imports nothing that is loaded before.
+ * GPU's. Loaded when the first WebGPU device is made ready.
  */
 
+import { compileModule } from './compile_module.ts';
 import { createGlue, type bindings } from './generated/gpu_glue.js';
 import { wasmDeflatedBase64 } from './generated/gpu_module.js';
 
@@ -39,12 +40,9 @@ export interface GpuFailure extends Error {
 
 let loading: Promise<GpuBindings> | null = null;
 
-/**
- * Compiles the module; idempotent. A failure is not remembered.
- * @param compile - compiles a module from its compressed bytes in base64.
- */
-export function loadGpuKernels(compile: (text: string) => Promise<WebAssembly.Module>): Promise<GpuBindings> {
-  loading ??= load(compile).catch((error: unknown) => {
+/** Compiles the module; idempotent. A failure is not remembered. */
+export function loadGpuKernels(): Promise<GpuBindings> {
+  loading ??= load().catch((error: unknown) => {
     loading = null;
     throw error;
   });
@@ -55,9 +53,9 @@ export function isGpuFailure(error: unknown): error is GpuFailure {
   return error instanceof Error && 'kind' in error;
 }
 
-async function load(compile: (text: string) => Promise<WebAssembly.Module>): Promise<GpuBindings> {
+async function load(): Promise<GpuBindings> {
   const glue = createGlue();
-  glue.initSync({ module: await compile(wasmDeflatedBase64) });
+  glue.initSync({ module: await compileModule(wasmDeflatedBase64) });
   const { GpuKernels: kernels } = glue;
   let making: Promise<BufferAdopter> | null = null;
   return {

@@ -2,7 +2,7 @@
 //!
 //! No kernel reads this list. `tests/shapes` fails when a size that a kernel defines is missing here.
 
-use crate::{elementwise, layout, leaves, moments, permute, rows, sums, tile};
+use crate::{elementwise, layout, leaves, moments, rows, sums, tile, transpose};
 
 /// A size at which kernels change what they do.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +14,12 @@ pub struct Boundary {
 }
 
 /// All of them.
-pub const BOUNDARIES: [Boundary; 16] = [
+pub const BOUNDARIES: [Boundary; 19] = [
     of("LEAF_VALUES", layout::LEAF_VALUES),
     of("LEAVES", leaves::LEAVES),
     of("WIDE", rows::WIDE),
     of("LINE", rows::LINE),
+    of("GATHERED", rows::GATHERED),
     // A block is counted in vectors.
     of("PLANE_BLOCK", 4 * sums::PLANE_BLOCK),
     of("ROWS_BLOCK", sums::ROWS_BLOCK),
@@ -30,7 +31,9 @@ pub const BOUNDARIES: [Boundary; 16] = [
     of("COLUMNS_AT_ONCE", elementwise::COLUMNS_AT_ONCE),
     of("HALF_BLOCK", elementwise::HALF_BLOCK),
     of("SHORT", elementwise::SHORT),
-    of("TILE", permute::TILE),
+    of("SHORT_OF_MANY", elementwise::SHORT_OF_MANY),
+    of("MANY", elementwise::MANY),
+    of("TILE", transpose::TILE),
     of("ROWS_PER_MIDDLE", moments::ROWS_PER_MIDDLE),
 ];
 

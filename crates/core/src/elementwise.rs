@@ -19,6 +19,10 @@ pub(crate) const HALF_BLOCK: usize = 64 * 1024;
 
 /// Length from which planes are worth a loop each.
 pub(crate) const SHORT: usize = 16;
+/// The same where there are [`MANY`] samples, which are worth a parameter for each column.
+pub(crate) const SHORT_OF_MANY: usize = 33;
+/// Samples beside whose work that of writing the parameters of all columns is small.
+pub(crate) const MANY: usize = 48;
 
 /// What vectors and single values have in common.
 pub(crate) trait Arithmetic: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
@@ -131,7 +135,7 @@ pub(crate) fn map_channels<V: Lanes, E: Element>(
 ) {
     let loops = if tensors.first.is_none() { Loops::of::<V, E, true>() } else { Loops::of::<V, E, false>() };
     match layout.format() {
-        Format::Contiguous if layout.length() >= SHORT => {
+        Format::Contiguous if layout.length() >= if layout.samples() < MANY { SHORT } else { SHORT_OF_MANY } => {
             walk_planes(&loops, tensors, layout, channels, parameters, wide);
         }
         // A sample of short planes is one row, in which each channel has several columns.

@@ -2,7 +2,7 @@
 //! as much as summing them: here the f32 sums wait until a few leaves are there, whose node is then computed in registers.
 //! The bits are those of leaf by leaf.
 
-use crate::kind::Chan;
+use crate::kind::{Chan, Kind};
 use crate::moments::{Count, Limits};
 use crate::rows::{LINE, Rows, rows_per_super_row};
 use crate::simd::{Doubles, Lanes, Mask};
@@ -15,22 +15,24 @@ pub(crate) const LEAVES: usize = 1 << LEVELS;
 
 /// Two sums that become the two values of a node.
 pub(crate) trait Leaf<const INPUTS: usize>: Terms<INPUTS, 2> {
+    const KIND: Kind;
+
     /// What a leaf is summed relative to, per column.
     fn centre<V: Lanes>(inputs: [Rows<'_>; INPUTS], given: Option<&[f32]>, centre: &mut [f32]);
 
-    /// Whether sums can fail to tell the values. If not, [`Leaf::are_exact`] is not asked.
-    const ARE_CHECKED: bool;
-
-    /// Where the sums of a leaf are certain to tell its values exactly, unless its second value is not finite.
+    /// Where the sums of a leaf are certain to tell its values exactly, unless they have left the range of f32.
     fn are_exact<V: Lanes>(sums: [V; 2], limits: Limits<V>) -> V::Mask;
+
+    /// Where a node is finite, so that no sum below it has left the range of f32.
+    fn are_finite<D: Doubles>(node: [D; 2]) -> D::Mask;
 
     /// The values of a leaf from its sums.
     fn of_sums<D: Doubles>(centre: D, sums: [D; 2], count: Count<D>) -> [D; 2];
 
     fn merge<D: Doubles>(left: [D; 2], right: [D; 2], chan: Chan<D>) -> [D; 2];
 
-    /// The node of a few columns, leaf by leaf, with a closer look at the sums that are not certain to be exact.
-    fn reduce_inexact<V: Lanes>(inputs: [Rows<'_>; INPUTS], first_out: &mut [f64], second_out: &mut [f64]);
+    /// One leaf, with a closer look where its sums are not exact: a row of `out` per value.
+    fn reduce_leaf<V: Lanes>(inputs: [Rows<'_>; INPUTS], given: Option<&[f32]>, out: &mut [f64]);
 }
 
 /// Whether leaves of `count` rows with all channels can be reduced by this file.
@@ -63,9 +65,34 @@ pub(crate) fn reduce_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
             let count = first_out.len();
             let leaves = leaves.each_ref().map(|cells| &cells[begin / 4..][..count / 4]);
             if !merge_leaves::<V, T, INPUTS>(leaves, Count::of(rows).near(), first_out, second_out) {
-                T::reduce_inexact::<V>(inputs.map(|rows| rows.columns(first + begin, count)), first_out, second_out);
+                let given = given.map(|given| &given[begin..begin + count]);
+                let inputs = inputs.map(|rows| rows.columns(first + begin, count));
+                reduce_leaf_by_leaf::<V, T, INPUTS>(inputs, given, [first_out, second_out]);
             }
         }
+    }
+}
+
+/// The node of a few columns whose sums are not certain to be exact.
+#[cold]
+#[inline(never)]
+fn reduce_leaf_by_leaf<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
+    inputs: [Rows<'_>; INPUTS],
+    given: Option<&[f32]>,
+    out: [&mut [f64]; 2],
+) {
+    let (rows, width) = (inputs[0].count / LEAVES, inputs[0].width);
+    let [mut a, b, mut c, d] = core::array::from_fn(|leaf| {
+        let mut values = vec![0.0; 2 * width];
+        T::reduce_leaf::<V>(inputs.map(|input| input.rows(leaf * rows, rows)), given, &mut values);
+        values
+    });
+    let count = Count::of(rows).values;
+    T::KIND.merge_nodes(&mut a, &b, count, count);
+    T::KIND.merge_nodes(&mut c, &d, count, count);
+    T::KIND.merge_nodes(&mut a, &c, 2.0 * count, 2.0 * count);
+    for (out, values) in out.into_iter().zip(a.chunks_exact(width)) {
+        out.copy_from_slice(values);
     }
 }
 
@@ -79,7 +106,6 @@ fn merge_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
 ) -> bool {
     let merged = Merged::<V::Doubles>::of(count);
     let limits = Limits::<V>::of(count);
-    let most = V::Doubles::splat(f64::MAX);
     let mut are_exact = V::zero().at_most(V::zero());
     let (first_out, second_out) = (first_out.as_chunks_mut::<4>().0, second_out.as_chunks_mut::<4>().0);
     let length = first_out.len();
@@ -88,17 +114,13 @@ fn merge_leaves<V: Lanes, T: Leaf<INPUTS>, const INPUTS: usize>(
     for i in 0..length {
         let cells = leaves.map(|cells| &cells[i]);
         for half in 0..2 {
-            let [first, second] = merged.node::<T, INPUTS>(cells, half);
-            store_half(&mut first_out[i], half, first);
-            store_half(&mut second_out[i], half, second);
-            if T::ARE_CHECKED {
-                are_exact = are_exact & second.at_most(most);
-            }
+            let node = merged.node::<T, INPUTS>(cells, half);
+            store_half(&mut first_out[i], half, node[0]);
+            store_half(&mut second_out[i], half, node[1]);
+            are_exact = are_exact & T::are_finite(node);
         }
-        if T::ARE_CHECKED {
-            for cell in cells {
-                are_exact = are_exact & T::are_exact(cell.sums.each_ref().map(V::load), limits);
-            }
+        for cell in cells {
+            are_exact = are_exact & T::are_exact(cell.sums.each_ref().map(V::load), limits);
         }
     }
     are_exact.all()

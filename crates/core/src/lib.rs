@@ -39,6 +39,7 @@ mod statistics;
 mod sums;
 mod tile;
 mod torch_sums;
+mod transpose;
 mod tree;
 #[cfg(test)]
 mod twins;

@@ -14,9 +14,9 @@ use alloc::vec::Vec;
 
 use crate::elementwise::Arithmetic;
 use crate::error::KernelError;
-use crate::kind::{Chan, Kind, merge_moments};
+use crate::kind::{Chan, Kind};
 use crate::layout::{LEAF_VALUES, Layout};
-use crate::leaves::{self, LEAVES, Leaf, reduce_leaves};
+use crate::leaves::{self, Leaf, reduce_leaves};
 use crate::partial::Partial;
 use crate::reduce::{Inputs, Reduction};
 use crate::rows::{LINE, Rows};
@@ -69,15 +69,20 @@ impl Terms<1, 2> for ShiftedPowers {
 }
 
 impl Leaf<1> for ShiftedPowers {
+    const KIND: Kind = Kind::Moments;
+
     fn centre<V: Lanes>([x]: [Rows<'_>; 1], _given: Option<&[f32]>, centre: &mut [f32]) {
         centre_of_rows::<V>(x, centre);
     }
 
-    const ARE_CHECKED: bool = true;
-
     #[inline(always)]
     fn are_exact<V: Lanes>(sums: [V; 2], limits: Limits<V>) -> V::Mask {
         limits.are_exact(sums)
+    }
+
+    #[inline(always)]
+    fn are_finite<D: Doubles>([_, m2]: [D; 2]) -> D::Mask {
+        m2.at_most(D::splat(f64::MAX))
     }
 
     #[inline(always)]
@@ -91,21 +96,8 @@ impl Leaf<1> for ShiftedPowers {
         chan.merge(left, right)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn reduce_inexact<V: Lanes>([x]: [Rows<'_>; 1], means: &mut [f64], m2s: &mut [f64]) {
-        let (count, width) = (x.count / LEAVES, x.width);
-        let [mut a, b, mut c, d] = core::array::from_fn(|leaf| {
-            let mut moments = vec![0.0; 2 * width];
-            reduce_rows::<V>(x.rows(leaf * count, count), &mut moments);
-            moments
-        });
-        let values = Count::of(count).values;
-        merge_moments(&mut a, &b, values, values);
-        merge_moments(&mut c, &d, values, values);
-        merge_moments(&mut a, &c, 2.0 * values, 2.0 * values);
-        means.copy_from_slice(&a[..width]);
-        m2s.copy_from_slice(&a[width..]);
+    fn reduce_leaf<V: Lanes>([x]: [Rows<'_>; 1], _given: Option<&[f32]>, out: &mut [f64]) {
+        reduce_rows::<V>(x, out);
     }
 }
 
@@ -259,7 +251,7 @@ pub(crate) struct Count<T> {
     /// The M2 below which squares have lost digits as f32, unless all are 0. (So are those of values that lie nearer than 2^-75
     /// to their centre, whose sum then tells them from equal ones. Should they cancel to nothing, no eps of f32's normal range
     /// sees the difference.)
-    least: T,
+    pub(crate) least: T,
 }
 
 impl<T: Arithmetic> Count<T> {
@@ -288,6 +280,8 @@ pub(crate) struct Limits<V> {
     square: V,
     /// What the second sum is at least, unless both are 0.
     least: V,
+    /// Of a bound that is as large.
+    inverse_of_least: V,
 }
 
 impl<V: Lanes> Limits<V> {
@@ -297,13 +291,21 @@ impl<V: Lanes> Limits<V> {
         const SLACK: f64 = 1.0 + 1.0 / 65536.0;
         // mean²·limit ≤ M2, where mean = sum/values and M2 = sum of squares − sum²/values.
         let square = (count.limit * count.inverse + 1.0) * count.inverse * SLACK;
-        Self { square: V::splat(square as f32), least: V::splat((16.0 * count.least) as f32) }
+        let least = (16.0 * count.least) as f32;
+        Self { square: V::splat(square as f32), least: V::splat(least), inverse_of_least: V::splat(1.0 / least) }
     }
 
     #[inline(always)]
     fn are_exact(self, [sum, sum_of_squares]: [V; 2]) -> V::Mask {
         let least = self.least.larger(sum * sum * self.square);
         least.at_most(sum_of_squares) | sum.both_zero(sum_of_squares)
+    }
+
+    /// Where a sum of products is not so small that the products may have left the range of f32, or is 0.
+    #[inline(always)]
+    pub(crate) fn are_not_small(self, sum: V) -> V::Mask {
+        let over_least = sum * self.inverse_of_least;
+        V::splat(1.0).at_most(over_least * over_least) | sum.both_zero(sum)
     }
 }
 

@@ -2,9 +2,8 @@
 
 use crate::error::KernelError;
 use crate::layout::{Format, Layout};
-
-/// Rows and columns that are moved together: 16 values are one line of cache.
-pub(crate) const TILE: usize = 16;
+use crate::simd::Native;
+use crate::transpose::transpose;
 
 /// Rearranges from the format of `layout` to the other one.
 ///
@@ -19,23 +18,9 @@ pub fn permute(source: &[f32], target: &mut [f32], layout: &Layout) -> Result<()
     };
     let samples = source.chunks_exact(rows * columns).zip(target.chunks_exact_mut(rows * columns));
     for (source, target) in samples {
-        transpose(source, target, rows, columns);
+        transpose::<Native>(source, columns, target, rows);
     }
     Ok(())
-}
-
-fn transpose(source: &[f32], target: &mut [f32], rows: usize, columns: usize) {
-    for row in (0..rows).step_by(TILE) {
-        for column in (0..columns).step_by(TILE) {
-            let last_row = (row + TILE).min(rows);
-            for column in column..(column + TILE).min(columns) {
-                let target = &mut target[column * rows..][row..last_row];
-                for (row, target) in (row..last_row).zip(target) {
-                    *target = source[row * columns + column];
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

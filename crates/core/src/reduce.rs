@@ -16,7 +16,7 @@ use crate::layout::{Format, Layout, leaf_samples};
 use crate::leaves::{self, LEAVES, LEVELS};
 use crate::moments;
 use crate::partial::{Partial, cuts, end_of_samples};
-use crate::rows::{Rows, gather_rows};
+use crate::rows::{GATHERED, Rows, can_be_cut, gather_rows};
 use crate::simd::Lanes;
 use crate::torch_sums;
 use crate::tree::{Forest, Node};
@@ -159,9 +159,13 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         if samples.is_empty() {
             return;
         }
-        let rows: Vec<Vec<f32>> =
-            inputs.iter().map(|data| gather_rows(data, layout, samples.clone(), channels.clone())).collect();
         let width = channels.len();
+        let gather = |data| {
+            let mut rows = vec![0.0; samples.len() * length * width];
+            gather_rows::<V>(data, layout, samples.clone(), channels.clone(), &mut rows);
+            rows
+        };
+        let rows: Vec<Vec<f32>> = inputs.iter().map(gather).collect();
         for row in 0..samples.len() * length {
             for (input, rows) in rows.iter().enumerate() {
                 let begin = edges.len();
@@ -211,7 +215,7 @@ impl<'a, V: Lanes> Walk<'a, V> {
     fn push_leaves(&self, samples: Range<usize>, mut index: u64, forest: &mut Forest) {
         let leaf = leaf_samples(self.layout.length());
         let at_once = LEAVES * leaf;
-        let fits = self.layout.format() == Format::ChannelsLast
+        let fits = self.are_rows()
             && self.reduction.scales.is_empty()
             && matches!(self.reduction.kind, Kind::Moments | Kind::Sums)
             && leaves::fits(self.layout.channels(), leaf * self.layout.length());
@@ -230,7 +234,75 @@ impl<'a, V: Lanes> Walk<'a, V> {
     /// Pushes the node above [`LEAVES`] leaves of rows, the first of which has the number `index`.
     fn push_node(&self, samples: Range<usize>, index: u64, forest: &mut Forest) {
         let node = Node { level: LEVELS, index: index >> LEVELS, samples: samples.len() as u64 };
-        forest.push(node, |slot| self.reduction.reduce_leaves(self.rows(samples), self.channels.start, slot));
+        forest.push(node, |slot| {
+            self.reduce_rows(samples, slot, |by, rows, first, out| {
+                by.reduce_leaves(rows, first, out);
+            });
+        });
+    }
+
+    /// Whether leaves are rows, be it that they lie so or that several samples share one.
+    fn are_rows(&self) -> bool {
+        self.layout.format() == Format::ChannelsLast || leaf_samples(self.layout.length()) > 1
+    }
+
+    /// Reduces some samples as rows: where they lie, or where they are copied to.
+    fn reduce_rows(
+        &self,
+        samples: Range<usize>,
+        out: &mut [f64],
+        reduce: impl Fn(&Reduction<'_, V>, Inputs<Rows<'_>>, usize, &mut [f64]),
+    ) {
+        let all = self.layout.channels();
+        let can_be_read = self.layout.format() == Format::ChannelsLast && self.reduction.scales.is_empty();
+        if can_be_read {
+            reduce(self.reduction, self.rows(samples), self.channels.start, out);
+            return;
+        }
+        let (count, width) = (samples.len() * self.layout.length(), self.channels.len());
+        let strip = if can_be_cut(all) { GATHERED.min(width) } else { width };
+        let mut copies = self.inputs.map(|_| vec![0.0; count * strip]);
+        let mut of_strip = vec![0.0; self.reduction.kind.values() * strip];
+        for first in self.channels.clone().step_by(strip) {
+            let channels = first..(first + strip).min(self.channels.end);
+            let strip = channels.len();
+            let rows = self.gather(samples.clone(), channels, &mut copies);
+            let of_strip = &mut of_strip[..self.reduction.kind.values() * strip];
+            // Where there are scales the centre has been subtracted.
+            if self.reduction.scales.is_empty() {
+                reduce(self.reduction, rows, first, of_strip);
+            } else {
+                reduce(&Reduction::new(self.reduction.kind, &[]), rows, first, of_strip);
+            }
+            let begin = first - self.channels.start;
+            for (out, of_strip) in out.chunks_exact_mut(width).zip(of_strip.chunks_exact(strip)) {
+                out[begin..begin + strip].copy_from_slice(of_strip);
+            }
+        }
+    }
+
+    /// Copies some samples and channels into rows, and scales x where there are scales.
+    fn gather<'b>(
+        &self,
+        samples: Range<usize>,
+        channels: Range<usize>,
+        copies: &'b mut Inputs<Vec<f32>>,
+    ) -> Inputs<Rows<'b>> {
+        let (count, width) = (samples.len() * self.layout.length(), channels.len());
+        let copy = |data, copy: &mut Vec<f32>| {
+            gather_rows::<V>(data, self.layout, samples.clone(), channels.clone(), &mut copy[..count * width]);
+        };
+        copy(self.inputs.x, &mut copies.x);
+        if let (Some(dy), Some(copy_of_dy)) = (self.inputs.dy, &mut copies.dy) {
+            copy(dy, copy_of_dy);
+        }
+        if !self.reduction.scales.is_empty() {
+            for row in copies.x[..count * width].chunks_exact_mut(width) {
+                self.reduction.make_relative(row, channels.start, 1);
+            }
+        }
+        let rows = |data: &'b [f32]| Rows { data, stride: width, count, width, channels: self.layout.channels() };
+        Inputs { dy: copies.dy.as_deref().map(rows), x: rows(&copies.x) }
     }
 
     /// The rows of some samples, in channels-last memory.
@@ -243,35 +315,18 @@ impl<'a, V: Lanes> Walk<'a, V> {
 
     fn push_leaf(&self, samples: Range<usize>, index: u64, forest: &mut Forest) {
         let node = Node { level: 0, index, samples: samples.len() as u64 };
-        let (all, length) = (self.layout.channels(), self.layout.length());
-        let (first, width) = (self.channels.start, self.channels.len());
-        let count = samples.len() * length;
-        match self.layout.format() {
-            Format::ChannelsLast if self.reduction.scales.is_empty() => {
-                let rows = self.rows(samples);
-                forest.push(node, |slot| self.reduction.reduce_rows(rows, first, slot));
-            }
-            Format::Contiguous if leaf_samples(length) == 1 => {
-                let begin = (samples.start * all + first) * length;
-                let planes = self.inputs.map(|data| &data[begin..][..width * length]);
-                forest.push(node, |slot| self.reduce_planes(planes, slot));
-            }
-            _ => {
-                let gather = |data| gather_rows(data, self.layout, samples.clone(), self.channels.clone());
-                let mut gathered = self.inputs.map(gather);
-                let is_scaled = !self.reduction.scales.is_empty();
-                if is_scaled {
-                    for row in gathered.x.chunks_exact_mut(width) {
-                        self.reduction.make_relative(row, first, 1);
-                    }
-                }
-                let rows = |data| Rows { data, stride: width, count, width, channels: all };
-                let rows = Inputs { dy: gathered.dy.as_deref().map(rows), x: rows(&gathered.x) };
-                let relative = Reduction::<V>::new(self.reduction.kind, &[]);
-                let reduction = if is_scaled { &relative } else { self.reduction };
-                forest.push(node, |slot| reduction.reduce_rows(rows, first, slot));
-            }
+        if self.are_rows() {
+            forest.push(node, |slot| {
+                self.reduce_rows(samples, slot, |by, rows, first, out| {
+                    by.reduce_rows(rows, first, out);
+                });
+            });
+            return;
         }
+        let (length, width) = (self.layout.length(), self.channels.len());
+        let begin = (samples.start * self.layout.channels() + self.channels.start) * length;
+        let planes = self.inputs.map(|data| &data[begin..][..width * length]);
+        forest.push(node, |slot| self.reduce_planes(planes, slot));
     }
 
     /// The leaf of one sample whose planes these are.

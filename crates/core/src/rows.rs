@@ -4,10 +4,11 @@
 //! four rows make one super-row of 12 columns, of which the columns 1, 4, 7, 10 belong to channel 1. What is reduced per
 //! column is then folded to channels, and the few rows that do not fill a super-row are reduced by themselves.
 
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::layout::{Format, Layout};
+use crate::simd::Lanes;
+use crate::transpose::transpose;
 
 /// Columns from which a row is long enough for a loop over its vectors.
 pub(crate) const WIDE: usize = 64;
@@ -33,7 +34,7 @@ impl<'a> Rows<'a> {
 
     /// Whether some of the columns can be reduced without the others.
     pub(crate) fn can_be_cut(&self) -> bool {
-        self.channels >= WIDE && self.channels.is_multiple_of(4)
+        can_be_cut(self.channels)
     }
 
     /// Some of the columns.
@@ -60,6 +61,11 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Whether some columns of rows that have so many channels can be reduced without the others.
+pub(crate) fn can_be_cut(channels: usize) -> bool {
+    channels >= WIDE && channels.is_multiple_of(4)
+}
+
 /// Of how many rows a super-row consists, of `count` rows that have all channels. A function of these two numbers alone,
 /// since the order of the arithmetic follows from it.
 pub(crate) fn rows_per_super_row(channels: usize, count: usize) -> usize {
@@ -70,23 +76,30 @@ pub(crate) fn rows_per_super_row(channels: usize, count: usize) -> usize {
     rows
 }
 
-/// Copies some samples and channels into adjacent rows.
-pub(crate) fn gather_rows(data: &[f32], layout: &Layout, samples: Range<usize>, channels: Range<usize>) -> Vec<f32> {
+/// Channels whose planes are made rows together: the rows of a few leaves then stay in the first-level cache. Rows that
+/// cannot be cut are made of all channels.
+pub(crate) const GATHERED: usize = 2 * WIDE;
+
+/// Copies some samples and channels into adjacent rows; `rows` has a place for each value.
+pub(crate) fn gather_rows<V: Lanes>(
+    data: &[f32],
+    layout: &Layout,
+    samples: Range<usize>,
+    channels: Range<usize>,
+    rows: &mut [f32],
+) {
     let (all, length, width) = (layout.channels(), layout.length(), channels.len());
-    let mut rows = vec![0.0; samples.len() * length * width];
     for (sample, rows) in samples.zip(rows.chunks_exact_mut(length * width)) {
         let sample = &data[sample * all * length..][..all * length];
-        for (position, row) in rows.chunks_exact_mut(width).enumerate() {
-            match layout.format() {
-                Format::ChannelsLast => row.copy_from_slice(&sample[position * all..][channels.clone()]),
-                Format::Contiguous => {
-                    let planes = sample[channels.start * length..].chunks_exact(length);
-                    for (value, plane) in row.iter_mut().zip(planes) {
-                        *value = plane[position];
-                    }
+        match layout.format() {
+            Format::ChannelsLast => {
+                for (row, values) in rows.chunks_exact_mut(width).zip(sample.chunks_exact(all)) {
+                    row.copy_from_slice(&values[channels.clone()]);
                 }
+            }
+            Format::Contiguous => {
+                transpose::<V>(&sample[channels.start * length..channels.end * length], length, rows, width);
             }
         }
     }
-    rows
 }

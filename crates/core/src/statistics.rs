@@ -9,7 +9,6 @@ use core::ops::Range;
 
 use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
-use crate::normalize::{inverse_of_power, power_of_two_below};
 use crate::partial::Merged;
 use crate::simd::sqrt;
 
@@ -82,42 +81,38 @@ impl<'a> Statistics<'a> {
         f64::from(self.invstd_hi[channel]) + f64::from(self.invstd_lo[channel])
     }
 
-    /// An inverse deviation beyond this one, or below its inverse, is far from 1.
-    const FAR: f32 = (1_u64 << 60) as f32;
+    /// Beyond this mean x − hi can leave the range of f32. It is then at most twice the largest f32, and, where it is not 0, far
+    /// above the smallest.
+    const LARGE: f32 = (1_u128 << 100) as f32;
 
-    /// Whether products with x − hi could leave the range of f32. All devices have the same statistics and so the same answer.
-    #[inline(always)]
-    fn is_far(invstd: f32) -> bool {
-        (invstd > Self::FAR && invstd < f32::INFINITY) || (invstd < 1.0 / Self::FAR && invstd > 0.0)
+    /// Whether the mean of one of some channels is large.
+    fn is_any_large(&self, channels: Range<usize>) -> bool {
+        // Numbers without sign have the order of their bits: so a glance at vectors of integers tells that nearly always none is.
+        const MAGNITUDE: u32 = u32::MAX >> 1;
+        let largest = self.mean_hi[channels].iter().fold(0, |most: u32, mean| most.max(mean.to_bits() & MAGNITUDE));
+        largest > Self::LARGE.to_bits()
     }
 
-    /// Whether one of some channels is far.
-    fn is_any_far(&self, channels: Range<usize>) -> bool {
-        // Positive numbers have the order of their bits, and what is no such number or wraps is above all that are near: so a
-        // glance at vectors of integers tells that nearly always there is none.
-        let least = (1.0 / Self::FAR).to_bits();
-        let invstd = &self.invstd_hi[channels];
-        let above_least = invstd.iter().fold(0, |most: u32, invstd| most.max(invstd.to_bits().wrapping_sub(least)));
-        above_least > Self::FAR.to_bits() - least && invstd.iter().any(|invstd| Self::is_far(*invstd))
-    }
-
-    /// What x − hi is multiplied with before backward sums are formed: a power of two near the inverse deviation of channels
-    /// that are far, and 1 for all others. Nothing where it is 1 for all.
+    /// What x − hi is multiplied with before backward sums are formed, so that it stays in the range of f32: a power of two.
+    /// Nothing where it is 1 for all channels. It follows from the statistics, which all devices have alike.
     pub(crate) fn scales_of_sums(&self) -> Vec<f64> {
-        let all = 0..self.invstd_hi.len();
-        if self.is_any_far(all.clone()) { all.map(|channel| self.scale_of_sums(channel)).collect() } else { Vec::new() }
+        let all = 0..self.mean_hi.len();
+        if self.is_any_large(all.clone()) {
+            all.map(|channel| self.scale_of_sums(channel)).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     fn scale_of_sums(&self, channel: usize) -> f64 {
-        let invstd = self.invstd_hi[channel];
-        if Self::is_far(invstd) { power_of_two_below(f64::from(invstd)) } else { 1.0 }
+        if self.mean_hi[channel].abs() > Self::LARGE { 0.25 } else { 1.0 }
     }
 
     /// Backward sums of some channels without their scales; nothing where they have none.
     pub(crate) fn unscaled(&self, channels: Range<usize>, sums: &[f64]) -> Option<Vec<f64>> {
-        self.is_any_far(channels.clone()).then(|| {
+        self.is_any_large(channels.clone()).then(|| {
             let numbered = channels.zip(sums);
-            numbered.map(|(channel, sum)| sum * inverse_of_power(self.scale_of_sums(channel))).collect()
+            numbered.map(|(channel, sum)| sum / self.scale_of_sums(channel)).collect()
         })
     }
 }

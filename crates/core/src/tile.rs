@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::layout::{Format, Layout, leaf_samples};
-use crate::rows::WIDE;
+use crate::rows::can_be_cut;
 
 /// Values of a group that stay in the second-level cache between the passes: 256 KiB.
 pub(crate) const TILE_VALUES: usize = 64 * 1024;
@@ -23,7 +23,7 @@ pub(crate) fn channel_groups(layout: &Layout, inputs: usize) -> impl Iterator<It
     let group = (TILE_VALUES / of_channel.max(1)).max(run).clamp(1, channels);
     // Rows are cut between vectors or not at all: what is computed of a row must not depend on the group it is in.
     let group = match is_rows {
-        true if channels >= WIDE && channels.is_multiple_of(4) => group.next_multiple_of(4),
+        true if can_be_cut(channels) => group.next_multiple_of(4),
         true => channels,
         false => group,
     };

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use syncbn_commands::CommandError;
 use syncbn_core::KernelError;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -49,6 +50,18 @@ impl From<UnknownBuffer> for CallError {
     #[inline(never)]
     fn from(UnknownBuffer: UnknownBuffer) -> Self {
         failure("unknown_buffer", "expected the handle of a buffer that this call does not write already")
+    }
+}
+
+impl From<CommandError> for CallError {
+    #[cold]
+    #[inline(never)]
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Layout(error) => error.into(),
+            // Without the number: what formats it would be a kilobyte more for every page to load.
+            CommandError::Unknown { .. } => failure("argument", "expected the number of a command"),
+        }
     }
 }
 

@@ -1,52 +1,24 @@
-//! The memory of a device and the commands that are complete in themselves.
+//! One CPU device as JavaScript sees it: its memory, and a call that runs any command.
 
-use core::ops::Range;
+use alloc::vec::Vec;
 
-use syncbn_core::{Affine, BatchNorm, BatchNormBackward, Format, Gradients, Layout, Numerics, Running};
+use syncbn_commands::{Command, Reduction, Words};
+use syncbn_core::Partial;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::arena::{Arena, buffer_bytes};
+use crate::commands::{reduce, run};
 use crate::error::CallError;
 
 /// One CPU device.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct CpuKernels {
-    pub(crate) arena: Arena,
-}
-
-#[inline(never)]
-pub(crate) fn layout(samples: u32, channels: u32, length: u32, channels_last: bool) -> Result<Layout, CallError> {
-    let format = if channels_last { Format::ChannelsLast } else { Format::Contiguous };
-    Ok(Layout::new(samples as usize, channels as usize, length as usize, format)?)
-}
-
-/// The same, of which a step works on some channels: to `end_channel`, or all where that is 0.
-#[inline(never)]
-pub(crate) fn part(
-    samples: u32,
-    channels: u32,
-    length: u32,
-    channels_last: bool,
-    first_channel: u32,
-    end_channel: u32,
-) -> Result<Layout, CallError> {
-    let layout = layout(samples, channels, length, channels_last)?;
-    Ok(layout.of_channels(range(first_channel, end_channel, layout.channels()))?)
-}
-
-/// The channels from `first` to `end`, or to the last of `all` where that is 0.
-pub(crate) fn range(first: u32, end: u32, all: usize) -> Range<usize> {
-    first as usize..if end == 0 { all } else { end as usize }
-}
-
-pub(crate) fn numerics(torch: bool) -> Numerics {
-    if torch { Numerics::Torch } else { Numerics::Stable }
+    arena: Arena,
 }
 
 #[wasm_bindgen]
 #[allow(clippy::missing_errors_doc, reason = "every call fails alike: see the crate")]
-#[allow(clippy::too_many_arguments, reason = "numbers cross the border without allocation, structs do not")]
 impl CpuKernels {
     /// A device without buffers.
     #[wasm_bindgen(constructor)]
@@ -118,108 +90,19 @@ impl CpuKernels {
         Ok(self.arena.get(handle)?.as_ptr().addr())
     }
 
-    /// `target[i] = value`.
-    pub fn fill(&mut self, target: u32, value: f32) -> Result<(), CallError> {
-        self.arena.lend([target], |_, [target]| {
-            target.unwrap_or_default().fill(value);
-            Ok(())
-        })
+    /// Runs a command. `number`, `words` and `bytes` are those of `crates/commands`.
+    pub fn run(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
+        run(&mut self.arena, Command::decode(number, Words::new(words, bytes))?)
     }
 
-    /// `target[i] = a[i] + b[i]`; `target` may be `a` or `b`.
-    pub fn add(&mut self, a: u32, b: u32, target: u32) -> Result<(), CallError> {
-        self.arena.lend([target], |arena, [sum]| {
-            let sum = sum.unwrap_or_default();
-            match (a == target, b == target) {
-                (true, true) => syncbn_core::double(sum),
-                (true, false) => syncbn_core::add_in_place(sum, arena.get(b)?)?,
-                (false, true) => syncbn_core::add_in_place(sum, arena.get(a)?)?,
-                (false, false) => syncbn_core::add(arena.get(a)?, arena.get(b)?, sum)?,
-            }
-            Ok(())
-        })
+    /// Runs a reduction, and gives the bytes of its partial.
+    pub fn reduce(&self, number: u32, words: &[f64], bytes: &[u8]) -> Result<Vec<u8>, CallError> {
+        reduce(&self.arena, Reduction::decode(number, Words::new(words, bytes))?)
     }
 
-    /// Rearranges to the other memory format.
-    pub fn permute(
-        &mut self,
-        source: u32,
-        target: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-    ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        self.arena.lend([target], |arena, [target]| {
-            Ok(syncbn_core::permute(arena.get(source)?, target.unwrap_or_default(), &layout)?)
-        })
-    }
-
-    /// The whole training forward. Without tracking the four running buffers are 0.
-    #[wasm_bindgen(js_name = batchNorm)]
-    pub fn batch_norm(
-        &mut self,
-        x: u32,
-        y: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        torch: bool,
-        eps: f64,
-        weight: u32,
-        bias: u32,
-        statistics: u32,
-        running_mean: u32,
-        running_var: u32,
-        next_mean: u32,
-        next_var: u32,
-        momentum: f64,
-        correction: u32,
-    ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        let outputs = [y, statistics, next_mean, next_var];
-        self.arena.lend(outputs, |arena, [values, statistics, next_mean, next_variance]| {
-            let running = match (next_mean, next_variance) {
-                (Some(next_mean), Some(next_variance)) => {
-                    let (mean, variance) = (arena.get(running_mean)?, arena.get(running_var)?);
-                    Some(Running { mean, variance, next_mean, next_variance, momentum, correction })
-                }
-                _ => None,
-            };
-            let affine = Affine { weight: arena.get_optional(weight)?, bias: arena.get_optional(bias)? };
-            let args = BatchNorm { layout, numerics: numerics(torch), eps, affine, running };
-            let x = if x == y { None } else { Some(arena.get(x)?) };
-            Ok(syncbn_core::batch_norm(args, x, values.unwrap_or_default(), statistics.unwrap_or_default())?)
-        })
-    }
-
-    /// The whole backward. `dx`, `dweight` and `dbias` may be 0: not wanted.
-    #[wasm_bindgen(js_name = batchNormBackward)]
-    pub fn batch_norm_backward(
-        &mut self,
-        x: u32,
-        dy: u32,
-        dx: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        statistics: u32,
-        weight: u32,
-        dweight: u32,
-        dbias: u32,
-        batch_statistics: bool,
-    ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        self.arena.lend([dx, dweight, dbias], |arena, [gradient, dweight, dbias]| {
-            let (statistics, weight) = (arena.get(statistics)?, arena.get_optional(weight)?);
-            let args = BatchNormBackward { layout, statistics, weight, batch_statistics };
-            let dy = if dy == dx { None } else { Some(arena.get(dy)?) };
-            let gradients = Gradients { dx: gradient, dweight, dbias };
-            Ok(syncbn_core::batch_norm_backward(&args, dy, arena.get(x)?, gradients)?)
-        })
+    /// Merges partials that are laid end to end, in order of samples.
+    pub fn merge(&self, partials: &[u8]) -> Result<Vec<u8>, CallError> {
+        Ok(Partial::merge_bytes(partials)?.to_bytes())
     }
 }
 

@@ -11,12 +11,12 @@
 extern crate alloc;
 
 mod arena;
+mod commands;
 mod error;
 mod kernels;
 mod pool;
 #[cfg(target_arch = "wasm32")]
 mod runtime;
-mod steps;
 
 pub use error::CallError;
 pub use kernels::CpuKernels;

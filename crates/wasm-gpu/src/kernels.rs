@@ -1,28 +1,24 @@
-//! A WebGPU device, its memory, and the commands that are complete in themselves.
+//! One WebGPU device as JavaScript sees it: its memory, its queue, and a call that runs any command.
 
-use js_sys::{Float32Array, Promise};
+use js_sys::{Float32Array, Promise, Uint8Array};
+use syncbn_commands::{Command, Reduction, Words};
 use syncbn_core::{Format, Layout};
-use syncbn_gpu::{BackwardInput, BatchNorm, BatchNormBackward, Gpu, Normalize, Options, Rows, Running};
+use syncbn_gpu::{Gpu, Options, Rows};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
+use crate::commands::{reduce, run};
 use crate::error::CallError;
 
 /// One WebGPU device.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct GpuKernels {
-    pub(crate) gpu: Gpu,
+    gpu: Gpu,
     /// What is known of the device if it is somebody else's.
     #[cfg(target_arch = "wasm32")]
     adopted: Option<crate::adopt::AdoptedDevice>,
-}
-
-#[inline(never)]
-pub(crate) fn layout(samples: u32, channels: u32, length: u32, channels_last: bool) -> Result<Layout, CallError> {
-    let format = if channels_last { Format::ChannelsLast } else { Format::Contiguous };
-    Ok(Layout::new(samples as usize, channels as usize, length as usize, format)?)
 }
 
 /// Of bytes in JavaScript, where infinity is no limit.
@@ -222,7 +218,8 @@ impl GpuKernels {
     /// Compiles the pipelines that the steps of such a batch use, or has `compileNext` do so.
     #[wasm_bindgen(js_name = warmUp)]
     pub fn warm_up(&mut self, channels: u32, length: u32, channels_last: bool) -> Result<(), CallError> {
-        self.gpu.warm_up(&layout(0, channels, length, channels_last)?);
+        let format = if channels_last { Format::ChannelsLast } else { Format::Contiguous };
+        self.gpu.warm_up(&Layout::new(0, channels as usize, length as usize, format)?);
         Ok(())
     }
 
@@ -330,83 +327,21 @@ impl GpuKernels {
         Ok(self.gpu.copy_rows(source, target, row_length, rows)?)
     }
 
-    /// `target[i] = value`.
-    pub fn fill(&mut self, target: u32, value: f32) -> Result<(), CallError> {
-        Ok(self.gpu.fill(target, value)?)
+    /// Runs a command. `number`, `words` and `bytes` are those of `crates/commands`.
+    pub fn run(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
+        run(&mut self.gpu, Command::decode(number, Words::new(words, bytes))?)
     }
 
-    /// `target[i] = a[i] + b[i]`; `target` may be `a` or `b`.
-    pub fn add(&mut self, a: u32, b: u32, target: u32) -> Result<(), CallError> {
-        Ok(self.gpu.add(a, b, target)?)
+    /// Runs a reduction. Resolves with the bytes of its partial.
+    #[wasm_bindgen(unchecked_return_type = "Promise<Uint8Array<ArrayBuffer>>")]
+    pub fn reduce(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<Promise, CallError> {
+        let partial = reduce(&mut self.gpu, Reduction::decode(number, Words::new(words, bytes))?)?;
+        Ok(future_to_promise(async { Ok(Uint8Array::from(&*partial.await.map_err(CallError::from)?).into()) }))
     }
 
-    /// Rearranges to the other memory format.
-    pub fn permute(
-        &mut self,
-        source: u32,
-        target: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-    ) -> Result<(), CallError> {
-        Ok(self.gpu.permute(source, target, &layout(samples, channels, length, channels_last)?)?)
-    }
-
-    /// The whole training forward. Without tracking the four running buffers are 0.
-    #[wasm_bindgen(js_name = batchNorm)]
-    pub fn batch_norm(
-        &mut self,
-        x: u32,
-        y: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        eps: f64,
-        weight: u32,
-        bias: u32,
-        statistics: u32,
-        running_mean: u32,
-        running_var: u32,
-        next_mean: u32,
-        next_var: u32,
-        momentum: f64,
-        correction: u32,
-    ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        let normalize = Normalize { x, y, layout, statistics, weight, bias };
-        let running = Running {
-            mean: running_mean,
-            variance: running_var,
-            next_mean,
-            next_variance: next_var,
-            momentum,
-            correction,
-        };
-        let running = (running_mean != 0).then_some(running);
-        Ok(self.gpu.batch_norm(&BatchNorm { normalize, eps, running })?)
-    }
-
-    /// The whole backward. Each gradient may be 0: not wanted.
-    #[wasm_bindgen(js_name = batchNormBackward)]
-    pub fn batch_norm_backward(
-        &mut self,
-        x: u32,
-        dy: u32,
-        dx: u32,
-        samples: u32,
-        channels: u32,
-        length: u32,
-        channels_last: bool,
-        statistics: u32,
-        weight: u32,
-        dweight: u32,
-        dbias: u32,
-        batch_statistics: bool,
-    ) -> Result<(), CallError> {
-        let layout = layout(samples, channels, length, channels_last)?;
-        let input = BackwardInput { x, dy, dx, layout, statistics, weight };
-        Ok(self.gpu.batch_norm_backward(&BatchNormBackward { input, dweight, dbias, batch_statistics })?)
+    /// Checks that bytes are partials of one kind that cover adjacent ranges, end to end.
+    #[wasm_bindgen(js_name = checkPartials)]
+    pub fn check_partials(bytes: &[u8]) -> Result<(), CallError> {
+        Ok(syncbn_gpu::check_partials(bytes)?)
     }
 }

@@ -6,9 +6,9 @@
 
 #[cfg(target_arch = "wasm32")]
 mod adopt;
+mod commands;
 mod error;
 mod kernels;
-mod steps;
 
 #[cfg(target_arch = "wasm32")]
 pub use adopt::BufferAdopter;

@@ -38,6 +38,11 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
     fn splat(value: f32) -> Self;
     fn load(values: &[f32; 4]) -> Self;
     fn store(self, values: &mut [f32; 4]);
+    /// The first four values of four rows, `stride` values apart.
+    ///
+    /// # Panics
+    /// If `values` ends before the last of them.
+    fn load_rows(values: &[f32], stride: usize) -> [Self; 4];
     /// Where it is less than what stands beside it the lane, else the other: of a NaN and a number, the second.
     fn smaller(self, other: Self) -> Self;
     /// The same with greater.
@@ -51,6 +56,9 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
     /// The inverse of [`Lanes::widen`], rounding.
     fn narrow(low: Self::Doubles, high: Self::Doubles) -> Self;
 
+    /// Vector i of the result has lane i of each.
+    fn transpose(rows: [Self; 4]) -> [Self; 4];
+
     fn zero() -> Self {
         Self::splat(0.0)
     }
@@ -60,6 +68,14 @@ pub(crate) trait Lanes: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Out
         self.store(&mut values);
         values
     }
+}
+
+/// Whether four rows of four values, `stride` values apart, end within so many values.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))]
+#[inline(always)]
+fn has_four_rows(values: usize, stride: usize) -> bool {
+    // Compared one by one, a stride that is too large cannot make the product wrap.
+    values >= 4 && stride <= (values - 4) / 3
 }
 
 /// Two f64, with the same promise.
@@ -105,6 +121,9 @@ mod tests {
     /// The bits of everything that lanes can do with eight values.
     fn everything<V: Lanes>(a: &[f32; 4], b: &[f32; 4]) -> Vec<u64> {
         let (x, y) = (V::load(a), V::load(b));
+        let rows = [*a, *b, [a[1], b[2], a[0], b[3]]];
+        let rows = V::load_rows(rows.as_flattened(), 2);
+        let transposed = V::transpose(rows).map(V::to_array);
         let singles = [x + y, x - y, x * y, x.smaller(y), x.larger(y), V::splat(a[0]), V::zero()].map(V::to_array);
         let wide = [x.widen(), y.widen()];
         let [products, sums] = [[wide[0][0] * wide[1][0], wide[0][1] * wide[1][1]], [wide[0][0] + wide[1][0]; 2]];
@@ -123,7 +142,7 @@ mod tests {
             x.both_zero(y).all(),
             (x.both_zero(y) | x.at_most(y)).all(),
         ];
-        let singles = singles.into_iter().flatten().chain(narrowed);
+        let singles = singles.into_iter().chain(transposed).flatten().chain(narrowed);
         let bits = |value: f32| if value.is_nan() { 0 } else { u64::from(value.to_bits()) };
         let doubles = doubles.map(|value| if value.is_nan() { 0 } else { value.to_bits() });
         singles.map(bits).chain(doubles).chain(truths.map(u64::from)).collect()

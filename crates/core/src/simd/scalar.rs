@@ -55,12 +55,20 @@ impl Lanes for Scalar {
         *values = self.0;
     }
 
+    fn load_rows(values: &[f32], stride: usize) -> [Self; 4] {
+        core::array::from_fn(|row| Self(core::array::from_fn(|i| values[row * stride + i])))
+    }
+
     fn smaller(self, other: Self) -> Self {
         Self(core::array::from_fn(|i| if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] }))
     }
 
     fn larger(self, other: Self) -> Self {
         Self(core::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
+    fn transpose(rows: [Self; 4]) -> [Self; 4] {
+        core::array::from_fn(|i| Self(rows.map(|row| row.0[i])))
     }
 
     fn at_most(self, other: Self) -> ScalarMask {

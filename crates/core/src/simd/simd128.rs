@@ -10,7 +10,7 @@ use core::arch::wasm32::{
 };
 use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
-use super::{Doubles, Lanes, Mask};
+use super::{Doubles, Lanes, Mask, has_four_rows};
 
 /// Four f32 in a register.
 #[derive(Clone, Copy)]
@@ -69,6 +69,13 @@ impl Lanes for Simd128 {
         unsafe { v128_store(values.as_mut_ptr().cast(), self.0) }
     }
 
+    #[inline(always)]
+    fn load_rows(values: &[f32], stride: usize) -> [Self; 4] {
+        assert!(has_four_rows(values.len(), stride), "the last of four rows lies beyond the values");
+        // SAFETY: the last row ends at 3·stride + 4, which has been compared; the instruction needs no alignment.
+        [0, 1, 2, 3].map(|row| Self(unsafe { v128_load(values.as_ptr().add(row * stride).cast()) }))
+    }
+
     // The instructions return their first operand unless the second is less, or greater.
     #[inline(always)]
     fn smaller(self, other: Self) -> Self {
@@ -78,6 +85,18 @@ impl Lanes for Simd128 {
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
         Self(f32x4_pmax(other.0, self.0))
+    }
+
+    #[inline(always)]
+    fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
+        let [low_ab, low_cd] = [(a, b), (c, d)].map(|(x, y)| i32x4_shuffle::<0, 4, 1, 5>(x.0, y.0));
+        let [high_ab, high_cd] = [(a, b), (c, d)].map(|(x, y)| i32x4_shuffle::<2, 6, 3, 7>(x.0, y.0));
+        [
+            Self(i64x2_shuffle::<0, 2>(low_ab, low_cd)),
+            Self(i64x2_shuffle::<1, 3>(low_ab, low_cd)),
+            Self(i64x2_shuffle::<0, 2>(high_ab, high_cd)),
+            Self(i64x2_shuffle::<1, 3>(high_ab, high_cd)),
+        ]
     }
 
     #[inline(always)]

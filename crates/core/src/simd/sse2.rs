@@ -7,11 +7,12 @@ use core::arch::x86_64::{
     _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_cmpeq_ps, _mm_cmple_pd, _mm_cmple_ps, _mm_cvtpd_ps, _mm_cvtps_pd,
     _mm_loadl_epi64, _mm_loadu_pd, _mm_loadu_ps, _mm_max_ps, _mm_min_ps, _mm_movehl_ps, _mm_movelh_ps,
     _mm_movemask_epi8, _mm_movemask_ps, _mm_mul_pd, _mm_mul_ps, _mm_or_pd, _mm_or_ps, _mm_set1_epi32, _mm_set1_pd,
-    _mm_set1_ps, _mm_setzero_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
+    _mm_set1_ps, _mm_setzero_ps, _mm_shuffle_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps, _mm_unpackhi_ps,
+    _mm_unpacklo_ps,
 };
 use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
-use super::{Doubles, Lanes, Mask};
+use super::{Doubles, Lanes, Mask, has_four_rows};
 
 /// Four f32 in a register.
 #[derive(Clone, Copy)]
@@ -65,6 +66,13 @@ impl Lanes for Sse2 {
     }
 
     #[inline(always)]
+    fn load_rows(values: &[f32], stride: usize) -> [Self; 4] {
+        assert!(has_four_rows(values.len(), stride), "the last of four rows lies beyond the values");
+        // The last row ends at 3·stride + 4, which has been compared.
+        [0, 1, 2, 3].map(|row| Self(unsafe { _mm_loadu_ps(values.as_ptr().add(row * stride)) }))
+    }
+
+    #[inline(always)]
     fn smaller(self, other: Self) -> Self {
         Self(unsafe { _mm_min_ps(self.0, other.0) })
     }
@@ -72,6 +80,20 @@ impl Lanes for Sse2 {
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
         Self(unsafe { _mm_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn transpose([a, b, c, d]: [Self; 4]) -> [Self; 4] {
+        unsafe {
+            let (low_ab, low_cd) = (_mm_unpacklo_ps(a.0, b.0), _mm_unpacklo_ps(c.0, d.0));
+            let (high_ab, high_cd) = (_mm_unpackhi_ps(a.0, b.0), _mm_unpackhi_ps(c.0, d.0));
+            [
+                Self(_mm_movelh_ps(low_ab, low_cd)),
+                Self(_mm_movehl_ps(low_cd, low_ab)),
+                Self(_mm_movelh_ps(high_ab, high_cd)),
+                Self(_mm_movehl_ps(high_cd, high_ab)),
+            ]
+        }
     }
 
     #[inline(always)]

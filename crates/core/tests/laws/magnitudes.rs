@@ -218,6 +218,52 @@ impl Case {
     }
 }
 
+impl Case {
+    /// The gradients of weight and bias in evaluation, whose statistics need not fit the batch.
+    fn check_gradients_of_evaluation(&self, mean: f32, variance: f32) {
+        let (layout, channels) = (self.layout, self.layout.channels());
+        let mut statistics = vec![f32::NAN; STATISTICS_ROWS * channels];
+        let (means, variances) = (vec![mean; channels], vec![variance; channels]);
+        evaluation_statistics(&means, &variances, Numerics::Stable, self.eps, &mut statistics).expect("lengths fit");
+        let args = BatchNormBackward { layout, statistics: &statistics, weight: None, batch_statistics: false };
+        let [mut dweight, mut dbias] = [(); 2].map(|()| vec![f32::NAN; channels]);
+        let gradients = Gradients { dx: None, dweight: Some(&mut dweight), dbias: Some(&mut dbias) };
+        batch_norm_backward(&args, Some(&self.dy), &self.x, gradients).expect("lengths fit");
+        let invstd = 1.0 / (f64::from(variance) + self.eps).sqrt();
+        for channel in 0..channels {
+            let elements = (0..self.x.len()).filter(|i| channel_of(&self.layout, *i) == channel);
+            let pairs = elements.map(|i| (f64::from(self.dy[i]), f64::from(self.x[i]) - f64::from(mean)));
+            let [mut sum_dy, mut sum_dy_xmu, mut of_dy, mut of_products, mut n] = [0.0; 5];
+            for (dy, xmu) in pairs {
+                sum_dy += dy;
+                sum_dy_xmu += dy * xmu;
+                of_dy += f64::abs(dy);
+                of_products += f64::abs(dy * xmu);
+                n += 1.0;
+            }
+            let granted = 1e-6 * of_products * invstd + n * f64::from(f32::from_bits(1)) * invstd.max(1.0);
+            let what = format!("dweight with running mean {mean:e} and variance {variance:e}");
+            self.near(&what, dweight[channel], sum_dy_xmu * invstd, granted);
+            self.near("dbias in evaluation", dbias[channel], sum_dy, 1e-6 * of_dy);
+        }
+        let [sums, of_shards] = [0, self.layout.samples() / 3].map(|cut| self.sums_of_shards(&statistics, cut));
+        assert_eq!(of_shards, sums, "{}: backward sums of two shards", self.name);
+    }
+
+    /// The bits of the backward sums of the batch, cut before a sample.
+    fn sums_of_shards(&self, statistics: &[f32], cut: usize) -> Vec<u64> {
+        let (channels, length, format) = (self.layout.channels(), self.layout.length(), self.layout.format());
+        let place = cut * channels * length;
+        let reduce = |range: std::ops::Range<usize>, first: u64| {
+            let layout = layout(range.len() / (channels * length), channels, length, format);
+            backward_reduce(&self.dy[range.clone()], &self.x[range], statistics, &layout, first).expect("lengths fit")
+        };
+        let mut merged = reduce(0..place, 0);
+        merged.merge(reduce(place..self.x.len(), cut as u64)).expect("adjacent");
+        merged.finish().expect("a whole batch").values.into_iter().map(f64::to_bits).collect()
+    }
+}
+
 const FORMATS: [Format; 2] = [Format::Contiguous, Format::ChannelsLast];
 
 #[test]
@@ -257,6 +303,23 @@ fn gradients_of_any_moderate_magnitude_give_what_f64_gives() {
             for shape in SHAPES {
                 for format in FORMATS {
                     Case::new(shape, format, 2, scale, 1e-45, of_dy).check_training();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_evaluation_give_what_f64_gives_wherever_the_batch_lies() {
+    let statistics =
+        [(0.0, 1.0), (1.0, 1e-30), (1e36, 1e10), (-1e36, 1e38), (3e38, 1.0), (-1e20, 1e-40), (1e-20, 1e-38)];
+    for (number, scale) in [1e-20, 1.0, 1e10, 1e20, 1e36, 3e38].into_iter().enumerate() {
+        for of_dy in [1e-10, 1.0, 1e3, 1e20, 1e38] {
+            for (i, shape) in SHAPES.into_iter().enumerate() {
+                for (j, (mean, variance)) in statistics.into_iter().enumerate() {
+                    let case =
+                        Case::new(shape, FORMATS[(i + j) % 2], (number + i + j) % PATTERNS.len(), scale, 1e-45, of_dy);
+                    case.check_gradients_of_evaluation(mean, variance);
                 }
             }
         }

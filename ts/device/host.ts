@@ -1,0 +1,24 @@
+/** The kernels of the calling thread, for what needs no memory of a device. */
+
+import { compileCpuModule } from '../wasm/cpu_module.ts';
+import { CpuDevice } from './cpu_device.ts';
+import type { Device } from './device.ts';
+
+/** What {@link host} gives; nothing of a program is on it. */
+let callingThread = new CpuDevice('the calling thread', compileCpuModule);
+
+/**
+ * The kernels of the calling thread, for what needs no memory of a device: checking partials, and merging those of devices of
+ * different kinds. It has an instance of its own, which no trap of `cpu:0` concerns, and after a trap of its own another one.
+ */
+export function host(): CpuDevice {
+  if (callingThread.lost !== null) {
+    callingThread = callingThread.succeed();
+  }
+  return callingThread;
+}
+
+/** The kernels of the calling thread that serve a device: its own, where it is there. */
+export function kernelsFor(device: Device): CpuDevice {
+  return device instanceof CpuDevice ? device : host();
+}
