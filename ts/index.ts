@@ -49,7 +49,7 @@ export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
 export { ModuleList } from './nn/module_list.ts';
 export { Sequential } from './nn/sequential.ts';
-export type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';
+export type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict_types.ts';
 export {
   SynchronizedBatchNorm1d,
   SynchronizedBatchNorm2d,

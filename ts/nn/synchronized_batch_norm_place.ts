@@ -4,7 +4,7 @@ import { MeetingPoint } from '../sync/meeting_point.ts';
 import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkTensor } from './batch_norm_checks.ts';
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 import { typeNameOf } from './module_repr.ts';
 import { placeInForward, type ReplicaPlace } from './replica.ts';
 import { ranksOf } from './synchronized_batch_norm_ranks.ts';
@@ -20,7 +20,7 @@ export interface MeetingPlace extends ReplicaPlace {
  * @throws Error under plain `DataParallel` with a process group, whose other ranks would wait in vain; TypeError for what is no tensor.
  */
 export function meetingPlace(
-  layer: Module & { readonly processGroup: ProcessGroup | null },
+  layer: ModuleInterface & { readonly processGroup: ProcessGroup | null },
   x: Tensor,
 ): MeetingPlace | null {
   const place = placeInForward(layer);
@@ -59,7 +59,7 @@ export function meetingPlace(
 }
 
 /** Warns of a plain layer that trains where synchronized layers would synchronize. */
-export function warnIfPlainAmongReplicas(layer: Module): void {
+export function warnIfPlainAmongReplicas(layer: ModuleInterface): void {
   const place = placeInForward(layer);
   if (place !== null && place.meetingPoint !== null && place.devices.length > 1 && layer.training) {
     warnOfLocalStatistics(
@@ -74,7 +74,7 @@ export function warnIfPlainAmongReplicas(layer: Module): void {
 export type LossOfSynchronization = 'plain DataParallel' | 'plain layer' | 'time-out';
 
 /** Which layers have been warned of, by cause. Holds nothing alive. */
-const warned: Readonly<Record<LossOfSynchronization, WeakSet<Module>>> = {
+const warned: Readonly<Record<LossOfSynchronization, WeakSet<ModuleInterface>>> = {
   'plain DataParallel': new WeakSet(),
   'plain layer': new WeakSet(),
   'time-out': new WeakSet(),

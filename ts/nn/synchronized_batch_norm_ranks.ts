@@ -13,7 +13,7 @@ import { CollectiveMismatchError } from '../errors.ts';
 import { checkProcessGroup, type ProcessGroup } from '../sync/process_group.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { uint8ArrayOf } from '../typed_array.ts';
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 import { checkPartial, type PartialKind, rangeOf } from './partial_header.ts';
 import {
   type Announcement,
@@ -26,7 +26,7 @@ import {
 } from './synchronized_batch_norm_shards.ts';
 
 /** By the layer that replicas are copied from. */
-const layers = new WeakMap<Module, LayerInGroup>();
+const layers = new WeakMap<ModuleInterface, LayerInGroup>();
 /** How many layers each group has. */
 const layerCounts = new WeakMap<ProcessGroup, number>();
 
@@ -40,7 +40,7 @@ export function ranksOf(layer: { readonly processGroup: ProcessGroup | null }): 
  * Numbers the layers of a group in the order in which the program makes them, which is the same on every rank. Those that were not made
  * by a constructor are numbered when they are first called.
  */
-export function joinGroup(layer: Module, group: ProcessGroup): LayerInGroup {
+export function joinGroup(layer: ModuleInterface, group: ProcessGroup): LayerInGroup {
   const known = layers.get(layer);
   if (known?.group === group) {
     return known;
@@ -59,7 +59,7 @@ export function joinGroup(layer: Module, group: ProcessGroup): LayerInGroup {
  * @throws RangeError when the replicas of this rank disagree; CollectiveMismatchError when the ranks do; what `allGather` throws.
  */
 export async function planAcrossRanks(
-  original: Module,
+  original: ModuleInterface,
   group: ProcessGroup,
   devices: readonly Device[],
   own: readonly Announcement[],
