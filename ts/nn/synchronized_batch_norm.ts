@@ -6,7 +6,7 @@ import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
 import { type Synchronization, synchronizationOf, synchronizationOptions } from './synchronized_batch_norm_settings.ts';
-import { joinGroup } from './synchronized_batch_norm_ranks.ts';
+import { joinGroup } from './synchronized_batch_norm_group.ts';
 import { synchronizedForward } from './synchronized_batch_norm_forward.ts';
 import { meetingPlace } from './synchronized_batch_norm_place.ts';
 

@@ -10,7 +10,7 @@ import type { Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { mergeAgain } from './synchronized_batch_norm_ranks.ts';
+import { mergeAgain } from './synchronized_batch_norm_group.ts';
 import { type BatchPlan, groupOf, reducible, shardLayout } from './synchronized_batch_norm_shards.ts';
 
 /** One replica's part of the forward pass. */

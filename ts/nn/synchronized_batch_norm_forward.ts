@@ -39,7 +39,7 @@ import {
   reducible,
   shardLayout,
 } from './synchronized_batch_norm_shards.ts';
-import { type FirstMerge, mergeAgain, mergeFirst, planAcrossRanks, ranksOf } from './synchronized_batch_norm_ranks.ts';
+import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 
 /** What the last round gives to every replica. */
 interface Merged {
@@ -116,7 +116,7 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   const announcement = { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
   const ranks = ranksOf(layer);
   const planned = await session.meet(place.index, announcement, (own: readonly Announcement[]) =>
-    ranks === null ? planBatch(own) : planAcrossRanks(place.original, ranks, place.devices.map(deviceByName), own),
+    ranks === null ? planBatch(own) : planWithRanks(place.original, ranks, place.devices.map(deviceByName), own),
   );
   return planned.kind === 'timed_out'
     ? fallBack(layer, x, place, planned.error)

@@ -7,7 +7,7 @@ import { checkTensor } from './batch_norm_checks.ts';
 import type { ModuleInterface } from './module_interface.ts';
 import { typeNameOf } from './module_repr.ts';
 import { placeInForward, type ReplicaPlace } from './replica.ts';
-import { ranksOf } from './synchronized_batch_norm_ranks.ts';
+import { ranksOf } from './synchronized_batch_norm_group.ts';
 
 /** The place of a layer that meets its copies in the other replicas. */
 export interface MeetingPlace extends ReplicaPlace {

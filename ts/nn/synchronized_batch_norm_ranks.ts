@@ -10,47 +10,21 @@
 import type { Device } from '../device/device.ts';
 import { mergePartials } from '../device/registry.ts';
 import { CollectiveMismatchError } from '../errors.ts';
-import { checkProcessGroup, type ProcessGroup } from '../sync/process_group.ts';
+import type { ProcessGroup } from '../sync/process_group.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { uint8ArrayOf } from '../typed_array.ts';
 import type { ModuleInterface } from './module_interface.ts';
+import { type FirstMerge, joinGroup } from './synchronized_batch_norm_group.ts';
 import { checkPartial, type PartialKind, rangeOf } from './partial_header.ts';
 import {
   type Announcement,
   type BatchPlan,
   checkAgreement,
   planBatch,
-  type LayerInGroup,
   type RankedCall,
+  type RankPlan,
   type SampleRange,
 } from './synchronized_batch_norm_shards.ts';
-
-/** By the layer that replicas are copied from. */
-const layers = new WeakMap<ModuleInterface, LayerInGroup>();
-/** How many layers each group has. */
-const layerCounts = new WeakMap<ProcessGroup, number>();
-
-/** The group that a layer exchanges with; `null` where it has none, or is alone in it. */
-export function ranksOf(layer: { readonly processGroup: ProcessGroup | null }): ProcessGroup | null {
-  const group = checkProcessGroup(layer.processGroup);
-  return group === null || group.size === 1 ? null : group;
-}
-
-/**
- * Numbers the layers of a group in the order in which the program makes them, which is the same on every rank. Those that were not made
- * by a constructor are numbered when they are first called.
- */
-export function joinGroup(layer: ModuleInterface, group: ProcessGroup): LayerInGroup {
-  const known = layers.get(layer);
-  if (known?.group === group) {
-    return known;
-  }
-  const number = layerCounts.get(group) ?? 0;
-  layerCounts.set(group, number + 1);
-  const joined: LayerInGroup = { group, number, calls: 0, lastShapes: null };
-  layers.set(layer, joined);
-  return joined;
-}
 
 /**
  * The plan of the whole batch: as predicted, or as the ranks have told each other.
@@ -83,24 +57,18 @@ export async function planAcrossRanks(
   return planFrom(call, await exchange(call, FIRST, messageOf(call, null, null)));
 }
 
-/** Merged partials of the whole batch; or the plan that other partials are needed for. */
-export type FirstMerge = { readonly merged: Uint8Array } | { readonly replanned: BatchPlan };
-
 /**
  * Merges the partials that come first in a call: over the replicas of this rank, and then over all ranks.
  * @throws CollectiveMismatchError, PartialError, what `allGather` throws.
  */
-export async function mergeFirst(
+export async function mergeFirstAcrossRanks(
   devices: readonly Device[],
   partials: readonly Uint8Array[],
   plan: BatchPlan,
   kind: PartialKind,
 ): Promise<FirstMerge> {
   const own = await mergePartials(devices, partials);
-  const { ranks } = plan;
-  if (ranks === null) {
-    return { merged: own };
-  }
+  const ranks = ranksIn(plan);
   const { call } = ranks;
   const messages = await exchange(call, ranks.isPredicted ? FIRST : SECOND, messageOf(call, plan, own));
   const actual = planFrom(call, messages);
@@ -126,10 +94,10 @@ export async function mergeFirst(
 }
 
 /**
- * Merges partials whose plan is known to all, as {@link mergeFirst} does.
+ * Merges partials whose plan is known to all, as {@link mergeFirstAcrossRanks} does.
  * @param step - names the exchange within the call.
  */
-export async function mergeAgain(
+export async function mergeAgainAcrossRanks(
   devices: readonly Device[],
   partials: readonly Uint8Array[],
   plan: BatchPlan,
@@ -137,7 +105,14 @@ export async function mergeAgain(
   step: string,
 ): Promise<Uint8Array> {
   const own = await mergePartials(devices, partials);
-  return plan.ranks === null ? own : mergeAll(devices, await gather(plan.ranks.call, step, own), plan, kind);
+  return mergeAll(devices, await gather(ranksIn(plan).call, step, own), plan, kind);
+}
+
+function ranksIn({ ranks }: BatchPlan): RankPlan {
+  if (ranks === null) {
+    throw new RangeError('synchronized_batch_norm: expected a batch that ranks share');
+  }
+  return ranks;
 }
 
 const FIRST = 'forward';
@@ -256,13 +231,10 @@ function mergingOf([first, ...others]: readonly Device[]): string {
 async function mergeAll(
   devices: readonly Device[],
   partials: readonly Uint8Array[],
-  { ranks }: BatchPlan,
+  plan: BatchPlan,
   kind: PartialKind,
 ): Promise<Uint8Array> {
-  if (ranks === null) {
-    throw new RangeError('synchronized_batch_norm: expected a batch that ranks share');
-  }
-  const { call, ranges, mergesOnDevices } = ranks;
+  const { call, ranges, mergesOnDevices } = ranksIn(plan);
   const channels = call.own[0]?.shape[1] ?? 0;
   const isCore = mergesOnDevices && call.merging === CORE;
   for (const [rank, partial] of partials.entries()) {
