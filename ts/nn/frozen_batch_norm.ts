@@ -1,7 +1,8 @@
 /** Batch normalization that learns nothing: torchvision's `FrozenBatchNorm2d`. */
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited } from '../device/awaited.ts';
+import { awaited, synchronously } from '../device/awaited.ts';
+import { checkCommandable } from '../device/calling_thread.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -89,6 +90,20 @@ export abstract class FrozenBatchNorm extends Module {
     const device = checkTensor(x, 'the input');
     const sequence = nextInOrder();
     return awaited([device], () => this.normalized(x, sequence));
+  }
+
+  /**
+   * {@link FrozenBatchNorm.forward} at once, with the same bits, on `'cpu'` and `'webgpu'` devices that are ready.
+   * @throws as `forward()`; RangeError on a worker; NotInitializedError before the device is ready.
+   */
+  forwardSync(x: Tensor): Tensor {
+    placeInForward(this);
+    checkCommandable(checkTensor(x, 'the input'), 'forwardSync()', 'await forward()');
+    const y = synchronously(() => this.normalized(x, nextInOrder()));
+    if (y instanceof Promise) {
+      throw new Error('forwardSync(): expected nothing to wait for, got a promise, please report this');
+    }
+    return y;
   }
 
   override extraRepr(): string {
