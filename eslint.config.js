@@ -26,10 +26,12 @@ const layers = {
   nn: ['device', 'tensor', 'sync'],
   parallel: ['device', 'tensor', 'sync', 'nn'],
   convert: ['tensor', 'nn', 'parallel'],
-  'index.ts': ['device', 'tensor', 'nn', 'parallel', 'convert'],
-  // An entry beside the main one, of which it sees what users see.
+  'index.ts': ['device', 'tensor', 'sync', 'nn', 'parallel', 'convert'],
+  // Entries beside the main one, of which they see what users see.
   safetensors: ['index.ts'],
   'safetensors.ts': ['safetensors'],
+  process_group: ['index.ts'],
+  'process_group.ts': ['process_group'],
 };
 
 /** One zone of `import-x/no-restricted-paths` per layer: nothing under `ts/` but what the table allows. */

@@ -6,8 +6,8 @@ import { buildWorker } from './scripts/build_worker.mjs';
 
 const input = 'ts/index.ts';
 
-/** An entry beside the main one, which it imports as a user would, so that there is one `Tensor`. */
-const safetensors = 'ts/safetensors.ts';
+/** Entries beside the main one, which they import as a user would, so that there is one `Tensor`. */
+const besides = ['ts/safetensors.ts', 'ts/process_group.ts'];
 const mainEntry = fileURLToPath(new URL(input, import.meta.url));
 
 /**
@@ -79,7 +79,7 @@ const onLog = (level, log) => {
   if (level === 'warn') throw new Error(log.message);
 };
 
-/** What is made of the second entry: a file that imports the main one. */
+/** What is made of such an entry: a file that imports the main one. */
 const besideMain = (extension, format) => ({
   ...files(extension),
   format,
@@ -104,17 +104,17 @@ export default [
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
     output: { file: 'dist/index.d.ts', format: 'es', banner: olderLibraries },
   },
-  {
-    input: safetensors,
+  ...besides.map((input) => ({
+    input,
     plugins: [eraseTypes],
     external: [mainEntry],
     onLog,
     output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
-  },
-  {
-    input: safetensors,
+  })),
+  ...besides.map((input) => ({
+    input,
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
     external: [mainEntry],
-    output: { file: 'dist/safetensors.d.ts', format: 'es', paths: { [mainEntry]: './index.js' } },
-  },
+    output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
+  })),
 ];

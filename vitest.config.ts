@@ -8,7 +8,11 @@ import { nodeOnly } from './tests/node_only.ts';
 // Tests import the package by its name, as users do, and get the sources: no bundle stands between a test and its line.
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 // The longer name first: each stands for all names that begin with it.
-const alias = { 'syncbn/safetensors': source('ts/safetensors.ts'), syncbn: source('ts/index.ts') };
+const alias = {
+  'syncbn/process_group': source('ts/process_group.ts'),
+  'syncbn/safetensors': source('ts/safetensors.ts'),
+  syncbn: source('ts/index.ts'),
+};
 
 // Wide of what any test or hook takes, for a busy machine: a limit that a slow one can reach would say nothing of the code.
 const testTimeout = 60_000;

@@ -414,6 +414,25 @@ export class SyncDeadlockError extends Error {
   }
 }
 
+/** The ranks of a process group do not do the same: they have met in another exchange, or with other settings, than this one. */
+export class CollectiveMismatchError extends Error {
+  override readonly name = 'CollectiveMismatchError';
+  /** The rank that differs from this one. */
+  readonly rank: number;
+  /** Names the exchange. */
+  readonly tag: string;
+
+  constructor(rank: number, tag: string, expected: string, given: string, options?: ErrorOptions) {
+    super(
+      `process group, ${tag}: expected ${expected}, got ${given} from rank ${rank}; every rank must call the same layers with the same ` +
+        `settings, equally often and in the same order`,
+      options,
+    );
+    this.rank = rank;
+    this.tag = tag;
+  }
+}
+
 function describeReplicas(replicas: readonly number[], devices: readonly string[]): string {
   return replicas.map((replica, i) => `replica ${replica} on device ${devices[i] ?? 'unknown'}`).join(', ');
 }

@@ -50,13 +50,14 @@ export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
 export { ModuleList } from './nn/module_list.ts';
 export { reportToOriginal } from './nn/report.ts';
 export { Sequential } from './nn/sequential.ts';
-export type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict.ts';
+export type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict_types.ts';
 export {
   SynchronizedBatchNorm1d,
   SynchronizedBatchNorm2d,
   SynchronizedBatchNorm3d,
   type SynchronizedBatchNormOptions,
 } from './nn/synchronized_batch_norm.ts';
+export type { ProcessGroup } from './sync/process_group.ts';
 export {
   DataParallel,
   type DataParallelOptions,

@@ -93,6 +93,18 @@ describe.each(deviceKinds)('on %s', (kind) => {
     expectSameBits(await read(split.grad), await read(whole.grad), 'dx');
   });
 
+  it('computes_at_once_what_it_computes_later, or says why not', async () => {
+    const frozen = new FrozenBatchNorm1d(3, { device });
+    await frozen.loadStateDict(checkpoint());
+    const x = tensor(randomArray(8, 12), [4, 3], { device });
+    const expected = await frozen.forward(x);
+    if (kind === 'worker') {
+      expect(() => frozen.forwardSync(x)).toThrow('await forward()');
+    } else {
+      expectSameBits(await frozen.forwardSync(x).data(), await expected.data());
+    }
+  });
+
   it('a_network_frees_what_lies_between_frozen_layers', async () => {
     const net = new Sequential(new FrozenBatchNorm1d(2, { device }), new FrozenBatchNorm1d(2, { device }));
     const x = tensor(randomArray(7, 8), [4, 2], { device });

@@ -21,6 +21,7 @@ const kinds = [
     extension: 'mjs',
     load: "import * as syncbn from 'syncbn';\n",
     loadFiles: "import * as files from 'syncbn/safetensors';\n",
+    loadGroups: "import * as groups from 'syncbn/process_group';\n",
     source: 'consumer.mts',
     use: "import { trainOneStep } from './consumer.mjs';\n",
   },
@@ -29,12 +30,13 @@ const kinds = [
     extension: 'cjs',
     load: "const syncbn = require('syncbn');\n",
     loadFiles: "const files = require('syncbn/safetensors');\n",
+    loadGroups: "const groups = require('syncbn/process_group');\n",
     source: 'consumer.cts',
     use: "const { trainOneStep } = require('./consumer.cjs');\n",
   },
 ];
 
-describe.each(kinds)('used from $kind', ({ extension, load, loadFiles, source, use }) => {
+describe.each(kinds)('used from $kind', ({ extension, load, loadFiles, loadGroups, source, use }) => {
   it('offers_every_public_name', () => {
     const names = runInUserProject(`names.${extension}`, load + listExports);
     expect(names).toEqual(expect.arrayContaining(publicNames));
@@ -44,6 +46,14 @@ describe.each(kinds)('used from $kind', ({ extension, load, loadFiles, source, u
     compileInUserProject(source, ['--module', 'NodeNext', '--lib', 'ES2022']);
     const print = 'trainOneStep().then((result) => console.log(JSON.stringify(result)));\n';
     expect(runInUserProject(`train.${extension}`, use + print)).toEqual(expectedStep);
+  });
+
+  it('spreads_a_batch_over_ranks_with_the_errors_of_the_main_entry', () => {
+    const program = `groups.runRanks(2, (processGroup) => {
+      const bn = new syncbn.SynchronizedBatchNorm1d(1, { processGroup, eps: processGroup.rank + 1 });
+      return bn.forward(syncbn.tensor([1], [1, 1])).catch((error) => error instanceof syncbn.CollectiveMismatchError);
+    }).then((found) => console.log(JSON.stringify(found)));\n`;
+    expect(runInUserProject(`groups.${extension}`, load + loadGroups + program)).toEqual([true, true]);
   });
 
   it('writes_and_reads_files_with_the_tensors_of_the_main_entry', () => {

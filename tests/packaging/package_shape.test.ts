@@ -35,11 +35,14 @@ describe('the packed package', () => {
 });
 
 const distFiles = [
-  ...['index', 'library', 'safetensors', 'webgpu_device', 'worker_device'].flatMap((name) => [
-    `${name}.js`,
-    `${name}.js.map`,
-    `${name}.cjs`,
-    `${name}.cjs.map`,
-  ]),
-  ...['index.d.ts', 'index.d.cts', 'safetensors.d.ts', 'safetensors.d.cts', 'worker.js'],
+  ...[
+    'index',
+    'library',
+    'process_group',
+    'safetensors',
+    'synchronized_batch_norm_ranks',
+    'webgpu_device',
+    'worker_device',
+  ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
+  ...[...['index', 'process_group', 'safetensors'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
 ].map((name) => `dist/${name}`);

@@ -6,6 +6,7 @@ import type { BatchNorm1d, BatchNorm2d, BatchNorm3d } from '../nn/batch_norm.ts'
 import type { FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d } from '../nn/frozen_batch_norm.ts';
 import { refuseDuringForward } from '../nn/forward_passes.ts';
 import type { Module } from '../nn/module.ts';
+import type { ModuleInterface } from '../nn/module_interface.ts';
 import { childrenOf, isModule, refuseModulesInContainers, survey } from '../nn/module_tree.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import type {
@@ -155,7 +156,7 @@ function freeze<M extends Module>(module: M, options: Reporting = {}): Frozen<M>
 
 /** A tree in which modules have been replaced. */
 interface Replaced {
-  readonly root: Module;
+  readonly root: ModuleInterface;
   readonly report: ConversionReport;
 }
 
@@ -164,7 +165,7 @@ function replaceModules(root: Module, operation: string, twinFor: (module: Modul
   refuseModulesInContainers(survey(root));
   refuseDuringForward(root, operation);
   const outcomes = Array.from(root.namedModules(), ([path, module]) => ({ path, module, outcome: twinFor(module) }));
-  const twins = new Map(
+  const twins = new Map<ModuleInterface, ModuleInterface>(
     outcomes.map(({ module, outcome }) => [module, outcome !== null && 'twin' in outcome ? outcome.twin : module]),
   );
   const replacements = [...twins.values()].flatMap((parent) =>
@@ -175,7 +176,7 @@ function replaceModules(root: Module, operation: string, twinFor: (module: Modul
   );
   replacements.forEach(({ parent, name }) => checkReplaceable(operation, parent, name));
   for (const { parent, name, twin } of replacements) {
-    (parent as unknown as Record<string, Module>)[name] = twin;
+    (parent as unknown as Record<string, unknown>)[name] = twin;
   }
   return { root: twins.get(root) ?? root, report: reportOf(outcomes) };
 }
@@ -185,7 +186,7 @@ function replaceModules(root: Module, operation: string, twinFor: (module: Modul
  * @returns tells it, and gives the root.
  * @throws TypeError for what is no function.
  */
-function tellerOf(operation: string, { onReport }: Reporting): (replaced: Replaced) => Module {
+function tellerOf(operation: string, { onReport }: Reporting): (replaced: Replaced) => unknown {
   if (onReport !== undefined && typeof onReport !== 'function') {
     throw new TypeError(`${operation}: expected onReport to be a function, got ${describeValue(onReport)}`);
   }
@@ -200,7 +201,7 @@ function tellerOf(operation: string, { onReport }: Reporting): (replaced: Replac
 }
 
 /** @throws TypeError for a property that nothing can be assigned to, before another has changed. */
-function checkReplaceable(operation: string, parent: Module, name: string): void {
+function checkReplaceable(operation: string, parent: ModuleInterface, name: string): void {
   const property = Object.getOwnPropertyDescriptor(parent, name);
   if (property?.writable !== true && property?.set === undefined) {
     throw new TypeError(

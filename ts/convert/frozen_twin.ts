@@ -18,7 +18,16 @@ const frozenClasses = [FrozenBatchNorm1d, FrozenBatchNorm2d, FrozenBatchNorm3d] 
 /** What layers that train have and frozen ones do not, or have as something else. */
 const notTaken: ReadonlySet<string | symbol> = new Set<string | symbol>([
   ...['weight', 'bias', 'runningMean', 'runningVar', 'numBatchesTracked'],
-  ...['momentum', 'affine', 'trackRunningStats', 'runningVarMode', 'syncTimeout', 'onTimeout', 'epsMode'],
+  ...[
+    'momentum',
+    'affine',
+    'trackRunningStats',
+    'runningVarMode',
+    'syncTimeout',
+    'onTimeout',
+    'epsMode',
+    'processGroup',
+  ],
   buffersKey,
   originKey,
 ]);

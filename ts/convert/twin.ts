@@ -71,7 +71,12 @@ export function plainTwin(module: Module): Twin {
     if (module instanceof synchronized) {
       return twinUnless(ownBehaviour(module, synchronized, plain), () => {
         const twin = twinOf(module, originOf(module)?.prototype ?? plain.prototype, {});
-        for (const setting of ['syncTimeout', 'onTimeout', 'epsMode'] satisfies (keyof Synchronization)[]) {
+        for (const setting of [
+          'syncTimeout',
+          'onTimeout',
+          'epsMode',
+          'processGroup',
+        ] satisfies (keyof Synchronization)[]) {
           Reflect.deleteProperty(twin, setting);
         }
         return twin;

@@ -7,6 +7,7 @@ import type { Parameter } from '../tensor/parameter.ts';
 import { checkFunction } from '../tensor/check_function.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { moveModule } from './module_device.ts';
+import type { ModuleInterface } from './module_interface.ts';
 import { formatModule } from './module_repr.ts';
 import {
   type Buffer,
@@ -18,14 +19,8 @@ import {
   type TreeEntry,
   walk,
 } from './module_tree.ts';
-import {
-  type LoadableStateDict,
-  loadStateDict,
-  type LoadStateDictOptions,
-  type LoadStateDictResult,
-  type StateDict,
-  stateDictOf,
-} from './state_dict.ts';
+import { loadStateDict, stateDictOf } from './state_dict.ts';
+import type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './state_dict_types.ts';
 
 /**
  * Base class of everything that is a layer. A subclass calls `super()`, assigns modules and parameters as properties,
@@ -43,7 +38,7 @@ import {
  * }
  * ```
  */
-export abstract class Module {
+export abstract class Module implements ModuleInterface {
   /** @internal */
   get [copyKey](): object {
     return thisCopy;
@@ -128,7 +123,7 @@ export abstract class Module {
 
   /** {@link Module.children} with their property names. */
   *namedChildren(): Generator<[name: string, child: Module]> {
-    yield* onceEach(childrenOf(this));
+    yield* onceEach(ofClass(childrenOf(this)));
   }
 
   /**
@@ -136,14 +131,14 @@ export abstract class Module {
    * @throws CyclicModuleError
    */
   *modules(): Generator<Module> {
-    for (const [, module] of walk(this, 'once')) {
+    for (const [, module] of ofClass(walk(this, 'once'))) {
       yield module;
     }
   }
 
   /** {@link Module.modules} with their dotted paths; the path of this module is `''`. */
   *namedModules(): Generator<[path: string, module: Module]> {
-    for (const [path, module] of walk(this, 'once')) {
+    for (const [path, module] of ofClass(walk(this, 'once'))) {
       yield [path, module];
     }
   }
@@ -310,8 +305,15 @@ function checkBuffer(name: string, value: unknown): Buffer {
   return value;
 }
 
-function tensorBuffersOf(module: Module): [name: string, buffer: Tensor][] {
+function tensorBuffersOf(module: ModuleInterface): [name: string, buffer: Tensor][] {
   return [...module[buffersKey]].filter((entry): entry is [string, Tensor] => entry[1] instanceof Tensor);
+}
+
+/** Modules that were found by the key that only this class has. */
+function ofClass(
+  found: readonly (readonly [name: string, module: ModuleInterface])[],
+): [name: string, module: Module][] {
+  return found as unknown as [string, Module][];
 }
 
 /** What every module of a tree has, under dotted paths. */

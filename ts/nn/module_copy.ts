@@ -3,14 +3,14 @@
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { sameShape } from '../tensor/shape.ts';
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 import { type Buffer, buffersKey, isBufferAccessor } from './module_tree.ts';
 
 /**
  * Objects of the same class with the same properties, children and parameters among them, but with a buffer table of their own: buffers
  * set on a copy are not seen by the original.
  */
-export function shallowCopies<M extends Module>(module: M, count: number): M[] {
+export function shallowCopies<M extends ModuleInterface>(module: M, count: number): M[] {
   const special = specialProperties(module);
   // Every forward pass copies every module. A spread takes a tenth of the time that defining the properties takes, but it reads them,
   // and what a getter of the user's does is not ours to cause.
@@ -22,7 +22,7 @@ export function shallowCopies<M extends Module>(module: M, count: number): M[] {
 type Property = readonly [key: PropertyKey, descriptor: PropertyDescriptor];
 
 /** The properties that assignment does not make. */
-function specialProperties(module: Module): Property[] {
+function specialProperties(module: ModuleInterface): Property[] {
   const special: Property[] = [];
   for (const key of Reflect.ownKeys(module)) {
     const descriptor = Object.getOwnPropertyDescriptor(module, key) ?? {};
@@ -35,7 +35,7 @@ function specialProperties(module: Module): Property[] {
 }
 
 /** @param properties - all of them; `null`: a spread may read them. */
-function copyOf<M extends Module>(
+function copyOf<M extends ModuleInterface>(
   module: M,
   properties: PropertyDescriptorMap | null,
   special: readonly Property[],
@@ -51,7 +51,7 @@ function copyOf<M extends Module>(
 }
 
 /** Gives a copy a value in place of a property of the original's. */
-export function replaceProperty(copy: Module, name: string, value: unknown): void {
+export function replaceProperty(copy: ModuleInterface, name: string, value: unknown): void {
   if (Object.getOwnPropertyDescriptor(copy, name)?.writable === true) {
     Object.assign(copy, { [name]: value });
   } else {
@@ -62,7 +62,7 @@ export function replaceProperty(copy: Module, name: string, value: unknown): voi
 /** The buffers of a module tree when copies of it were made, so that it is seen later what has changed in them. */
 export interface Beginning {
   /** The buffers of a module. */
-  buffersOf(module: Module): ReadonlyMap<string, Buffer>;
+  buffersOf(module: ModuleInterface): ReadonlyMap<string, Buffer>;
   /** What is known of a tensor that was a buffer. */
   tensor(own: Tensor): BeginningTensor | undefined;
 }
@@ -83,7 +83,11 @@ export interface BeginningTensor {
  * of a replica has replaced. A tensor that is a buffer in several places takes the values that the replica's has; where the replica
  * has put another tensor into one of the places, that place gets a tensor of its own.
  */
-export function adoptState(module: Module, [first, ...others]: readonly Module[], beginning: Beginning): void {
+export function adoptState(
+  module: ModuleInterface,
+  [first, ...others]: readonly ModuleInterface[],
+  beginning: Beginning,
+): void {
   const before = beginning.buffersOf(module);
   for (const [name, value] of first?.[buffersKey] ?? []) {
     const own = module[buffersKey].get(name);

@@ -5,7 +5,7 @@ import type { Storage } from '../tensor/storage.ts';
 import { copyTo } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { refuseDuringForward } from './forward_passes.ts';
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 
 /**
  * Moves parameters, their gradients and buffers. The tensors stay the same objects, so optimizers that hold them stay
@@ -13,7 +13,7 @@ import type { Module } from './module.ts';
  * copied again: what arrives is the state at the end.
  * @throws ForwardInProgressError
  */
-export async function moveModule(root: Module, device: Device): Promise<void> {
+export async function moveModule(root: ModuleInterface, device: Device): Promise<void> {
   refuseDuringForward(root, 'to()');
   const moved = new Map<Tensor, Moved>();
   const isBehind = (tensor: Tensor): boolean =>
@@ -49,7 +49,7 @@ interface Moved {
   readonly to: Storage;
 }
 
-function* tensorsOf(root: Module): Generator<Tensor> {
+function* tensorsOf(root: ModuleInterface): Generator<Tensor> {
   for (const parameter of root.parameters()) {
     yield parameter;
     if (parameter.grad !== null) {

@@ -111,7 +111,7 @@ export class ModuleList<M extends Module = Module> extends Module implements Ite
   /** The children whose names are positions. A subclass may have others. */
   private items(): M[] {
     // What stands under a position was checked when it was put there.
-    return childrenOf(this).flatMap(([name, child]) => (isPosition(name) ? [child as M] : []));
+    return childrenOf(this).flatMap(([name, child]) => (isPosition(name) ? [child as unknown as M] : []));
   }
 
   private write(items: readonly M[]): this {

@@ -1,13 +1,13 @@
 /** Texts as PyTorch's `repr` prints them. */
 
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 import { childrenOf, walk } from './module_tree.ts';
 
 /**
  * The name of a module's class. Classes of this library carry it as a static property, for minifiers rename classes; a
  * subclass written by a user does not inherit it.
  */
-export function typeNameOf(module: Module): string {
+export function typeNameOf(module: ModuleInterface): string {
   const { constructor } = module;
   return Object.hasOwn(constructor, 'typeName')
     ? String((constructor as unknown as { readonly typeName: unknown }).typeName)
@@ -18,7 +18,7 @@ export function typeNameOf(module: Module): string {
  * The module with its children, indented.
  * @throws CyclicModuleError
  */
-export function formatModule(module: Module): string {
+export function formatModule(module: ModuleInterface): string {
   // A cycle would recurse for ever below; walking the tree finds it.
   walk(module, 'once');
   return format(module);
@@ -41,7 +41,7 @@ export function pythonBoolean(value: boolean): string {
   return value ? 'True' : 'False';
 }
 
-function format(module: Module): string {
+function format(module: ModuleInterface): string {
   const extra = module.extraRepr();
   const children = (module.mergesRepeats() ? mergedRepeats(module) : formattedChildren(module)).map(([name, text]) =>
     `(${name}): ${text}`.replaceAll('\n', '\n  '),
@@ -54,12 +54,12 @@ function format(module: Module): string {
 
 type NamedText = readonly [name: string, text: string];
 
-function formattedChildren(module: Module): NamedText[] {
+function formattedChildren(module: ModuleInterface): NamedText[] {
   return childrenOf(module).map(([name, child]) => [name, format(child)]);
 }
 
 /** Equal neighbours as one: `(0-2): 3 x BatchNorm1d(…)`. Source: `torch.nn.ModuleList.__repr__`. */
-function mergedRepeats(module: Module): NamedText[] {
+function mergedRepeats(module: ModuleInterface): NamedText[] {
   const runs: { readonly first: string; last: string; count: number; readonly text: string }[] = [];
   for (const [name, text] of formattedChildren(module)) {
     const run = runs.at(-1);

@@ -10,13 +10,9 @@ import { CyclicModuleError } from '../errors.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { containerKind, findInside, type Placed } from './containers.ts';
-import type { Module } from './module.ts';
+import { buffersKey, type ModuleInterface } from './module_interface.ts';
 
-/** A value that belongs to a module's state but is not trained; a number lives on the host. */
-export type Buffer = Tensor | number | null;
-
-/** Where a module keeps its buffers, by their name in state dicts. */
-export const buffersKey: unique symbol = Symbol('syncbn.buffers');
+export { type Buffer, buffersKey } from './module_interface.ts';
 
 const bufferGetters = new WeakSet();
 
@@ -36,10 +32,10 @@ function getterOf(property: { readonly get?: object }): object | undefined {
 }
 
 /** A module found in a tree, under the path that leads to it. */
-export type NamedModule = readonly [path: string, module: Module];
+export type NamedModule = readonly [path: string, module: ModuleInterface];
 
 /** @throws TwoCopiesError for a module or tensor of another copy of the library, which would be missed without a word. */
-export function isModule(value: unknown): value is Module {
+export function isModule(value: unknown): value is ModuleInterface {
   if (typeof value !== 'object' || value === null) {
     return false;
   }
@@ -51,20 +47,20 @@ export function isModule(value: unknown): value is Module {
 }
 
 /** The children of one module by property, a shared one once per property. */
-export function childrenOf(module: Module): [name: string, child: Module][] {
+export function childrenOf(module: ModuleInterface): [name: string, child: ModuleInterface][] {
   return ownEntries(module, isModule);
 }
 
 /** The parameters of one module, without those of its children. */
-export function parametersOf(module: Module): [name: string, parameter: Parameter][] {
+export function parametersOf(module: ModuleInterface): [name: string, parameter: Parameter][] {
   return ownEntries(module, isParameter);
 }
 
 /** A module of a tree with what its properties hold. */
 export interface TreeEntry {
   readonly path: string;
-  readonly module: Module;
-  readonly children: readonly (readonly [name: string, child: Module])[];
+  readonly module: ModuleInterface;
+  readonly children: readonly (readonly [name: string, child: ModuleInterface])[];
   readonly parameters: readonly (readonly [name: string, parameter: Parameter])[];
   /** Properties that may hold modules where nobody looks for them. */
   readonly containers: readonly (readonly [name: string, container: object])[];
@@ -77,16 +73,16 @@ export interface TreeEntry {
  * @throws CyclicModuleError when a module contains itself; TypeError for a module or parameter that only an array or another
  * container holds.
  */
-export function walk(root: Module, visits: 'once' | 'every path'): NamedModule[] {
+export function walk(root: ModuleInterface, visits: 'once' | 'every path'): NamedModule[] {
   return survey(root, visits).map(({ path, module }) => [path, module]);
 }
 
 /** {@link walk} with what the properties of each module hold, for those who need several of these: reading properties takes time. */
-export function survey(root: Module, visits: 'once' | 'every path' = 'once'): TreeEntry[] {
+export function survey(root: ModuleInterface, visits: 'once' | 'every path' = 'once'): TreeEntry[] {
   const entries: TreeEntry[] = [];
-  const seen = new Set<Module>();
-  const ancestors: { readonly module: Module; readonly name: string }[] = [];
-  const visit = (module: Module, name: string, path: string): void => {
+  const seen = new Set<ModuleInterface>();
+  const ancestors: { readonly module: ModuleInterface; readonly name: string }[] = [];
+  const visit = (module: ModuleInterface, name: string, path: string): void => {
     const start = ancestors.findIndex((ancestor) => ancestor.module === module);
     if (start >= 0) {
       throw new CyclicModuleError([...ancestors.slice(start).map((ancestor) => ancestor.name), name]);
@@ -112,8 +108,8 @@ export function survey(root: Module, visits: 'once' | 'every path' = 'once'): Tr
   return entries;
 }
 
-function entryOf(module: Module, path: string): TreeEntry {
-  const children: [string, Module][] = [];
+function entryOf(module: ModuleInterface, path: string): TreeEntry {
+  const children: [string, ModuleInterface][] = [];
   const parameters: [string, Parameter][] = [];
   const containers: [string, object][] = [];
   for (const name of Object.keys(module)) {
@@ -136,7 +132,7 @@ function entryOf(module: Module, path: string): TreeEntry {
  * Source: `torch.nn.Module.__setattr__`.
  * @throws TypeError
  */
-export function checkParameter(module: Module, name: string, path: string): void {
+export function checkParameter(module: ModuleInterface, name: string, path: string): void {
   if (module.parameterNames().includes(name)) {
     throw new TypeError(
       `cannot assign a Tensor as parameter '${joinPath(path, name)}' (Parameter or null expected); assign new Parameter(tensor), or change the ` +
@@ -164,7 +160,7 @@ function isContainer(value: unknown): value is object {
   return containerKind(value) !== null;
 }
 
-function isModuleOrParameter(value: unknown): value is Module | Parameter {
+function isModuleOrParameter(value: unknown): value is ModuleInterface | Parameter {
   return isModule(value) || isParameter(value);
 }
 
@@ -189,7 +185,7 @@ function checkContainer({ path, value }: Container, tree: readonly TreeEntry[]):
   }
 }
 
-function refuseHidden([path, item]: Placed<Module | Parameter>, container: unknown): never {
+function refuseHidden([path, item]: Placed<ModuleInterface | Parameter>, container: unknown): never {
   const kind = containerKind(container);
   const what = isModule(item) ? `the module ${item.constructor.name}` : 'a parameter';
   const list = kind === 'array' || kind === 'Set' ? 'ModuleList' : 'ModuleDict';
@@ -213,7 +209,7 @@ function isParameter(value: unknown): value is Parameter {
 }
 
 /** Every step of training lists the properties of every module, so no more is made of them than what is asked for. */
-function ownEntries<T>(module: Module, isWanted: (value: unknown) => value is T): [string, T][] {
+function ownEntries<T>(module: ModuleInterface, isWanted: (value: unknown) => value is T): [string, T][] {
   const entries: [string, T][] = [];
   for (const name of Object.keys(module)) {
     const value = (module as unknown as Readonly<Record<string, unknown>>)[name];

@@ -1,7 +1,7 @@
 /** What a module knows when it is a replica of another. Kept under a symbol, so that no property of a user's is in the way. */
 
 import type { MeetingPoint } from '../sync/meeting_point.ts';
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 
 /** A module's place among the replicas of one forward pass. */
 export interface ReplicaPlace {
@@ -12,7 +12,7 @@ export interface ReplicaPlace {
   /** Of the layer, from the wrapper: `module.layer1.bn`. */
   readonly path: string;
   /** What the module was copied from. */
-  readonly original: Module;
+  readonly original: ModuleInterface;
   /** The forward pass that the replicas were made for. */
   readonly pass: { readonly isOver: boolean; readonly reports: Report[] };
   /** Where the replicas meet; `null` without the callback behaviour, under plain `DataParallel`. */
@@ -21,7 +21,7 @@ export interface ReplicaPlace {
 
 /** What a replica has told the module that it was copied from: see `reportToOriginal`. */
 export interface Report {
-  readonly module: Module;
+  readonly module: ModuleInterface;
   readonly replica: number;
   readonly value: unknown;
 }
@@ -29,12 +29,12 @@ export interface Report {
 const placeKey: unique symbol = Symbol('syncbn.replica');
 
 /** Makes a copy of a module a replica. */
-export function placeReplica(module: Module, place: ReplicaPlace): void {
+export function placeReplica(module: ModuleInterface, place: ReplicaPlace): void {
   Object.defineProperty(module, placeKey, { value: place, configurable: true });
 }
 
 /** The module's place; `null` for a module that is no replica. */
-export function replicaPlace(module: Module): ReplicaPlace | null {
+export function replicaPlace(module: ModuleInterface): ReplicaPlace | null {
   return (module as { readonly [placeKey]?: ReplicaPlace })[placeKey] ?? null;
 }
 
@@ -42,7 +42,7 @@ export function replicaPlace(module: Module): ReplicaPlace | null {
  * The place of a layer that is being called.
  * @throws Error when the forward pass that the replica was made for is over: its copies of parameters are gone.
  */
-export function placeInForward(layer: Module): ReplicaPlace | null {
+export function placeInForward(layer: ModuleInterface): ReplicaPlace | null {
   const place = replicaPlace(layer);
   if (place?.pass.isOver === true) {
     throw new Error(

@@ -13,41 +13,22 @@ import { isThenable } from '../tensor/thenable.ts';
 import { float32ArrayOf } from '../typed_array.ts';
 import { containerKind } from './containers.ts';
 import { refuseDuringForward } from './forward_passes.ts';
-import type { Module } from './module.ts';
+import type { ModuleInterface } from './module_interface.ts';
 import { typeNameOf } from './module_repr.ts';
 import { buffersKey, isModule, joinPath, parametersOf, walk } from './module_tree.ts';
-
-/** Tensors and counters by dotted path, for example `layer1.0.bn1.weight`. */
-export type StateDict = Record<string, Tensor | number>;
-
-/**
- * What a module takes in: also what readers of checkpoints give, arrays of the right length for tensors, numbers for tensors of shape
- * [], and BigInts, tensors and arrays of one element for counters.
- */
-export type LoadableStateDict = Readonly<Record<string, Tensor | Float32Array | BigInt64Array | number | bigint>>;
-
-export interface LoadStateDictOptions {
-  /** Whether missing and unexpected keys are errors; default `true`. Mismatches always are. */
-  readonly strict?: boolean;
-}
-
-/** Keys that did not match; both empty after a strict load. */
-export interface LoadStateDictResult {
-  readonly missingKeys: readonly string[];
-  readonly unexpectedKeys: readonly string[];
-}
+import type { LoadStateDictOptions, LoadStateDictResult, StateDict } from './state_dict_types.ts';
 
 /** One value of a module's state and where it stands. */
 interface Entry {
   readonly key: string;
-  readonly module: Module;
+  readonly module: ModuleInterface;
   /** Its name within the module. */
   readonly name: string;
   readonly value: Tensor | number;
 }
 
 /** A snapshot: later training does not change it, and its tensors cannot be written to. */
-export function stateDictOf(root: Module): StateDict {
+export function stateDictOf(root: ModuleInterface): StateDict {
   return Object.fromEntries(
     entriesOf(root).map(({ key, value }) => [key, value instanceof Tensor ? value.snapshot(writeToModule) : value]),
   );
@@ -65,7 +46,7 @@ const writeToModule =
  * @throws StateDictError with all mismatches at once.
  */
 export async function loadStateDict(
-  root: Module,
+  root: ModuleInterface,
   dict: unknown,
   options: LoadStateDictOptions = {},
 ): Promise<LoadStateDictResult> {
@@ -115,7 +96,7 @@ interface Load {
   value: number | Storage;
 }
 
-async function prepare(root: Module, entry: Entry, source: unknown): Promise<Load> {
+async function prepare(root: ModuleInterface, entry: Entry, source: unknown): Promise<Load> {
   const { value: target } = entry;
   if (typeof target === 'number') {
     return { entry, target: null, value: await numberIn(root, entry, source) };
@@ -170,7 +151,7 @@ async function copyOf(source: unknown, target: Tensor): Promise<Storage> {
 }
 
 /** @throws StateDictError for a tensor that holds no number of the kind; it can be read only now. */
-async function numberIn(root: Module, entry: Entry, source: unknown): Promise<number> {
+async function numberIn(root: ModuleInterface, entry: Entry, source: unknown): Promise<number> {
   const value = source instanceof Tensor ? await source.item() : toNumber(source);
   const problem = numberMismatch(entry, value);
   if (problem !== null) {
@@ -183,7 +164,7 @@ async function numberIn(root: Module, entry: Entry, source: unknown): Promise<nu
  * Everything that is saved, in PyTorch's order; what two parents share stands under both keys.
  * @throws RangeError when two values would have one key.
  */
-function entriesOf(root: Module): Entry[] {
+function entriesOf(root: ModuleInterface): Entry[] {
   const entries: Entry[] = [];
   for (const [path, module] of walk(root, 'every path')) {
     for (const [name, value] of [...parametersOf(module), ...module[buffersKey]]) {
@@ -197,7 +178,7 @@ function entriesOf(root: Module): Entry[] {
 }
 
 /** Keys that a load passes over. */
-function ignoredKeys(root: Module): string[] {
+function ignoredKeys(root: ModuleInterface): string[] {
   return walk(root, 'every path').flatMap(([path, module]) =>
     module.ignoredNames().map((name) => joinPath(path, name)),
   );

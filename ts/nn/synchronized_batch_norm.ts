@@ -2,9 +2,11 @@
 
 import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
+import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
 import { type Synchronization, synchronizationOf, synchronizationOptions } from './synchronized_batch_norm_settings.ts';
+import { joinGroup } from './synchronized_batch_norm_group.ts';
 import { synchronizedForward } from './synchronized_batch_norm_forward.ts';
 import { meetingPlace } from './synchronized_batch_norm_place.ts';
 
@@ -32,6 +34,7 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
     syncTimeout: number;
     onTimeout: 'local' | 'error';
     epsMode: EpsMode;
+    processGroup: ProcessGroup | null;
 
     constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}, ...extra: never[]) {
       super(numFeatures, options, ...extra);
@@ -39,7 +42,11 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
         syncTimeout: this.syncTimeout,
         onTimeout: this.onTimeout,
         epsMode: this.epsMode,
+        processGroup: this.processGroup,
       } = synchronizationOf(options));
+      if (this.processGroup !== null) {
+        joinGroup(this, this.processGroup);
+      }
     }
 
     /** @internal */
@@ -47,18 +54,19 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
       return { ...super.knownOptions(), ...synchronizationOptions };
     }
 
-    /** @throws as the plain layer; SyncTimeoutError, SyncDeadlockError */
+    /** @throws as the plain layer; SyncTimeoutError, SyncDeadlockError, CollectiveMismatchError */
     override async forward(x: Tensor): Promise<Tensor> {
-      const place = meetingPlace(this);
+      const place = meetingPlace(this, x);
       return place === null ? super.forward(x) : synchronizedForward(this, x, place);
     }
 
     /** @throws as the plain layer; Error in a replica that synchronizes, which has to wait for the others. */
     override forwardSync(x: Tensor): Tensor {
-      const place = meetingPlace(this);
+      const place = meetingPlace(this, x);
       if (place !== null) {
+        const others = this.processGroup === null ? `${place.devices.length - 1} other replicas` : 'other ranks';
         throw new Error(
-          `forwardSync(): layer ${place.path} synchronizes with ${place.devices.length - 1} other replicas and has to wait for them; await forward() instead`,
+          `forwardSync(): layer ${place.path} synchronizes with ${others} and has to wait for them; await forward() instead`,
         );
       }
       return super.forwardSync(x);
@@ -74,8 +82,21 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
 }
 
 /**
- * {@link BatchNorm1d} whose training statistics are those of the whole batch when it runs in `DataParallelWithCallBack`;
- * elsewhere, and in evaluation, it is that layer.
+ * {@link BatchNorm1d} whose training statistics are those of the whole batch when it runs in `DataParallelWithCallBack`, or on several
+ * ranks of a process group; elsewhere, and in evaluation, it is that layer.
+ *
+ * With a process group the batch consists of the parts of all ranks, in order of ranks. The gradients of weight and bias are those of the
+ * whole batch on every rank, so an optimizer must not add them up once more. In the steady state a layer exchanges one message per rank in
+ * forward and one in backward, `numerics: 'torch'` two in forward; when a shape differs from the last call's there is one more.
+ *
+ * @example
+ * ```ts
+ * import { createInProcessGroups } from 'syncbn/process_group';
+ *
+ * const groups = createInProcessGroups(2);
+ * const layers = groups.map((processGroup) => new SynchronizedBatchNorm1d(8, { processGroup }));
+ * const ys = await Promise.all(layers.map((layer, rank) => layer.forward(shards[rank])));
+ * ```
  */
 export class SynchronizedBatchNorm1d
   extends /* @__PURE__ */ synchronized<BatchNorm1d, SynchronizedLayer1d>(BatchNorm1d)

@@ -6,12 +6,12 @@
 import { withRoom } from '../device/awaited.ts';
 import type { BatchLayout, Device, DeviceGroup, GroupBackwardArguments } from '../device/device.ts';
 import { finishBackward } from '../device/joint_pass.ts';
-import { mergePartials } from '../device/registry.ts';
 import { type Gradients, GraphNode, type GraphNodeOptions } from '../tensor/graph_node.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
 import { filled } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { mergeAgain } from './synchronized_batch_norm_group.ts';
 import { type BatchPlan, groupOf, reducible, shardLayout } from './synchronized_batch_norm_shards.ts';
 
 /** One replica's part of the forward pass. */
@@ -101,10 +101,13 @@ async function runJointly(
       return await gradientsOf(joint, parts, (shares) => group.batchNormBackward(shares));
     }
     const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
-    const sums = await mergePartials(devices, partials.map(valueOf));
+    const sums = await mergeAgain(devices, partials.map(valueOf), joint.plan, 'sums', 'backward');
     return await gradientsOf(joint, parts, (shares) =>
       shares.forEach((share) => finishBackward(share.x.device, share)(sums)),
     );
+  } catch (error) {
+    joint.plan.ranks?.call.group.abort?.(error);
+    throw error;
   } finally {
     parts.forEach(({ dy }) => dy.release());
   }

@@ -8,9 +8,9 @@
 import { awaited } from '../device/awaited.ts';
 import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
 import { finishForward } from '../device/joint_pass.ts';
-import { deviceByName, mergePartials } from '../device/registry.ts';
+import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
-import type { Outcome, Session, TimedOut } from '../sync/session.ts';
+import type { Met, Outcome, Session, TimedOut } from '../sync/session.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import type { GraphNode } from '../tensor/graph_node.ts';
 import { batchLayout, formatShape } from '../tensor/shape.ts';
@@ -20,6 +20,7 @@ import { Tensor } from '../tensor/tensor.ts';
 import { BatchNorm } from './batch_norm.ts';
 import { checkTensor } from './batch_norm_checks.ts';
 import type { RunningStatistics } from './batch_norm_operation.ts';
+import { beginForward } from './forward_passes.ts';
 import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
@@ -32,6 +33,7 @@ import {
   reducible,
   shardLayout,
 } from './synchronized_batch_norm_shards.ts';
+import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 
 /** What the first meeting gives to every replica. */
 interface Begun {
@@ -52,6 +54,11 @@ interface Merged extends Joint {
   readonly merged: Uint8Array;
   /** Names what all replicas compute from the statistics of the batch. */
   readonly origin: object;
+}
+
+/** What replicas get instead when the ranks of a process group had other shapes than was predicted. */
+interface Replanned {
+  readonly replanned: BatchPlan;
 }
 
 /** Memory for what a replica computes. */
@@ -84,11 +91,17 @@ interface Call {
  * SyncDeadlockError when the others do not come; ReplicaError when one of them fails.
  */
 export async function synchronizedForward(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace): Promise<Tensor> {
+  const { original } = place;
+  // A layer outside of replicas has nobody else to refuse changes meanwhile.
+  const end = original === layer ? beginForward([{ module: layer }]) : null;
   try {
     return await forwardInReplica(layer, x, place);
   } catch (error) {
     noteLayerPath(error, place.path);
+    layer.processGroup?.abort?.(error);
     throw error;
+  } finally {
+    end?.();
   }
 }
 
@@ -121,22 +134,31 @@ async function meet(call: Call): Promise<Tensor> {
     return fallBack(layer, x, place, begun.error);
   }
   const { plan, joint } = begun.value;
+  if (joint === null) {
+    return goOnInSteps(call, plan);
+  }
+  const y = outputOf(call, outputs.y, joint);
+  joint.node?.release();
+  return y;
+}
+
+/** The rest of a call whose devices do not work among themselves; once more when the ranks had other shapes than was predicted. */
+async function goOnInSteps(call: Call, plan: BatchPlan): Promise<Tensor> {
+  const { layer, x, place, outputs } = call;
   if (plan.count === 0) {
     return layer.forwardLocally(x, plan.sequence);
-  }
-  if (joint !== null) {
-    const y = outputOf(call, outputs.y, joint);
-    joint.node?.release();
-    return y;
   }
   const { device, length } = x.storage;
   const own = losesInput(call, plan) ? await awaited([device], () => Storage.allocate(device, length)) : null;
   try {
     const safe = own === null ? call : { ...call, outputs: { ...outputs, y: own } };
     const outcome = await meetOnStatistics(safe, plan);
-    return await (outcome.kind === 'met'
+    if (outcome.kind === 'timed_out') {
+      return await fallBack(layer, x, place, outcome.error);
+    }
+    return await ('merged' in outcome.value
       ? complete(safe, plan, outcome.value)
-      : fallBack(layer, x, place, outcome.error));
+      : goOnInSteps(call, outcome.value.replanned));
   } finally {
     own?.release();
   }
@@ -172,23 +194,26 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRe
 }
 
 /** Makes one batch of all shares, and gives the devices their command where they exchange partials among themselves. */
-function beginTogether(calls: readonly Call[]): Begun {
-  const plan = planBatch(calls.map(({ announcement }) => announcement));
+function beginTogether(calls: readonly Call[]): Begun | Promise<Begun> {
+  const own = calls.map(({ announcement }) => announcement);
   const [first] = calls;
-  if (
-    first === undefined ||
-    plan.count === 0 ||
-    first.layer.numerics !== 'stable' ||
-    calls.some((call) => losesInput(call, plan))
-  ) {
-    return { plan, joint: null };
+  if (first === undefined) {
+    throw new RangeError('synchronized_batch_norm: expected at least one replica, got none');
   }
-  const group = groupOf(first.place.devices.map(deviceByName), plan);
+  const { layer, place } = first;
+  const devices = place.devices.map(deviceByName);
+  const ranks = ranksOf(layer);
+  if (ranks !== null) {
+    return planWithRanks(place.original, ranks, devices, own).then((plan) => ({ plan, joint: null }));
+  }
+  const plan = planBatch(own);
+  const isSplit = plan.count === 0 || layer.numerics !== 'stable' || calls.some((call) => losesInput(call, plan));
+  const group = isSplit ? null : groupOf(devices, plan);
   if (group === null) {
     return { plan, joint: null };
   }
   const origin = {};
-  first.place.meetingPoint.groups.add(group);
+  place.meetingPoint.groups.add(group);
   group.batchNorm(calls.map((call) => argumentsOf(call, plan)));
   calls.forEach((call) => commit(call, origin));
   return { plan, joint: { node: recordTogether(calls, plan) } };
@@ -215,27 +240,33 @@ function recordTogether(calls: readonly Call[], plan: BatchPlan): GraphNode<Tens
 }
 
 /** Meets the others with partial statistics, to merge them. */
-async function meetOnStatistics(call: Call, plan: BatchPlan): Promise<Outcome<Merged>> {
-  const { place, session } = call;
+async function meetOnStatistics(call: Call, plan: BatchPlan): Promise<Outcome<Merged | Replanned>> {
+  const { layer, place, session } = call;
   const devices = place.devices.map(deviceByName);
-  const partial = await partialOf(call, plan);
+  const partial = await partialOf(call, plan, devices);
   if ('kind' in partial) {
     return partial;
   }
   return session.meet(place.index, { partial, call }, async (arrivals) => {
-    const merged = await mergePartials(
-      devices,
-      arrivals.map((arrival) => arrival.partial),
-    );
-    const node = recordTogether(
-      arrivals.map((arrival) => arrival.call),
-      plan,
-    );
-    return { merged, origin: {}, node };
+    const partials = arrivals.map((arrival) => arrival.partial);
+    const first: FirstMerge =
+      layer.numerics === 'stable'
+        ? await mergeFirst(devices, partials, plan, 'moments')
+        : { merged: await mergeAgain(devices, partials, plan, 'deviations', 'deviations') };
+    if ('replanned' in first) {
+      return first;
+    }
+    const calls = arrivals.map((arrival) => arrival.call);
+    return { merged: first.merged, origin: {}, node: recordTogether(calls, plan) };
   });
 }
 
-async function partialOf({ layer, x, place, session, layout }: Call, plan: BatchPlan): Promise<Uint8Array | TimedOut> {
+/** What a replica hands in for the statistics; for `torch` numerics after a meeting on the mean. */
+async function partialOf(
+  { layer, x, place, session, layout }: Call,
+  plan: BatchPlan,
+  devices: readonly Device[],
+): Promise<Uint8Array | TimedOut | Met<Replanned>> {
   const { device } = x.storage;
   const shard = reducible(x.storage, layout, plan);
   try {
@@ -244,11 +275,15 @@ async function partialOf({ layer, x, place, session, layout }: Call, plan: Batch
       return await device.reduce({ operation: 'moments', ...args });
     }
     const total = await session.meet(place.index, await device.reduce({ operation: 'total', ...args }), (totals) =>
-      mergePartials(place.devices.map(deviceByName), totals),
+      mergeFirst(devices, totals, plan, 'total'),
     );
-    return total.kind === 'timed_out'
-      ? total
-      : await device.reduce({ operation: 'deviations', ...args, total: total.value });
+    if (total.kind === 'timed_out') {
+      return total;
+    }
+    const { value } = total;
+    return 'replanned' in value
+      ? { kind: 'met', value }
+      : await device.reduce({ operation: 'deviations', ...args, total: value.merged });
   } finally {
     shard.storage.release();
   }

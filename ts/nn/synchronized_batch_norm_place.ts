@@ -1,8 +1,13 @@
 /** Whether a layer synchronizes now, and the warnings for when it should have and did not. */
 
-import type { MeetingPoint } from '../sync/meeting_point.ts';
-import type { Module } from './module.ts';
+import { MeetingPoint } from '../sync/meeting_point.ts';
+import type { ProcessGroup } from '../sync/process_group.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { checkTensor } from './batch_norm_checks.ts';
+import type { ModuleInterface } from './module_interface.ts';
+import { typeNameOf } from './module_repr.ts';
 import { placeInForward, type ReplicaPlace } from './replica.ts';
+import { ranksOf } from './synchronized_batch_norm_group.ts';
 
 /** The place of a layer that meets its copies in the other replicas. */
 export interface MeetingPlace extends ReplicaPlace {
@@ -10,15 +15,38 @@ export interface MeetingPlace extends ReplicaPlace {
 }
 
 /**
- * Where the layer meets the other replicas; `null` when it does not: outside replicas, in the only one, in evaluation, and
- * under plain `DataParallel`, of which it warns.
+ * Where the layer meets the other replicas, and other ranks through them; `null` when it meets nobody: outside replicas, in the only
+ * one, in evaluation, and under plain `DataParallel`, of which it warns.
+ * @throws Error under plain `DataParallel` with a process group, whose other ranks would wait in vain; TypeError for what is no tensor.
  */
-export function meetingPlace(layer: Module): MeetingPlace | null {
+export function meetingPlace(
+  layer: ModuleInterface & { readonly processGroup: ProcessGroup | null },
+  x: Tensor,
+): MeetingPlace | null {
   const place = placeInForward(layer);
-  if (place === null || place.devices.length === 1 || !layer.training) {
+  const hasRanks = layer.training && ranksOf(layer) !== null;
+  if (place === null && hasRanks) {
+    const devices = [checkTensor(x, 'the input').name];
+    const pass = { isOver: false, reports: [] };
+    return {
+      index: 0,
+      devices,
+      path: typeNameOf(layer),
+      original: layer,
+      pass,
+      meetingPoint: new MeetingPoint(devices),
+    };
+  }
+  if (place === null || !layer.training || (place.devices.length === 1 && !hasRanks)) {
     return null;
   }
   const { meetingPoint } = place;
+  if (meetingPoint === null && hasRanks) {
+    throw new Error(
+      `layer ${place.path} has a processGroup, but its replicas do not meet in a plain DataParallel; use DataParallelWithCallBack, ` +
+        `convertModel() or patchReplicationCallback()`,
+    );
+  }
   if (meetingPoint === null) {
     warnOfLocalStatistics(
       place,
@@ -31,7 +59,7 @@ export function meetingPlace(layer: Module): MeetingPlace | null {
 }
 
 /** Warns of a plain layer that trains where synchronized layers would synchronize. */
-export function warnIfPlainAmongReplicas(layer: Module): void {
+export function warnIfPlainAmongReplicas(layer: ModuleInterface): void {
   const place = placeInForward(layer);
   if (place !== null && place.meetingPoint !== null && place.devices.length > 1 && layer.training) {
     warnOfLocalStatistics(
@@ -46,7 +74,7 @@ export function warnIfPlainAmongReplicas(layer: Module): void {
 export type LossOfSynchronization = 'plain DataParallel' | 'plain layer' | 'time-out';
 
 /** Which layers have been warned of, by cause. Holds nothing alive. */
-const warned: Readonly<Record<LossOfSynchronization, WeakSet<Module>>> = {
+const warned: Readonly<Record<LossOfSynchronization, WeakSet<ModuleInterface>>> = {
   'plain DataParallel': new WeakSet(),
   'plain layer': new WeakSet(),
   'time-out': new WeakSet(),

@@ -2,6 +2,7 @@
 
 import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
+import { checkProcessGroup, type ProcessGroup } from '../sync/process_group.ts';
 import type { BatchNorm } from './batch_norm.ts';
 import { checkOneOf } from './batch_norm_checks.ts';
 
@@ -19,6 +20,11 @@ export interface Synchronization {
    * the package this one descends from.
    */
   epsMode: EpsMode;
+  /**
+   * The processes that share the batch, each with its own part, in order of ranks; `null` (default): this process has it all. In training
+   * every rank must call the layer, and run backward through it, equally often.
+   */
+  processGroup: ProcessGroup | null;
 }
 
 /** The options that make the settings. */
@@ -26,6 +32,7 @@ export const synchronizationOptions: KnownOptions<Synchronization> = {
   syncTimeout: 'number',
   onTimeout: 'string',
   epsMode: 'string',
+  processGroup: 'object',
 };
 
 /** A layer of any rank that synchronizes. */
@@ -36,13 +43,15 @@ export type SynchronizedLayer = BatchNorm & Synchronization;
  * @throws TypeError or RangeError for others.
  */
 export function synchronizationOf(options: Readonly<Partial<Synchronization>>): Synchronization {
-  const { syncTimeout = 15, onTimeout = 'error', epsMode = 'plus' } = options;
-  checkSynchronization({ syncTimeout, onTimeout, epsMode });
-  return { syncTimeout, onTimeout, epsMode };
+  const { syncTimeout = 15, onTimeout = 'error', epsMode = 'plus', processGroup = null } = options;
+  const settings = { syncTimeout, onTimeout, epsMode, processGroup };
+  checkSynchronization(settings);
+  return settings;
 }
 
 /** @throws TypeError or RangeError unless the settings mean something. */
-export function checkSynchronization({ syncTimeout, onTimeout, epsMode }: Readonly<Synchronization>): void {
+export function checkSynchronization(settings: Readonly<Synchronization>): void {
+  const { syncTimeout, onTimeout, epsMode, processGroup } = settings;
   if (typeof syncTimeout !== 'number') {
     throw new TypeError(`syncTimeout: expected a number of seconds, got ${typeof syncTimeout}`);
   }
@@ -51,6 +60,11 @@ export function checkSynchronization({ syncTimeout, onTimeout, epsMode }: Readon
   }
   checkOneOf('onTimeout', onTimeout, ['local', 'error']);
   checkEpsMode(epsMode);
+  if (checkProcessGroup(processGroup) !== null && onTimeout === 'local') {
+    throw new RangeError(
+      `onTimeout: expected 'error' with a processGroup, whose other ranks cannot know that this one goes on alone, got 'local'`,
+    );
+  }
 }
 
 /** @throws TypeError for a name that names no mode. */

@@ -2,6 +2,7 @@
 
 import type { BatchLayout, Device, DeviceGroup, EpsMode, Numerics } from '../device/device.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
+import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { inFormat } from '../tensor/storage_ops.ts';
@@ -38,6 +39,48 @@ export interface BatchPlan {
    * summed as on one device. How long each layer takes does not matter.
    */
   readonly sequence: number;
+  /** Samples of all replicas; values per channel where the batch is ragged. */
+  readonly samples: number;
+  /** The ranks of a process group that share the batch; `null`: this process has it all. */
+  readonly ranks: RankPlan | null;
+}
+
+/** Consecutive samples of a batch. */
+export interface SampleRange {
+  /** Global number of the first one. */
+  readonly first: number;
+  readonly samples: number;
+}
+
+/** One call of a layer, as the ranks see it. */
+export interface RankedCall {
+  readonly group: ProcessGroup;
+  /** The same on every rank, and in no other call. */
+  readonly tag: string;
+  readonly own: readonly Announcement[];
+  /** Which arithmetic merges the partials of this rank. */
+  readonly merging: string;
+  readonly layer: LayerInGroup;
+}
+
+/** What a rank remembers of a layer. */
+export interface LayerInGroup {
+  readonly group: ProcessGroup;
+  readonly number: number;
+  calls: number;
+  /** Shapes of all shards in the last call, rank by rank. */
+  lastShapes: readonly (readonly Shape[])[] | null;
+}
+
+/** What the ranks of a process group have of a batch. */
+export interface RankPlan {
+  readonly call: RankedCall;
+  /** What each rank has. */
+  readonly ranges: readonly SampleRange[];
+  /** Whether the shapes of the other ranks are those of the call before, and not known yet. */
+  readonly isPredicted: boolean;
+  /** Whether the devices of all ranks merge alike, so that each rank merges on its own. */
+  readonly mergesOnDevices: boolean;
 }
 
 /**
@@ -63,12 +106,14 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
       .forEach(({ shape, otherwise }) => checkBatchSize(shape, { otherThanBatchStatistics: otherwise }));
   }
   const isRecorded = announcements.some(({ wantsGradient }) => wantsGradient);
-  return { count, firstSamples, isRagged, isRecorded, sequence: nextInOrder() };
+  return { count, firstSamples, isRagged, isRecorded, sequence: nextInOrder(), samples, ranks: null };
 }
 
 /** The devices of a batch as a group that exchanges partials by itself; `null` where the calling thread must. */
 export function groupOf([first, ...others]: readonly Device[], plan: BatchPlan): DeviceGroup | null {
-  return plan.isRagged || first === undefined ? null : (first.group?.([first, ...others]) ?? null);
+  return plan.isRagged || plan.ranks !== null || first === undefined
+    ? null
+    : (first.group?.([first, ...others]) ?? null);
 }
 
 /** The layout of a shard, one for all that are empty. */
@@ -95,7 +140,7 @@ export function reducible(storage: Storage, layout: BatchLayout, plan: BatchPlan
 }
 
 /** @throws RangeError unless all replicas are about to compute the same. */
-function checkAgreement(announcements: readonly Announcement[]): void {
+export function checkAgreement(announcements: readonly Announcement[]): void {
   const [first] = announcements;
   for (const [replica, { numerics, eps, epsMode }] of announcements.entries()) {
     if (first !== undefined && (numerics !== first.numerics || eps !== first.eps || epsMode !== first.epsMode)) {

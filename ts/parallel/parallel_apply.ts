@@ -1,7 +1,7 @@
 /** Parallel apply: the replicas run concurrently, until all have ended well or one has failed. */
 
 import { ReplicaError } from '../errors.ts';
-import type { Module } from '../nn/module.ts';
+import type { ModuleInterface } from '../nn/module_interface.ts';
 import { layerPathOf } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { whileReplicasRun } from '../tensor/concurrent_replicas.ts';
@@ -18,7 +18,7 @@ import { madeSince } from './structure.ts';
  * are disposed, also of those that end later; what a late one does comes to nothing.
  */
 export async function parallelApply(
-  replicas: readonly Module[],
+  replicas: readonly ModuleInterface[],
   inputs: readonly (readonly unknown[])[],
   devices: readonly string[],
   meetingPoint: MeetingPoint | null,
@@ -53,7 +53,7 @@ export function replicaError(replica: number, device: string, cause: unknown): R
 }
 
 /** A module's forward takes what its class says; here only the class of the user knows. */
-function call(module: Module, inputs: readonly unknown[]): unknown {
+function call(module: ModuleInterface, inputs: readonly unknown[]): unknown {
   return (module as unknown as { forward(...inputs: readonly unknown[]): unknown }).forward(...inputs);
 }
 

@@ -1,7 +1,7 @@
 /** Replicate: copies of a module tree, one per device, that share everything but parameters and buffers. */
 
 import type { Device } from '../device/device.ts';
-import type { Module } from '../nn/module.ts';
+import type { ModuleInterface } from '../nn/module_interface.ts';
 import { adoptState, type Beginning, type BeginningTensor, replaceProperty, shallowCopies } from '../nn/module_copy.ts';
 import { type Buffer, buffersKey, joinPath, refuseModulesInContainers, type TreeEntry } from '../nn/module_tree.ts';
 import { placeReplica, type Report } from '../nn/replica.ts';
@@ -19,16 +19,16 @@ interface Pass {
 /** The replicas of one forward pass. */
 export class Replicas {
   /** One copy of the root per device. */
-  readonly roots: readonly Module[];
+  readonly roots: readonly ModuleInterface[];
   /** Every module of the tree with its copies, in order of devices; parents first. */
-  private readonly copies: ReadonlyMap<Module, readonly Module[]>;
+  private readonly copies: ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>;
   private readonly tensors: readonly Tensor[];
   private readonly pass: Pass;
   private readonly beginning: Beginning;
 
   /** @internal */
   constructor(
-    copies: ReadonlyMap<Module, readonly Module[]>,
+    copies: ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>,
     tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
     pass: Pass,
   ) {
@@ -105,7 +105,7 @@ export async function replicate(
   );
   const tensors = new Map(originals.map((tensor, i) => [tensor, broadcasts[i] ?? []]));
   const names = devices.map((device) => device.name);
-  const copies = new Map<Module, readonly Module[]>();
+  const copies = new Map<ModuleInterface, readonly ModuleInterface[]>();
   const pass: Pass = { isOver: false, reports: [] };
   for (const entry of tree) {
     const { module: original } = entry;
@@ -151,8 +151,8 @@ function attempt<T>(work: () => T | Promise<T>): T | Promise<T> {
   }
 }
 
-function beginningOf(originals: readonly Module[], copyOf: (own: Tensor) => Tensor | undefined): Beginning {
-  const buffers = new Map<Module, ReadonlyMap<string, Buffer>>();
+function beginningOf(originals: readonly ModuleInterface[], copyOf: (own: Tensor) => Tensor | undefined): Beginning {
+  const buffers = new Map<ModuleInterface, ReadonlyMap<string, Buffer>>();
   const tensors = new Map<Tensor, BeginningTensor>();
   for (const original of originals) {
     buffers.set(original, new Map(original[buffersKey]));
@@ -169,7 +169,7 @@ function beginningOf(originals: readonly Module[], copyOf: (own: Tensor) => Tens
 /** Makes the copies of a module refer to the children, parameters and buffers of their own replicas. */
 function wire(
   { module, children, parameters }: TreeEntry,
-  copies: ReadonlyMap<Module, readonly Module[]>,
+  copies: ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>,
   tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
 ): void {
   for (const [r, copy] of (copies.get(module) ?? []).entries()) {

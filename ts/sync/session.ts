@@ -18,7 +18,13 @@ export interface MeetingOptions {
 }
 
 /** What a round gives to each replica. */
-export type Outcome<Result> = { readonly kind: 'met'; readonly value: Result } | TimedOut;
+export type Outcome<Result> = Met<Result> | TimedOut;
+
+/** Everybody was there. */
+export interface Met<Result> {
+  readonly kind: 'met';
+  readonly value: Result;
+}
 
 /** Time is up; the error tells who was missing. It is information here, not thrown. */
 export interface TimedOut {
