@@ -1,19 +1,13 @@
 /**
- * The training forward of one replica of a synchronized layer. The replicas meet on their shapes. Where their devices exchange
- * partials among themselves, they meet once more to give them one command. Elsewhere they meet on their partial statistics; each
- * then finalizes the merged ones and normalizes on its own device. `torch` numerics meet once more, for the mean of the whole
- * batch comes before the deviations from it.
+ * The training forward of one replica of a synchronized layer. The replicas meet with their shares of the batch. Where their devices
+ * exchange partials among themselves, the last to come gives all of them one command. Elsewhere they meet on their partial statistics;
+ * each then finalizes the merged ones and normalizes on its own device. `torch` numerics meet once more, for the mean of the whole batch
+ * comes before the deviations from it.
  */
 
 import { awaited } from '../device/awaited.ts';
-import type { commands } from '../device/commands.ts';
-import {
-  STATISTICS_ROWS,
-  type BatchLayout,
-  type Device,
-  type Fields,
-  type GroupForwardArguments,
-} from '../device/device.ts';
+import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
+import { finishForward } from '../device/joint_pass.ts';
 import { deviceByName, mergePartials } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
 import type { Outcome, Session, TimedOut } from '../sync/session.ts';
@@ -30,21 +24,39 @@ import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
 import { checkSynchronization, type SynchronizedLayer } from './synchronized_batch_norm_settings.ts';
-import { type BatchPlan, groupOf, planBatch, reducible, shardLayout } from './synchronized_batch_norm_shards.ts';
+import {
+  type Announcement,
+  type BatchPlan,
+  groupOf,
+  planBatch,
+  reducible,
+  shardLayout,
+} from './synchronized_batch_norm_shards.ts';
 
-/** What the last round gives to every replica. */
-interface Merged {
-  /** Merged moments, or deviations, of the whole batch; `null` where the devices work on it among themselves. */
-  readonly merged: Uint8Array | null;
-  /** Names what all replicas compute from the statistics of the batch. */
-  readonly origin: object;
+/** What the first meeting gives to every replica. */
+interface Begun {
+  readonly plan: BatchPlan;
+  /** `null` unless the devices work on the batch among themselves. */
+  readonly joint: Joint | null;
+}
+
+/** What all replicas have in common once their devices have got their commands. */
+interface Joint {
   /** The node of all replicas, with one reference for each; `null` when nothing is recorded. */
   readonly node: GraphNode<Tensor> | null;
 }
 
+/** What the last meeting gives to every replica where the devices do not work among themselves. */
+interface Merged extends Joint {
+  /** Merged moments, or deviations, of the whole batch. */
+  readonly merged: Uint8Array;
+  /** Names what all replicas compute from the statistics of the batch. */
+  readonly origin: object;
+}
+
 /** Memory for what a replica computes. */
 interface Outputs {
-  /** Memory of x where it is overwritten; no reference of its own then. */
+  /** Memory of x where it is overwritten. */
   readonly y: Storage;
   /** Statistics of the whole batch. */
   readonly statistics: Storage;
@@ -54,16 +66,16 @@ interface Outputs {
   readonly taken: readonly Storage[];
 }
 
-/** One replica's call of the layer, once all have announced theirs. */
+/** One replica's call of the layer. */
 interface Call {
   readonly layer: SynchronizedLayer;
   readonly x: Tensor;
   readonly place: MeetingPlace;
   readonly session: Session;
-  readonly plan: BatchPlan;
   readonly layout: BatchLayout;
   readonly outputs: Outputs;
   readonly isRecorded: boolean;
+  readonly announcement: Announcement;
 }
 
 /**
@@ -87,37 +99,58 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   }
   layer.checkInput(x);
   checkSynchronization(layer);
-  const { syncTimeout: timeoutSeconds, onTimeout, numerics, eps, epsMode } = layer;
-  const { weight, bias } = originalOf(place);
-  const isRecorded = isGradEnabled();
-  const wantsGradient = isRecorded && [x, weight, bias].some((input) => input?.requiresGrad === true);
+  const { syncTimeout: timeoutSeconds, onTimeout } = layer;
   const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
-  const otherwise = layer.otherThanBatchStatistics;
-  const announcement = { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
-  const planned = await session.meet(place.index, announcement, planBatch);
-  if (planned.kind === 'timed_out') {
-    return fallBack(layer, x, place, planned.error);
-  }
-  const plan = planned.value;
-  if (plan.count === 0) {
-    return layer.forwardLocally(x, plan.sequence);
-  }
+  const isRecorded = isGradEnabled();
+  const announcement = announcementOf(layer, x, place, isRecorded);
   const layout = batchLayout(x.shape, x.memoryFormat);
-  const outputs = await awaited([device], () => allocate(layer, x, place, plan));
+  // Before the meeting: nobody finds out after it that there is no room.
+  const allocated = awaited([device], () => allocate(layer, x, place, announcement.wantsGradient));
+  const outputs = allocated instanceof Promise ? await allocated : allocated;
   try {
-    const call = { layer, x, place, session, plan, layout, outputs, isRecorded };
-    const outcome = await meetOnStatistics(call);
-    if (outcome.kind === 'met') {
-      return await complete(call, outcome.value);
-    }
-    return await fallBack(layer, x, place, outcome.error);
+    return await meet({ layer, x, place, session, layout, outputs, isRecorded, announcement });
   } finally {
     outputs.taken.forEach((storage) => storage.release());
   }
 }
 
-/** Before the last meeting: nobody finds out after it that there is no room. */
-function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan: BatchPlan): Outputs {
+async function meet(call: Call): Promise<Tensor> {
+  const { layer, x, place, session, outputs } = call;
+  const begun = await session.meet(place.index, call, beginTogether);
+  if (begun.kind === 'timed_out') {
+    return fallBack(layer, x, place, begun.error);
+  }
+  const { plan, joint } = begun.value;
+  if (plan.count === 0) {
+    return layer.forwardLocally(x, plan.sequence);
+  }
+  if (joint !== null) {
+    const y = outputOf(call, outputs.y, joint);
+    joint.node?.release();
+    return y;
+  }
+  const { device, length } = x.storage;
+  const own = losesInput(call, plan) ? await awaited([device], () => Storage.allocate(device, length)) : null;
+  try {
+    const safe = own === null ? call : { ...call, outputs: { ...outputs, y: own } };
+    const outcome = await meetOnStatistics(safe, plan);
+    return await (outcome.kind === 'met'
+      ? complete(safe, plan, outcome.value)
+      : fallBack(layer, x, place, outcome.error));
+  } finally {
+    own?.release();
+  }
+}
+
+function announcementOf(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Announcement {
+  const { numerics, eps, epsMode, otherThanBatchStatistics: otherwise } = layer;
+  const { weight, bias } = originalOf(place);
+  const wantsGradient = isRecorded && (x.requiresGrad || weight?.requiresGrad === true || bias?.requiresGrad === true);
+  return { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
+}
+
+/** @param isRecorded - whether the replica records the call, so that x must stay. */
+function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Outputs {
   const { device, length } = x.storage;
   const channels = layer.numFeatures;
   const taken: Storage[] = [];
@@ -128,7 +161,7 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan
   };
   try {
     const statistics = take(STATISTICS_ROWS * channels);
-    const y = !plan.isRecorded && x.isOverwritable ? x.storage : take(length);
+    const y = !isRecorded && x.isOverwritable ? x.storage : take(length);
     const isUpdated = layer.averageFactor !== null && layer.runningStatistics() !== null && renewsRunning(layer, place);
     const next = isUpdated ? { mean: take(channels), variance: take(channels) } : null;
     return { y, statistics, next, taken };
@@ -138,26 +171,54 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan
   }
 }
 
-/** Meets the others: to give the devices of a group their command, or with partial statistics to merge. */
-async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
-  const { layer, place, session, plan } = call;
-  const devices = place.devices.map(deviceByName);
-  const record = (calls: readonly Call[]): GraphNode<Tensor> | null => {
-    // Gradients of weight and bias go to the original's once, not through the copies of every replica.
-    const { weight, bias } = originalOf(place);
-    return plan.isRecorded ? recordJointly(calls.map(shardOf), weight, bias, plan) : null;
-  };
-  const group = layer.numerics === 'stable' ? groupOf(devices, plan) : null;
-  if (group !== null) {
-    return session.meet(place.index, call, (calls) => {
-      const origin = {};
-      place.meetingPoint.groups.add(group);
-      group.batchNorm(calls.map((each) => ({ ...argumentsOf(each), ...updateOf(each) })));
-      calls.forEach((each) => commit(each, origin));
-      return { merged: null, origin, node: record(calls) };
-    });
+/** Makes one batch of all shares, and gives the devices their command where they exchange partials among themselves. */
+function beginTogether(calls: readonly Call[]): Begun {
+  const plan = planBatch(calls.map(({ announcement }) => announcement));
+  const [first] = calls;
+  if (
+    first === undefined ||
+    plan.count === 0 ||
+    first.layer.numerics !== 'stable' ||
+    calls.some((call) => losesInput(call, plan))
+  ) {
+    return { plan, joint: null };
   }
-  const partial = await partialOf(call);
+  const group = groupOf(first.place.devices.map(deviceByName), plan);
+  if (group === null) {
+    return { plan, joint: null };
+  }
+  const origin = {};
+  first.place.meetingPoint.groups.add(group);
+  group.batchNorm(calls.map((call) => argumentsOf(call, plan)));
+  calls.forEach((call) => commit(call, origin));
+  return { plan, joint: { node: recordTogether(calls, plan) } };
+}
+
+/** Whether the replica's result would be written over an input that another replica has recorded. */
+function losesInput({ x, outputs }: Call, plan: BatchPlan): boolean {
+  return plan.isRecorded && outputs.y === x.storage;
+}
+
+/** Gradients of weight and bias go to the original's once, not through the copies of every replica. */
+function recordTogether(calls: readonly Call[], plan: BatchPlan): GraphNode<Tensor> | null {
+  const [first] = calls;
+  if (first === undefined || !plan.isRecorded) {
+    return null;
+  }
+  const { weight, bias } = originalOf(first.place);
+  return recordJointly(
+    calls.map((call) => shardOf(call, plan)),
+    weight,
+    bias,
+    plan,
+  );
+}
+
+/** Meets the others with partial statistics, to merge them. */
+async function meetOnStatistics(call: Call, plan: BatchPlan): Promise<Outcome<Merged>> {
+  const { place, session } = call;
+  const devices = place.devices.map(deviceByName);
+  const partial = await partialOf(call, plan);
   if ('kind' in partial) {
     return partial;
   }
@@ -166,11 +227,15 @@ async function meetOnStatistics(call: Call): Promise<Outcome<Merged>> {
       devices,
       arrivals.map((arrival) => arrival.partial),
     );
-    return { merged, origin: {}, node: record(arrivals.map((arrival) => arrival.call)) };
+    const node = recordTogether(
+      arrivals.map((arrival) => arrival.call),
+      plan,
+    );
+    return { merged, origin: {}, node };
   });
 }
 
-async function partialOf({ layer, x, place, session, plan, layout }: Call): Promise<Uint8Array | TimedOut> {
+async function partialOf({ layer, x, place, session, layout }: Call, plan: BatchPlan): Promise<Uint8Array | TimedOut> {
   const { device } = x.storage;
   const shard = reducible(x.storage, layout, plan);
   try {
@@ -189,7 +254,7 @@ async function partialOf({ layer, x, place, session, plan, layout }: Call): Prom
   }
 }
 
-function shardOf({ layer, x, place, plan, layout, outputs, isRecorded }: Call): Shard {
+function shardOf({ layer, x, place, layout, outputs, isRecorded }: Call, plan: BatchPlan): Shard {
   return {
     x,
     storage: x.storage,
@@ -203,10 +268,11 @@ function shardOf({ layer, x, place, plan, layout, outputs, isRecorded }: Call): 
   };
 }
 
-/** What a device is told. */
-function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupForwardArguments {
+/** What a device is told. The running statistics are those of now, for a layer may be called twice at once. */
+function argumentsOf({ layer, x, place, layout, outputs }: Call, plan: BatchPlan): GroupForwardArguments {
   const { numerics, eps, epsMode, weight, bias } = layer;
-  const { y, statistics } = outputs;
+  const { y, statistics, next } = outputs;
+  const running = next && layer.runningStatistics();
   return {
     x: x.storage.buffer,
     y: y.buffer,
@@ -215,29 +281,16 @@ function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupFor
     numerics,
     eps,
     epsMode,
-    weight: weight?.storage.buffer ?? null,
-    bias: bias?.storage.buffer ?? null,
+    weight: weight?.storage.buffer,
+    bias: bias?.storage.buffer,
     statistics: statistics.buffer,
+    mean: running?.mean.storage.buffer,
+    variance: running?.variance.storage.buffer,
+    nextMean: next?.mean.buffer,
+    nextVariance: next?.variance.buffer,
+    momentum: layer.averageFactor,
+    correction: layer.varianceCorrection,
   };
-}
-
-/** Where the running statistics are renewed; `null` where none are kept. Those of now, for a layer may be called twice at once. */
-function updateOf({
-  layer,
-  outputs: { next },
-}: Call): Omit<Fields<(typeof commands)['updateRunning']>, 'merged'> | null {
-  const running = layer.runningStatistics();
-  return (
-    next &&
-    running && {
-      mean: running.mean.storage.buffer,
-      variance: running.variance.storage.buffer,
-      nextMean: next.mean.buffer,
-      nextVariance: next.variance.buffer,
-      momentum: layer.averageFactor ?? 0,
-      correction: layer.varianceCorrection,
-    }
-  );
 }
 
 function commit({ layer, place, outputs: { next } }: Call, origin: object): void {
@@ -252,26 +305,16 @@ function commit({ layer, place, outputs: { next } }: Call, origin: object): void
   }
 }
 
-/** Normalizes with the merged statistics, unless that is being done. */
-async function complete(call: Call, { merged, origin, node }: Merged): Promise<Tensor> {
-  const { x, place, outputs } = call;
-  const { y } = outputs;
+/** Normalizes with the merged statistics. */
+async function complete(call: Call, plan: BatchPlan, result: Merged): Promise<Tensor> {
+  const { y, next } = call.outputs;
   try {
-    if (merged !== null) {
-      const { device } = y;
-      const args = argumentsOf(call);
-      device.run({ ...args, operation: 'finalize', merged });
-      const update = updateOf(call);
-      if (update !== null) {
-        device.run({ ...update, operation: 'updateRunning', merged });
-      }
-      device.run({ ...args, operation: 'normalize' });
-      await confirmation([y, outputs.next?.mean, outputs.next?.variance]);
-      commit(call, origin);
-    }
-    return outputOf(x, y.retain(), node, place.index);
+    finishForward(y.device, argumentsOf(call, plan))(result.merged);
+    await confirmation([y, next?.mean, next?.variance]);
+    commit(call, result.origin);
+    return outputOf(call, y, result);
   } finally {
-    node?.release();
+    result.node?.release();
   }
 }
 
@@ -301,11 +344,11 @@ function computeAlike(a: Device, b: Device): boolean {
   return a.kind === b.kind && (a.kind !== 'webgpu' || a.details().adapter === b.details().adapter);
 }
 
-/** Takes over the reference to `y`, and disposes `x` when it was donated. */
-function outputOf(x: Tensor, y: Storage, node: GraphNode<Tensor> | null, index: number): Tensor {
+/** The output in memory that it takes a reference to. Disposes `x` when it was donated. */
+function outputOf({ x, place }: Call, y: Storage, { node }: Joint): Tensor {
   const { shape, memoryFormat } = x;
-  const source = node === null ? null : { node, index };
-  const output = new Tensor({ storage: y, shape, memoryFormat, source });
+  const source = node === null ? null : { node, index: place.index };
+  const output = new Tensor({ storage: y.retain(), shape, memoryFormat, source });
   if (x.isDonated) {
     x.dispose();
   }
