@@ -82,11 +82,11 @@ fn is_exact([sum_dy, sum_dy_xmu]: [f64; 2], count: Count<f64>) -> bool {
 #[inline(always)]
 fn are_exact<D: Doubles>(sum_dy: &[f64], sum_dy_xmu: &[f64], count: Count<f64>) -> bool {
     let ((pairs, rest), (xmu_pairs, xmu_rest)) = (sum_dy.as_chunks(), sum_dy_xmu.as_chunks());
-    let (zero, least) = (D::zero(), D::splat(count.least * count.least));
+    let [zero, least, most] = [0.0, count.least * count.least, f64::MAX].map(D::splat);
     let are_exact = pairs.iter().zip(xmu_pairs).fold(zero.at_most(zero), |are_exact, (sum_dy, sum_dy_xmu)| {
-        let square = D::load(sum_dy_xmu) * D::load(sum_dy_xmu);
-        let are_finite = (D::load(sum_dy) * zero + square * zero).at_most(zero);
-        are_exact & are_finite & (least.at_most(square) | square.at_most(zero))
+        let xmu = D::load(sum_dy_xmu);
+        let square = xmu * xmu + D::load(sum_dy) * zero;
+        are_exact & (least.at_most(square) & square.at_most(most) | square.at_most(zero))
     });
     are_exact.all() && rest.iter().zip(xmu_rest).all(|(sum_dy, sum_dy_xmu)| is_exact([*sum_dy, *sum_dy_xmu], count))
 }
