@@ -4,7 +4,8 @@
  *
  * - `<name>_glue.js`: `createGlue()`, which runs wasm-bindgen's glue anew. The glue keeps its instance in a variable of its own,
  *   and each CPU device is an instance with a memory of its own, so each needs a fresh run of the glue. wasm-bindgen has no such
- *   target; its `no-modules` one is a plain script without imports, which fits inside a function as it is.
+ *   target. So esbuild makes a script of its module, with what `exported` lists and what that needs, and the script is the body of
+ *   the function. `<name>_bindings.d.ts` are wasm-bindgen's declarations of the module.
  * - `<name>_module.js`: the module's bytes, deflated, in base64. They travel inside the JavaScript because every bundler and
  *   platform can import that, while none agree on how to find a file that lies beside. Base64 hides from gzip what bytes have in
  *   common, so the module is compressed before: by Zopfli, whose output is smaller than zlib's and inflates alike. Of the formats
@@ -17,13 +18,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { zlibAsync } from '@gfx/zopfli';
+import { build as bundle } from 'esbuild';
 import { root, run, wasmEnvironment } from './tools.mjs';
 
 const generated = join(root, 'ts', 'wasm', 'generated');
-const names = ['cpu', 'gpu'];
+/** What is used of each module's glue. */
+const exported = { cpu: ['initSync', 'CpuKernels'], gpu: ['initSync', 'GpuKernels', 'BufferAdopter'] };
 
 mkdirSync(generated, { recursive: true });
-for (const name of names) await buildUnlessUnchanged(name);
+for (const name of Object.keys(exported)) await buildUnlessUnchanged(name);
 
 async function buildUnlessUnchanged(name) {
   const stamp = join(generated, `${name}_inputs.sha256`);
@@ -41,26 +44,16 @@ async function buildUnlessUnchanged(name) {
 async function build(name) {
   const crate = join(root, 'crates', `wasm-${name}`);
   const packageDirectory = join(root, 'build', `wasm-${name}`);
-  const options = [
-    '--release',
-    '--target',
-    'no-modules',
-    '--no-pack',
-    '--out-name',
-    name,
-    '--out-dir',
-    packageDirectory,
-  ];
+  const options = ['--release', '--target', 'web', '--no-pack', '--out-name', name, '--out-dir', packageDirectory];
   const built = run('wasm-pack', ['--log-level', 'error', 'build', crate, ...options], { env: wasmEnvironment() });
   if (!built.ok) throw new Error('wasm-pack failed; `npm run setup` installs what it needs');
 
   const module = readFileSync(join(packageDirectory, `${name}_bg.wasm`));
   const compressed = Buffer.from(await zlibAsync(module, { numiterations: 15 }));
-  const glue = readFileSync(join(packageDirectory, `${name}.js`), 'utf8');
-  const glueTypes = readFileSync(join(packageDirectory, `${name}.d.ts`), 'utf8');
   const files = {
-    [`${name}_glue.js`]: factoryOf(glue),
-    [`${name}_glue.d.ts`]: factoryTypesOf(glueTypes),
+    [`${name}_glue.js`]: `export function createGlue() {\nlet glue;\n${await scriptOf(name, packageDirectory)}return glue;\n}\n`,
+    [`${name}_glue.d.ts`]: factoryTypesOf(name),
+    [`${name}_bindings.d.ts`]: readFileSync(join(packageDirectory, `${name}.d.ts`), 'utf8'),
     [`${name}_module.js`]: `export const wasmDeflatedBase64 =\n  '${compressed.toString('base64')}';\n`,
     [`${name}_module.d.ts`]: 'export declare const wasmDeflatedBase64: string;\n',
   };
@@ -69,34 +62,26 @@ async function build(name) {
   console.log(`wasm: ${name} built, ${module.length} bytes, ${compressed.length} compressed`);
 }
 
-/**
- * wasm-bindgen's script, wrapped so that each call has variables of its own. Of its two ways to start, only the synchronous
- * one is offered, from a compiled module alone, and the address of the script, which the other would fetch the module from, is
- * not asked for: bundlers then drop all that serves the other way.
- */
-function factoryOf(glue) {
-  const body = [
-    [/\n {4}let script_src;\n {4}if \(typeof document [^]*?\n {4}\}\n/, '\n    const script_src = undefined;\n'],
-    [
-      /\n {8}if \(module !== undefined\) \{[^]*?(\n {8}const imports = [^]*?\n)[^]*?(\n {8}const instance = )/,
-      '\n        ({ module } = module);$1$2',
-    ],
-    ['return Object.assign(__wbg_init, { initSync }, exports);', 'return Object.assign({ initSync }, exports);'],
-    [/^let wasm_bindgen = /m, 'return '],
-  ].reduce((text, [expected, replacement]) => {
-    const changed = text.replace(expected, replacement);
-    if (changed === text) throw new Error(`wasm-bindgen's glue has changed: it no longer contains ${expected}`);
-    return changed;
-  }, glue);
-  return `export function createGlue() {\n${body}}\n`;
+/** wasm-bindgen's glue as a script that sets `glue`. What loads a module by its address is not exported, so it is left out. */
+async function scriptOf(name, folder) {
+  const names = exported[name].join(', ');
+  const { outputFiles } = await bundle({
+    stdin: { contents: `import { ${names} } from './${name}.js'; glue = { ${names} };`, resolveDir: folder },
+    bundle: true,
+    format: 'iife',
+    target: 'es2022',
+    define: { 'import.meta.url': 'undefined' },
+    write: false,
+    logLevel: 'warning',
+  });
+  return outputFiles[0].text;
 }
 
-/** wasm-bindgen's declarations describe a global; here it is what the factory returns, less the call that is not offered. */
-function factoryTypesOf(types) {
+function factoryTypesOf(name) {
   return (
-    `${types}\n` +
-    'export type { wasm_bindgen as bindings };\n' +
-    'export type Glue = { readonly [K in keyof typeof wasm_bindgen]: (typeof wasm_bindgen)[K] };\n' +
+    `import type * as bindings from './${name}_bindings.js';\n` +
+    'export type { bindings };\n' +
+    `export type Glue = Pick<typeof bindings, ${exported[name].map((one) => `'${one}'`).join(' | ')}>;\n` +
     'export declare function createGlue(): Glue;\n'
   );
 }

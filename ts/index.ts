@@ -27,7 +27,7 @@ export {
   type WebGpuDevice,
 } from './device/device.ts';
 export { type DeviceDescription, type DeviceOptions, devices, init } from './device/registry.ts';
-export type { WebGpuOptions } from './device/webgpu_face.ts';
+export type { WebGpuOptions } from './device/webgpu_origin.ts';
 export * from './errors.ts';
 export {
   BatchNorm1d,

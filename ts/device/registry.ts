@@ -9,7 +9,8 @@ import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } fro
 import { suggestDevice } from './device_name.ts';
 import { host, kernelsFor } from './host.ts';
 import { LazyDevice } from './lazy_device.ts';
-import { WebGpuFace, type WebGpuOptions, type WebGpuOrigin } from './webgpu_face.ts';
+import { WebGpuFace } from './webgpu_face.ts';
+import type { WebGpuOptions, WebGpuOrigin } from './webgpu_origin.ts';
 import type { WorkerSettings } from './worker_device.ts';
 
 /** Devices of the calling thread share its one core, and workers beyond the number of cores share those. */

@@ -21,7 +21,7 @@ import { endToEnd } from './end_to_end.ts';
 import { commandTable, KernelCall, reductionTable } from './kernel_call.ts';
 import { Compiling } from './webgpu_compiling.ts';
 import { type DoubtfulBuffer, Doubts } from './webgpu_doubts.ts';
-import type { OpenWebGpu, WebGpuOrigin } from './webgpu_face.ts';
+import type { OpenWebGpu, WebGpuOrigin } from './webgpu_origin.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
 import { Holding } from './webgpu_holding.ts';
 import { Nudging } from './webgpu_nudging.ts';

@@ -2,7 +2,7 @@
 
 import { DeviceLimitError, NoWebGpuError } from '../errors.ts';
 import { type GpuBindings, type GpuKernels, loadGpuKernels } from '../wasm/gpu_kernels.ts';
-import type { WebGpuOptions, WebGpuOrigin } from './webgpu_face.ts';
+import type { WebGpuOptions, WebGpuOrigin } from './webgpu_origin.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
 import { providePlatform } from './webgpu_platform.ts';
 

@@ -14,7 +14,8 @@ import type { DeviceBuffer } from './device.ts';
 import { isCommand, type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
 import { decodeCommand, outputsOf } from './worker_decoding.ts';
 import { Exchange, GroupBrokenError } from './worker_exchange.ts';
-import { batchNormBackwardJointly, batchNormJointly } from './worker_joint.ts';
+import { backwardPass, forwardPass } from './joint_pass.ts';
+import { runJointly } from './worker_joint.ts';
 import {
   type Answer,
   type CommandMessage,
@@ -147,11 +148,12 @@ export class CommandExecutor {
       case 'confirm':
         return undefined;
       case 'jointBatchNorm':
-        batchNormJointly(device, this.#exchange(command.group), command);
+      case 'jointBatchNormBackward': {
+        const pass =
+          command.operation === 'jointBatchNorm' ? forwardPass(device, command) : backwardPass(device, command);
+        runJointly(this.#exchange(command.group), command.layout.channels, command.width, pass);
         return undefined;
-      case 'jointBatchNormBackward':
-        batchNormBackwardJointly(device, this.#exchange(command.group), command);
-        return undefined;
+      }
       default:
         if (isCommand(command)) {
           device.run(command);

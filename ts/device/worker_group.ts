@@ -12,6 +12,7 @@
 
 import type { BatchLayout, DeviceGroup, GroupBackwardArguments, GroupForwardArguments } from './device.ts';
 import type { WorkerCommand } from './worker_commands.ts';
+import { channelsAtATime, leafSamples } from './joint_pass.ts';
 import { breakGroup, createGroupMemory, groupMemoryBytes, reuseGroupMemory } from './worker_exchange.ts';
 
 /** What a group needs of its members. */
@@ -31,12 +32,8 @@ export interface Member {
 /** What a group tells its members without awaiting an answer. */
 export type GroupCommand = WorkerCommand<'join' | 'jointBatchNorm' | 'jointBatchNormBackward'>;
 
-/** Adjacent values of a sample, of all inputs together, that a group of channels has at least: as in `tile.rs`. */
-const RUN_VALUES = 64 * 1024;
 /** A partial that most layers stay below. Memory that nobody touches costs nothing. */
 const SLOT_BYTES = 256 * 1024;
-/** Values of a channel in a leaf of the canonical tree, at least. */
-const LEAF_VALUES = 32;
 /** Of a partial's header, and of one channel in one of its nodes. */
 const HEADER_BYTES = 40;
 const NODE_BYTES = 16;
@@ -202,18 +199,17 @@ function memoryOf(members: number, slotBytes: number): GroupMemory {
 
 /** How many channels are worked on at a time, the same on all devices, and how long a partial of them can be. */
 function plan(layouts: readonly BatchLayout[], inputs: number): { width: number; slotBytes: number } {
-  const channels = layouts[0]?.channels ?? 0;
   const length = Math.max(...layouts.map((layout) => layout.length));
   const samples = Math.max(...layouts.map((layout) => layout.samples));
-  const leafSamples = Math.max(1, 2 ** Math.ceil(Math.log2(LEAF_VALUES / length)));
+  const inLeaf = leafSamples(length);
   // Maximal subtrees of a range of leaves: two of each level at most.
-  const nodes = 2 * (1 + Math.ceil(Math.log2(samples / leafSamples + 1)));
+  const nodes = 2 * (1 + Math.ceil(Math.log2(samples / inLeaf + 1)));
   // Raw values of both ends, where leaves may be cut.
-  const edges = 2 * (leafSamples - 1) * length * inputs * Float32Array.BYTES_PER_ELEMENT;
+  const edges = 2 * (inLeaf - 1) * length * inputs * Float32Array.BYTES_PER_ELEMENT;
   const bytesPerChannel = nodes * NODE_BYTES + edges;
-  // Rows are laid together by the number of their channels, so their bits are those of all channels at once.
-  const isRows = leafSamples > 1 || layouts.some(({ format, length }) => format === 'channels_last' && length > 1);
+  const wanted = channelsAtATime(layouts, inputs);
   const room = Math.floor((SLOT_BYTES - HEADER_BYTES) / bytesPerChannel);
-  const width = isRows ? channels : Math.max(1, Math.min(channels, Math.ceil(RUN_VALUES / inputs / length), room));
+  // Partials of rows are of all channels, however long they are.
+  const width = inLeaf > 1 ? wanted : Math.max(1, Math.min(wanted, room));
   return { width, slotBytes: HEADER_BYTES + width * bytesPerChannel };
 }

@@ -5,6 +5,7 @@
 
 import { withRoom } from '../device/awaited.ts';
 import type { BatchLayout, Device, DeviceGroup, GroupBackwardArguments } from '../device/device.ts';
+import { finishBackward } from '../device/joint_pass.ts';
 import { type Gradients, GraphNode, type GraphNodeOptions } from '../tensor/graph_node.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { Storage } from '../tensor/storage.ts';
@@ -90,7 +91,8 @@ async function runJointly(
   const parts: Part[] = [];
   try {
     for (const [r, shard] of joint.shards.entries()) {
-      parts.push(await withRoom(() => partOf(shard, gradients[r] ?? null)));
+      const part = withRoom(() => partOf(shard, gradients[r] ?? null));
+      parts.push(part instanceof Promise ? await part : part);
     }
     const devices = parts.map(({ shard }) => shard.statistics.device);
     const group = groupOf(devices, joint.plan);
@@ -100,7 +102,9 @@ async function runJointly(
     }
     const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
     const sums = await mergeAgain(devices, partials.map(valueOf), joint.plan, 'sums', 'backward');
-    return await gradientsOf(joint, parts, (shares) => shares.forEach((share) => runSteps(share, sums)));
+    return await gradientsOf(joint, parts, (shares) =>
+      shares.forEach((share) => finishBackward(share.x.device, share)(sums)),
+    );
   } catch (error) {
     joint.plan.ranks?.call.group.abort?.(error);
     throw error;
@@ -187,7 +191,8 @@ async function gradientsOf(
   parts: readonly Part[],
   compute: (shares: readonly GroupBackwardArguments[]) => void,
 ): Promise<Gradients<Tensor>> {
-  const { dweight, dbias, dxs, made } = await withRoom(() => allocate(joint, parts));
+  const allocated = withRoom(() => allocate(joint, parts));
+  const { dweight, dbias, dxs, made } = allocated instanceof Promise ? await allocated : allocated;
   const channels = parts[0]?.shard.layout.channels ?? 0;
   try {
     compute(
@@ -210,17 +215,6 @@ async function gradientsOf(
   } catch (error) {
     made.forEach((storage) => storage.release());
     throw error;
-  }
-}
-
-/** What the merged sums of the whole batch give one device. */
-function runSteps({ dx, dweight, dbias, ...share }: GroupBackwardArguments, sums: Uint8Array): void {
-  const { device } = share.x;
-  if (dweight ?? dbias) {
-    device.run({ operation: 'backwardParameters', sums, statistics: share.statistics, dweight, dbias });
-  }
-  if (dx) {
-    device.run({ operation: 'backwardInput', ...share, dx, sums });
   }
 }
 

@@ -1,21 +1,16 @@
 /**
- * The training forward of one replica of a synchronized layer. The replicas meet on their shapes. Where their devices exchange
- * partials among themselves, they meet once more to give them one command. Elsewhere they meet on their partial statistics; each
- * then finalizes the merged ones and normalizes on its own device. `torch` numerics meet once more, for the mean of the whole
- * batch comes before the deviations from it.
+ * The training forward of one replica of a synchronized layer. The replicas meet with their shares of the batch. Where their devices
+ * exchange partials among themselves, the last to come gives all of them one command. Elsewhere they meet on their partial statistics;
+ * each then finalizes the merged ones and normalizes on its own device. `torch` numerics meet once more, for the mean of the whole batch
+ * comes before the deviations from it.
  */
 
 import { awaited } from '../device/awaited.ts';
-import type { commands } from '../device/commands.ts';
-import {
-  STATISTICS_ROWS,
-  type BatchLayout,
-  type Device,
-  type Fields,
-  type GroupForwardArguments,
-} from '../device/device.ts';
+import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArguments } from '../device/device.ts';
+import { finishForward } from '../device/joint_pass.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
+import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Met, Outcome, Session, TimedOut } from '../sync/session.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import type { GraphNode } from '../tensor/graph_node.ts';
@@ -29,6 +24,7 @@ import type { RunningStatistics } from './batch_norm_operation.ts';
 import { beginForward } from './forward_passes.ts';
 import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
+import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
 import { checkSynchronization, type SynchronizedLayer } from './synchronized_batch_norm_settings.ts';
 import {
@@ -39,16 +35,26 @@ import {
   reducible,
   shardLayout,
 } from './synchronized_batch_norm_shards.ts';
-import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 
-/** What the last round gives to every replica. */
-interface Merged {
-  /** Merged moments, or deviations, of the whole batch; `null` where the devices work on it among themselves. */
-  readonly merged: Uint8Array | null;
-  /** Names what all replicas compute from the statistics of the batch. */
-  readonly origin: object;
+/** What the first meeting gives to every replica. */
+interface Begun {
+  readonly plan: BatchPlan;
+  /** `null` unless the devices work on the batch among themselves. */
+  readonly joint: Joint | null;
+}
+
+/** What all replicas have in common once their devices have got their commands. */
+interface Joint {
   /** The node of all replicas, with one reference for each; `null` when nothing is recorded. */
   readonly node: GraphNode<Tensor> | null;
+}
+
+/** What the last meeting gives to every replica where the devices do not work among themselves. */
+interface Merged extends Joint {
+  /** Merged moments, or deviations, of the whole batch. */
+  readonly merged: Uint8Array;
+  /** Names what all replicas compute from the statistics of the batch. */
+  readonly origin: object;
 }
 
 /** What replicas get instead when the ranks of a process group had other shapes than was predicted. */
@@ -58,7 +64,7 @@ interface Replanned {
 
 /** Memory for what a replica computes. */
 interface Outputs {
-  /** Memory of x where it is overwritten; no reference of its own then. */
+  /** Memory of x where it is overwritten. */
   readonly y: Storage;
   /** Statistics of the whole batch. */
   readonly statistics: Storage;
@@ -68,16 +74,16 @@ interface Outputs {
   readonly taken: readonly Storage[];
 }
 
-/** One replica's call of the layer, once all have announced theirs. */
+/** One replica's call of the layer. */
 interface Call {
   readonly layer: SynchronizedLayer;
   readonly x: Tensor;
   readonly place: MeetingPlace;
   readonly session: Session;
-  readonly plan: BatchPlan;
   readonly layout: BatchLayout;
   readonly outputs: Outputs;
   readonly isRecorded: boolean;
+  readonly announcement: Announcement;
 }
 
 /**
@@ -107,52 +113,72 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   }
   layer.checkInput(x);
   checkSynchronization(layer);
-  const { syncTimeout: timeoutSeconds, onTimeout, numerics, eps, epsMode } = layer;
-  const { weight, bias } = originalOf(place);
-  const isRecorded = isGradEnabled();
-  const wantsGradient = isRecorded && [x, weight, bias].some((input) => input?.requiresGrad === true);
+  const { syncTimeout: timeoutSeconds, onTimeout } = layer;
   const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
-  const otherwise = layer.otherThanBatchStatistics;
-  const announcement = { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
-  const ranks = ranksOf(layer);
-  const planned = await session.meet(place.index, announcement, (own: readonly Announcement[]) =>
-    ranks === null ? planBatch(own) : planWithRanks(place.original, ranks, place.devices.map(deviceByName), own),
-  );
-  return planned.kind === 'timed_out'
-    ? fallBack(layer, x, place, planned.error)
-    : forwardAsPlanned({ layer, x, place, session, isRecorded }, planned.value);
+  const isRecorded = isGradEnabled();
+  const announcement = announcementOf(layer, x, place, isRecorded);
+  const layout = batchLayout(x.shape, x.memoryFormat);
+  // Before the meeting: nobody finds out after it that there is no room.
+  const allocated = awaited([device], () => allocate(layer, x, place, announcement.wantsGradient));
+  const outputs = allocated instanceof Promise ? await allocated : allocated;
+  try {
+    return await meet({ layer, x, place, session, layout, outputs, isRecorded, announcement });
+  } finally {
+    outputs.taken.forEach((storage) => storage.release());
+  }
 }
 
-/** The rest of a call, when all have announced theirs; once more when the ranks had other shapes than was predicted. */
-async function forwardAsPlanned(
-  announced: Omit<Call, 'plan' | 'layout' | 'outputs'>,
-  plan: BatchPlan,
-): Promise<Tensor> {
-  const { layer, x, place } = announced;
-  const { device } = x.storage;
+async function meet(call: Call): Promise<Tensor> {
+  const { layer, x, place, session, outputs } = call;
+  const ranks = ranksOf(layer);
+  const begin = ranks === null ? beginTogether : (calls: readonly Call[]) => beginWithRanks(calls, place, ranks);
+  const begun = await session.meet(place.index, call, begin);
+  if (begun.kind === 'timed_out') {
+    return fallBack(layer, x, place, begun.error);
+  }
+  const { plan, joint } = begun.value;
+  if (joint !== null) {
+    const y = outputOf(call, outputs.y, joint);
+    joint.node?.release();
+    return y;
+  }
+  return forwardAsPlanned(call, plan);
+}
+
+/** The rest of a call whose devices do not work among themselves; once more when the ranks had other shapes than was predicted. */
+async function forwardAsPlanned(call: Call, plan: BatchPlan): Promise<Tensor> {
+  const { layer, x, place, outputs } = call;
   if (plan.count === 0) {
     return layer.forwardLocally(x, plan.sequence);
   }
-  const layout = batchLayout(x.shape, x.memoryFormat);
-  const outputs = await awaited([device], () => allocate(layer, x, place, plan));
+  let actual: BatchPlan;
+  const { device, length } = x.storage;
+  const own = losesInput(call, plan) ? await awaited([device], () => Storage.allocate(device, length)) : null;
   try {
-    const call = { ...announced, plan, layout, outputs };
-    const outcome = await meetOnStatistics(call);
+    const safe = own === null ? call : { ...call, outputs: { ...outputs, y: own } };
+    const outcome = await meetOnStatistics(safe, plan);
     if (outcome.kind === 'timed_out') {
       return await fallBack(layer, x, place, outcome.error);
     }
     if ('merged' in outcome.value) {
-      return await complete(call, outcome.value);
+      return await complete(safe, plan, outcome.value);
     }
-    ({ replanned: plan } = outcome.value);
+    actual = outcome.value.replanned;
   } finally {
-    outputs.taken.forEach((storage) => storage.release());
+    own?.release();
   }
-  return forwardAsPlanned(announced, plan);
+  return forwardAsPlanned(call, actual);
 }
 
-/** Before the last meeting: nobody finds out after it that there is no room. */
-function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan: BatchPlan): Outputs {
+function announcementOf(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Announcement {
+  const { numerics, eps, epsMode, otherThanBatchStatistics: otherwise } = layer;
+  const { weight, bias } = originalOf(place);
+  const wantsGradient = isRecorded && (x.requiresGrad || weight?.requiresGrad === true || bias?.requiresGrad === true);
+  return { shape: x.shape, numerics, eps, epsMode, otherwise, wantsGradient };
+}
+
+/** @param isRecorded - whether the replica records the call, so that x must stay. */
+function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Outputs {
   const { device, length } = x.storage;
   const channels = layer.numFeatures;
   const taken: Storage[] = [];
@@ -163,7 +189,7 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan
   };
   try {
     const statistics = take(STATISTICS_ROWS * channels);
-    const y = !plan.isRecorded && x.isOverwritable ? x.storage : take(length);
+    const y = !isRecorded && x.isOverwritable ? x.storage : take(length);
     const isUpdated = layer.averageFactor !== null && layer.runningStatistics() !== null && renewsRunning(layer, place);
     const next = isUpdated ? { mean: take(channels), variance: take(channels) } : null;
     return { y, statistics, next, taken };
@@ -173,26 +199,61 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, plan
   }
 }
 
-/** Meets the others: to give the devices of a group their command, or with partial statistics to merge. */
-async function meetOnStatistics(call: Call): Promise<Outcome<Merged | Replanned>> {
-  const { layer, place, session, plan } = call;
-  const devices = place.devices.map(deviceByName);
-  const record = (calls: readonly Call[]): GraphNode<Tensor> | null => {
-    // Gradients of weight and bias go to the original's once, not through the copies of every replica.
-    const { weight, bias } = originalOf(place);
-    return plan.isRecorded ? recordJointly(calls.map(shardOf), weight, bias, plan) : null;
-  };
-  const group = layer.numerics === 'stable' ? groupOf(devices, plan) : null;
-  if (group !== null) {
-    return session.meet(place.index, call, (calls) => {
-      const origin = {};
-      place.meetingPoint.groups.add(group);
-      group.batchNorm(calls.map((each) => ({ ...argumentsOf(each), ...updateOf(each) })));
-      calls.forEach((each) => commit(each, origin));
-      return { merged: null, origin, node: record(calls) };
-    });
+/** Makes one batch of all shares, and gives the devices their command where they exchange partials among themselves. */
+function beginTogether(calls: readonly Call[]): Begun {
+  const plan = planBatch(calls.map(({ announcement }) => announcement));
+  const [first] = calls;
+  if (
+    first === undefined ||
+    plan.count === 0 ||
+    first.layer.numerics !== 'stable' ||
+    calls.some((call) => losesInput(call, plan))
+  ) {
+    return { plan, joint: null };
   }
-  const partial = await partialOf(call, devices);
+  const group = groupOf(first.place.devices.map(deviceByName), plan);
+  if (group === null) {
+    return { plan, joint: null };
+  }
+  const origin = {};
+  first.place.meetingPoint.groups.add(group);
+  group.batchNorm(calls.map((call) => argumentsOf(call, plan)));
+  calls.forEach((call) => commit(call, origin));
+  return { plan, joint: { node: recordTogether(calls, plan) } };
+}
+
+/** Makes one batch of the shares of all replicas and ranks. */
+async function beginWithRanks(calls: readonly Call[], place: MeetingPlace, group: ProcessGroup): Promise<Begun> {
+  const own = calls.map(({ announcement }) => announcement);
+  const plan = await planWithRanks(place.original, group, place.devices.map(deviceByName), own);
+  return { plan, joint: null };
+}
+
+/** Whether the replica's result would be written over an input that another replica has recorded. */
+function losesInput({ x, outputs }: Call, plan: BatchPlan): boolean {
+  return plan.isRecorded && outputs.y === x.storage;
+}
+
+/** Gradients of weight and bias go to the original's once, not through the copies of every replica. */
+function recordTogether(calls: readonly Call[], plan: BatchPlan): GraphNode<Tensor> | null {
+  const [first] = calls;
+  if (first === undefined || !plan.isRecorded) {
+    return null;
+  }
+  const { weight, bias } = originalOf(first.place);
+  return recordJointly(
+    calls.map((call) => shardOf(call, plan)),
+    weight,
+    bias,
+    plan,
+  );
+}
+
+/** Meets the others with partial statistics, to merge them. */
+async function meetOnStatistics(call: Call, plan: BatchPlan): Promise<Outcome<Merged | Replanned>> {
+  const { layer, place, session } = call;
+  const devices = place.devices.map(deviceByName);
+  const partial = await partialOf(call, plan, devices);
   if ('kind' in partial) {
     return partial;
   }
@@ -202,15 +263,21 @@ async function meetOnStatistics(call: Call): Promise<Outcome<Merged | Replanned>
       layer.numerics === 'stable'
         ? await mergeFirst(devices, partials, plan, 'moments')
         : { merged: await mergeAgain(devices, partials, plan, 'deviations', 'deviations') };
-    return 'replanned' in first
-      ? first
-      : { merged: first.merged, origin: {}, node: record(arrivals.map((arrival) => arrival.call)) };
+    if ('replanned' in first) {
+      return first;
+    }
+    const node = recordTogether(
+      arrivals.map((arrival) => arrival.call),
+      plan,
+    );
+    return { merged: first.merged, origin: {}, node };
   });
 }
 
 /** What a replica hands in for the statistics; for `torch` numerics after a meeting on the mean. */
 async function partialOf(
-  { layer, x, place, session, plan, layout }: Call,
+  { layer, x, place, session, layout }: Call,
+  plan: BatchPlan,
   devices: readonly Device[],
 ): Promise<Uint8Array | TimedOut | Met<Replanned>> {
   const { device } = x.storage;
@@ -235,7 +302,7 @@ async function partialOf(
   }
 }
 
-function shardOf({ layer, x, place, plan, layout, outputs, isRecorded }: Call): Shard {
+function shardOf({ layer, x, place, layout, outputs, isRecorded }: Call, plan: BatchPlan): Shard {
   return {
     x,
     storage: x.storage,
@@ -249,10 +316,11 @@ function shardOf({ layer, x, place, plan, layout, outputs, isRecorded }: Call): 
   };
 }
 
-/** What a device is told. */
-function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupForwardArguments {
+/** What a device is told. The running statistics are those of now, for a layer may be called twice at once. */
+function argumentsOf({ layer, x, place, layout, outputs }: Call, plan: BatchPlan): GroupForwardArguments {
   const { numerics, eps, epsMode, weight, bias } = layer;
-  const { y, statistics } = outputs;
+  const { y, statistics, next } = outputs;
+  const running = next && layer.runningStatistics();
   return {
     x: x.storage.buffer,
     y: y.buffer,
@@ -261,29 +329,16 @@ function argumentsOf({ layer, x, place, plan, layout, outputs }: Call): GroupFor
     numerics,
     eps,
     epsMode,
-    weight: weight?.storage.buffer ?? null,
-    bias: bias?.storage.buffer ?? null,
+    weight: weight?.storage.buffer,
+    bias: bias?.storage.buffer,
     statistics: statistics.buffer,
+    mean: running?.mean.storage.buffer,
+    variance: running?.variance.storage.buffer,
+    nextMean: next?.mean.buffer,
+    nextVariance: next?.variance.buffer,
+    momentum: layer.averageFactor,
+    correction: layer.varianceCorrection,
   };
-}
-
-/** Where the running statistics are renewed; `null` where none are kept. Those of now, for a layer may be called twice at once. */
-function updateOf({
-  layer,
-  outputs: { next },
-}: Call): Omit<Fields<(typeof commands)['updateRunning']>, 'merged'> | null {
-  const running = layer.runningStatistics();
-  return (
-    next &&
-    running && {
-      mean: running.mean.storage.buffer,
-      variance: running.variance.storage.buffer,
-      nextMean: next.mean.buffer,
-      nextVariance: next.variance.buffer,
-      momentum: layer.averageFactor ?? 0,
-      correction: layer.varianceCorrection,
-    }
-  );
 }
 
 function commit({ layer, place, outputs: { next } }: Call, origin: object): void {
@@ -298,26 +353,16 @@ function commit({ layer, place, outputs: { next } }: Call, origin: object): void
   }
 }
 
-/** Normalizes with the merged statistics, unless that is being done. */
-async function complete(call: Call, { merged, origin, node }: Merged): Promise<Tensor> {
-  const { x, place, outputs } = call;
-  const { y } = outputs;
+/** Normalizes with the merged statistics. */
+async function complete(call: Call, plan: BatchPlan, result: Merged): Promise<Tensor> {
+  const { y, next } = call.outputs;
   try {
-    if (merged !== null) {
-      const { device } = y;
-      const args = argumentsOf(call);
-      device.run({ ...args, operation: 'finalize', merged });
-      const update = updateOf(call);
-      if (update !== null) {
-        device.run({ ...update, operation: 'updateRunning', merged });
-      }
-      device.run({ ...args, operation: 'normalize' });
-      await confirmation([y, outputs.next?.mean, outputs.next?.variance]);
-      commit(call, origin);
-    }
-    return outputOf(x, y.retain(), node, place.index);
+    finishForward(y.device, argumentsOf(call, plan))(result.merged);
+    await confirmation([y, next?.mean, next?.variance]);
+    commit(call, result.origin);
+    return outputOf(call, y, result);
   } finally {
-    node?.release();
+    result.node?.release();
   }
 }
 
@@ -347,11 +392,11 @@ function computeAlike(a: Device, b: Device): boolean {
   return a.kind === b.kind && (a.kind !== 'webgpu' || a.details().adapter === b.details().adapter);
 }
 
-/** Takes over the reference to `y`, and disposes `x` when it was donated. */
-function outputOf(x: Tensor, y: Storage, node: GraphNode<Tensor> | null, index: number): Tensor {
+/** The output in memory that it takes a reference to. Disposes `x` when it was donated. */
+function outputOf({ x, place }: Call, y: Storage, { node }: Joint): Tensor {
   const { shape, memoryFormat } = x;
-  const source = node === null ? null : { node, index };
-  const output = new Tensor({ storage: y, shape, memoryFormat, source });
+  const source = node === null ? null : { node, index: place.index };
+  const output = new Tensor({ storage: y.retain(), shape, memoryFormat, source });
   if (x.isDonated) {
     x.dispose();
   }

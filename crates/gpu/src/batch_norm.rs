@@ -2,30 +2,13 @@
 
 use syncbn_core::Layout;
 
-use crate::commands::Dispatch;
+use crate::dispatch::Dispatch;
 use crate::elementwise::{BackwardInput, Normalize};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::merge::{Finish, Guard, Nodes, Order};
+use crate::merge::{Finish, Guard, Nodes, Order, Running};
 use crate::reduce::{self, Inputs, Range};
 use crate::tiles::node_bytes;
-
-/// Where the running statistics are read and where the updated ones go, as handles.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Running {
-    /// `running_mean` before the batch.
-    pub mean: u32,
-    /// `running_var` before the batch.
-    pub variance: u32,
-    /// `running_mean` after it.
-    pub next_mean: u32,
-    /// `running_var` after it.
-    pub next_variance: u32,
-    /// Weight of the new value, between 0 and 1.
-    pub momentum: f64,
-    /// What is subtracted from n in the divisor of the variance: 1 (unbiased) or 0 (biased).
-    pub correction: u32,
-}
 
 /// What a forward pass is given.
 #[derive(Debug, Clone, Copy)]

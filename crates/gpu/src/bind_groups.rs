@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::commands::{Binding, Dispatch};
+use crate::dispatch::{Binding, Dispatch};
 
 /// Enough for the layers of a network, whose buffers take turns; beyond it all are made anew.
 const MOST: usize = 4096;

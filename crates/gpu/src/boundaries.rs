@@ -4,7 +4,7 @@
 
 use syncbn_core::{Format, Layout};
 
-use crate::{elementwise, merge, runs, tiles};
+use crate::{dispatch, elementwise, merge, runs, tiles};
 
 /// A size at which kernels change what they do.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub fn boundaries() -> Vec<Boundary> {
         ("runs::LONG", 4 * runs::LONG),
         ("runs::ROWS", runs::ROWS),
         ("runs::SHORTEST_PLANE", runs::SHORTEST_PLANE),
-        ("elementwise::WORKGROUP", 4 * elementwise::WORKGROUP),
+        ("dispatch::WORKGROUP", 4 * dispatch::WORKGROUP),
         ("elementwise::TILE", elementwise::TILE),
     ]
     .map(|(name, size)| Boundary { name, size })

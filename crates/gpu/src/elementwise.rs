@@ -2,16 +2,14 @@
 
 use syncbn_core::Layout;
 
-use crate::commands::{Binding, Dispatch};
+use crate::dispatch::{Binding, Dispatch, WORKGROUP, flat, vectors, word};
 use crate::error::GpuError;
-use crate::gpu::{Gpu, is_contiguous, vectors};
+use crate::gpu::Gpu;
 use crate::merge::single_eps;
 use crate::pipelines::Kernel;
-use crate::reduce::word;
 use crate::shaders::Shader;
+use crate::tiles::is_contiguous;
 
-/// Invocations of a workgroup.
-pub(crate) const WORKGROUP: usize = 64;
 /// Values of a side of a tile of `permute`.
 pub(crate) const TILE: usize = 16;
 
@@ -177,18 +175,5 @@ impl Gpu {
         let runs = self.runs(args.layout);
         let kernel = runs.kernel(Shader::BackwardInput, in_place);
         Ok(runs.dispatch(kernel, u32::from(!of_batch), bindings, if of_batch { 2 } else { 1 }))
-    }
-}
-
-/// A kernel with an invocation per vector.
-pub(crate) fn flat(kernel: Kernel, params: Vec<u32>, bindings: Vec<Binding>, vectors: usize, tensors: u64) -> Dispatch {
-    let bytes = 16 * vectors as u64;
-    Dispatch {
-        kernel,
-        params,
-        bindings,
-        workgroups: vectors.div_ceil(WORKGROUP) as u64,
-        bytes_read: tensors * bytes,
-        bytes_written: bytes,
     }
 }

@@ -2,19 +2,19 @@
 
 use std::future::Future;
 
-use syncbn_core::{Format, Layout};
+use syncbn_core::Layout;
 
 use crate::bind_groups::BindGroups;
-use crate::commands::{Binding, Pending, Piece, Shared};
 use crate::context::{Context, Description, Options};
 use crate::counters::Counters;
+use crate::dispatch::{Binding, Piece};
 use crate::error::GpuError;
 use crate::memory::{Memory, Usage};
-use crate::merge::{Until, merge_kernel};
+use crate::pending::Pending;
 use crate::pipelines::Pipelines;
 use crate::read_back::{ReadBack, Staging, floats};
 use crate::runs::Runs;
-use crate::shaders::Shader;
+use crate::shared::Shared;
 use crate::tiles::{Family, Tiles};
 
 /// One WebGPU device.
@@ -120,23 +120,6 @@ impl Gpu {
     /// Sets the largest number of bytes in use.
     pub fn set_memory_limit(&mut self, bytes: u64) {
         self.memory.limit_bytes = bytes;
-    }
-
-    /// Compiles the pipelines that the steps of such a batch use, whatever its number of samples, or has [`Gpu::compile_next`] do so.
-    /// Others are compiled when they are used for the first time.
-    pub fn warm_up(&mut self, layout: &Layout) {
-        let tiles = self.tiles(*layout);
-        let mut kernels = vec![tiles.kernel(Shader::Moments), tiles.kernel(Shader::BackwardReduce)];
-        for shader in [Shader::MergeMoments, Shader::MergeSums] {
-            let of_atoms = Some(tiles.family);
-            let merges = [(Until::Root, None), (Until::Root, of_atoms), (Until::Subtrees, of_atoms)];
-            kernels.extend(merges.map(|(until, family)| merge_kernel(shader, until, family)));
-        }
-        for in_place in [false, true] {
-            kernels.push(self.runs(*layout).kernel(Shader::Normalize, in_place));
-            kernels.push(self.runs(*layout).kernel(Shader::BackwardInput, in_place));
-        }
-        self.compile(kernels);
     }
 
     /// A buffer of `length` values, contents undefined.
@@ -309,14 +292,4 @@ impl Gpu {
         self.memory.give_back(buffer);
         result
     }
-}
-
-/// Vectors of a tensor, the last of which may be incomplete.
-pub(crate) fn vectors(length: usize) -> usize {
-    length.div_ceil(4)
-}
-
-/// Whether memory is (N, C, L).
-pub(crate) fn is_contiguous(layout: &Layout) -> bool {
-    layout.format() == Format::Contiguous
 }

@@ -2,18 +2,33 @@
 
 use syncbn_core::{Kind, STATISTICS_ROWS};
 
-use crate::batch_norm::Running;
-use crate::commands::{Binding, Dispatch};
+use crate::dispatch::{Binding, Dispatch, word};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::pipelines::Kernel;
-use crate::reduce::word;
 use crate::shaders::Shader;
 use crate::tiles::{Family, Tiles, node_bytes};
 
 /// Invocations of a workgroup of `chunked` and of `coalesced`; see `merge_lanes.wgsl`.
 pub(crate) const CHUNKED: usize = 64;
 pub(crate) const COALESCED: usize = 256;
+
+/// Where the running statistics are read and where the updated ones go, as handles.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Running {
+    /// `running_mean` before the batch.
+    pub mean: u32,
+    /// `running_var` before the batch.
+    pub variance: u32,
+    /// `running_mean` after it.
+    pub next_mean: u32,
+    /// `running_var` after it.
+    pub next_variance: u32,
+    /// Weight of the new value, between 0 and 1.
+    pub momentum: f64,
+    /// What is subtracted from n in the divisor of the variance: 1 (unbiased) or 0 (biased).
+    pub correction: u32,
+}
 
 /// How eps guards the inverse deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]

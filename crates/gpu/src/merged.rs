@@ -3,13 +3,12 @@
 
 use syncbn_core::{KernelError, Kind, Partial, STATISTICS_ROWS};
 
-use crate::batch_norm::Running;
-use crate::commands::Dispatch;
+use crate::dispatch::Dispatch;
 use crate::elementwise::BackwardInput;
 use crate::error::GpuError;
 use crate::forest::Forest;
 use crate::gpu::Gpu;
-use crate::merge::{Finish, Guard, Nodes, Order};
+use crate::merge::{Finish, Guard, Nodes, Order, Running};
 use crate::reduce::{self, Inputs, Range};
 use crate::tiles::node_bytes;
 

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use syncbn_core::{Cuts, Kind, Layout, Partial, Parts, cuts, subtrees};
 
-use crate::commands::Piece;
+use crate::dispatch::Piece;
 use crate::error::GpuError;
 use crate::gpu::Gpu;
 use crate::merge::{Nodes, Order};

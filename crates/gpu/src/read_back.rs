@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use crate::commands::Piece;
 use crate::context::{Context, Failures};
+use crate::dispatch::Piece;
 use crate::error::GpuError;
 
 /// The smallest mappable buffer.

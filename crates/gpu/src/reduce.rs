@@ -2,7 +2,7 @@
 
 use syncbn_core::STATISTICS_ROWS;
 
-use crate::commands::{Binding, Dispatch};
+use crate::dispatch::{Binding, Dispatch, word};
 use crate::shaders::Shader;
 use crate::tiles::Tiles;
 
@@ -63,9 +63,4 @@ pub(crate) fn atoms(tiles: &Tiles, inputs: &Inputs, range: Range, nodes: &wgpu::
         bytes_read: bytes_read as u64,
         bytes_written: tiles.node_bytes(tiles.atoms(range.samples)),
     }
-}
-
-/// A number of a kernel's parameters. A buffer has fewer than 2^32 values.
-pub(crate) fn word(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }

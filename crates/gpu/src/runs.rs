@@ -2,13 +2,10 @@
 
 use syncbn_core::{Layout, STATISTICS_ROWS};
 
-use crate::commands::{Binding, Dispatch};
-use crate::elementwise::flat;
-use crate::gpu::{is_contiguous, vectors};
+use crate::dispatch::{Binding, Dispatch, flat, vectors, word};
 use crate::pipelines::Kernel;
-use crate::reduce::word;
 use crate::shaders::Shader;
-use crate::tiles::Family;
+use crate::tiles::{Family, is_contiguous};
 
 /// Values of a block.
 pub(crate) const BLOCK: usize = 16;

@@ -3,8 +3,8 @@
 
 use syncbn_core::{Format, Layout};
 
+use crate::dispatch::word;
 use crate::pipelines::Kernel;
-use crate::reduce::word;
 use crate::shaders::Shader;
 
 /// Which of the two families of kernels.
@@ -142,6 +142,11 @@ impl Tiles {
 /// Bytes of some nodes: four rows of f32, of whole vectors.
 pub(crate) fn node_bytes(channels: usize, nodes: usize) -> u64 {
     16 * channels.next_multiple_of(4) as u64 * nodes as u64
+}
+
+/// Whether memory is (N, C, L).
+pub(crate) fn is_contiguous(layout: &Layout) -> bool {
+    layout.format() == Format::Contiguous
 }
 
 #[cfg(test)]

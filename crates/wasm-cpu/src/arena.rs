@@ -111,7 +111,6 @@ impl Arena {
     }
 
     /// A buffer of `length` values, contents undefined.
-    #[inline(never)]
     pub(crate) fn allocate(&mut self, length: usize) -> Result<u32, OutOfMemory> {
         let out_of_memory = OutOfMemory { bytes_wanted: bytes(length), bytes_in_use: self.bytes_in_use() };
         let class = size_class(length).ok_or(out_of_memory)?;
@@ -149,7 +148,6 @@ impl Arena {
     }
 
     /// The values of a buffer.
-    #[inline(never)]
     pub(crate) fn get(&self, handle: u32) -> Result<&[f32], UnknownBuffer> {
         let buffer = slot_of(handle).and_then(|slot| self.slots.get(slot)?.as_ref());
         let buffer = buffer.ok_or(UnknownBuffer)?;
@@ -157,7 +155,6 @@ impl Arena {
     }
 
     /// The values of a buffer that may be absent.
-    #[inline(never)]
     pub(crate) fn get_optional(&self, handle: u32) -> Result<Option<&[f32]>, UnknownBuffer> {
         if handle == 0 { Ok(None) } else { self.get(handle).map(Some) }
     }
@@ -179,7 +176,6 @@ impl Arena {
     }
 
     /// Takes the buffers out of their slots, so that each can be written by one borrower.
-    #[inline(never)]
     fn take(&mut self, handles: &[u32], lent: &mut [Lent]) -> Result<(), UnknownBuffer> {
         for (handle, lent) in handles.iter().copied().zip(lent) {
             if handle != 0 {
@@ -193,7 +189,6 @@ impl Arena {
         Ok(())
     }
 
-    #[inline(never)]
     fn put_back(&mut self, handles: &[u32], lent: &mut [Lent]) {
         for (handle, lent) in handles.iter().copied().zip(lent) {
             if let (Some(returned), Some(buffer)) = (lent.take(), self.buffer_mut(handle)) {
@@ -221,7 +216,6 @@ impl Arena {
     }
 }
 
-#[inline(never)]
 fn values_of(lent: &mut Lent) -> Option<&mut [f32]> {
     lent.as_mut()?.values_mut()
 }

@@ -36,7 +36,6 @@ pub struct CallError(Failure);
 
 impl From<OutOfMemory> for CallError {
     #[cold]
-    #[inline(never)]
     fn from(error: OutOfMemory) -> Self {
         let thrown = failure("out_of_memory", "no room for the buffer");
         thrown.0.set_bytes_wanted(error.bytes_wanted);
@@ -47,7 +46,6 @@ impl From<OutOfMemory> for CallError {
 
 impl From<UnknownBuffer> for CallError {
     #[cold]
-    #[inline(never)]
     fn from(UnknownBuffer: UnknownBuffer) -> Self {
         failure("unknown_buffer", "expected the handle of a buffer that this call does not write already")
     }
@@ -55,7 +53,6 @@ impl From<UnknownBuffer> for CallError {
 
 impl From<CommandError> for CallError {
     #[cold]
-    #[inline(never)]
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Layout(error) => error.into(),
@@ -67,7 +64,6 @@ impl From<CommandError> for CallError {
 
 impl From<KernelError> for CallError {
     #[cold]
-    #[inline(never)]
     fn from(error: KernelError) -> Self {
         let kind = match error {
             KernelError::Length { .. } | KernelError::Shape { .. } | KernelError::Samples { .. } => "argument",
@@ -88,7 +84,6 @@ impl From<CallError> for JsValue {
     }
 }
 
-#[inline(never)]
 fn failure(kind: &str, message: &str) -> CallError {
     let failure = Failure::new(message);
     failure.set_kind(kind);

@@ -3,8 +3,7 @@
 //! Buffers are named by handles, 0 standing for an absent one. Partials travel as bytes. A call that fails throws an
 //! `Error` with a `kind`, and has changed nothing.
 //!
-//! What every call needs is kept out of line (`inline(never)`): copied into each of some twenty calls it would be a third of
-//! this crate's share of the module, and a page loads it all. For the same reason there is no std.
+//! There is no std, which every page would load: what formats its panics cannot be left out.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 

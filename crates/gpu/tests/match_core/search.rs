@@ -111,9 +111,9 @@ fn every_size_that_is_defined_for_kernels_is_a_boundary() {
     /// They are no sizes of tensors.
     const OTHER: [&str; 10] = [
         "bind_groups::MOST",
-        "commands::MOST_BINDINGS",
-        "commands::MOST_DISPATCHES",
-        "commands::MOST_WORKGROUPS",
+        "shared::MOST_BINDINGS",
+        "queue::MOST_DISPATCHES",
+        "queue::MOST_WORKGROUPS",
         "memory::SMALLEST",
         "memory::VECTOR",
         "params::SLOTS",

@@ -1,156 +1,20 @@
 //! Kernels on their way to the queue: those of a command are submitted at once, and while commands are held, those of all. Commands
 //! may also wait until their pipelines are compiled; then all that are given later wait behind them, in order.
 
-use std::collections::VecDeque;
 use std::future::Future;
 
+use crate::dispatch::{Dispatch, Piece};
 use crate::error::GpuError;
 use crate::gpu::Gpu;
-use crate::params::{Params, STRIDE};
-use crate::pipelines::{Kernel, Pipelines};
-use crate::read_back::{Copied, Promise, ReadBack};
-use crate::scopes::{Confirmation, Verdict};
+use crate::pending::Waiting;
+use crate::pipelines::Kernel;
+use crate::read_back::{Copied, ReadBack};
+use crate::scopes::Confirmation;
 
 /// Kernels of one submit: fewer, and submits cost more than kernels; more, and the device waits for its first.
 const MOST_DISPATCHES: usize = 24;
-/// Outputs of one kernel that may be absent; each has a place of its own, since outputs must not overlap.
-const MOST_BINDINGS: usize = 8;
 /// WebGPU's largest number of workgroups in one dimension.
 const MOST_WORKGROUPS: u64 = 65535;
-
-/// What a kernel reads or writes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Binding {
-    Buffer(wgpu::Buffer),
-    AbsentInput,
-    AbsentOutput,
-}
-
-impl Binding {
-    pub(crate) fn input(buffer: Option<wgpu::Buffer>) -> Self {
-        buffer.map_or(Self::AbsentInput, Self::Buffer)
-    }
-}
-
-/// One start of a kernel.
-#[derive(Debug, Clone)]
-pub(crate) struct Dispatch {
-    pub(crate) kernel: Kernel,
-    /// The words of its `Params`.
-    pub(crate) params: Vec<u32>,
-    /// From binding 1 on.
-    pub(crate) bindings: Vec<Binding>,
-    pub(crate) workgroups: u64,
-    pub(crate) bytes_read: u64,
-    pub(crate) bytes_written: u64,
-}
-
-/// A piece of a buffer, in bytes.
-#[derive(Debug, Clone)]
-pub(crate) struct Piece {
-    pub(crate) buffer: wgpu::Buffer,
-    pub(crate) begin: u64,
-    pub(crate) bytes: u64,
-}
-
-/// Buffers that every command shares.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    params: Params,
-    absent_input: wgpu::Buffer,
-    absent_output: wgpu::Buffer,
-}
-
-impl Shared {
-    pub(crate) fn new(device: &wgpu::Device) -> Self {
-        let buffer = |size: usize| {
-            let (size, usage) = (size as u64, wgpu::BufferUsages::STORAGE);
-            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
-        };
-        Self {
-            params: Params::new(device),
-            absent_input: buffer(STRIDE),
-            absent_output: buffer(STRIDE * MOST_BINDINGS),
-        }
-    }
-
-    pub(crate) fn destroy(&self) {
-        self.params.destroy();
-        [&self.absent_input, &self.absent_output].into_iter().for_each(wgpu::Buffer::destroy);
-    }
-
-    fn resource<'a>(&'a self, binding: &'a Binding, place: usize) -> wgpu::BufferBinding<'a> {
-        match binding {
-            Binding::Buffer(buffer) => buffer.as_entire_buffer_binding(),
-            Binding::AbsentInput => self.absent_input.as_entire_buffer_binding(),
-            Binding::AbsentOutput => wgpu::BufferBinding {
-                buffer: &self.absent_output,
-                offset: (place * STRIDE) as u64,
-                size: wgpu::BufferSize::new(STRIDE as u64),
-            },
-        }
-    }
-
-    fn bind_group(
-        &self,
-        device: &wgpu::Device,
-        pipeline: &wgpu::ComputePipeline,
-        dispatch: &Dispatch,
-        slot: usize,
-    ) -> wgpu::BindGroup {
-        let params = wgpu::BindingResource::Buffer(self.params.binding(slot, dispatch.params.len()));
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
-        for ((place, binding), number) in dispatch.bindings.iter().enumerate().zip(1..) {
-            let resource = wgpu::BindingResource::Buffer(self.resource(binding, place));
-            entries.push(wgpu::BindGroupEntry { binding: number, resource });
-        }
-        let layout = &pipeline.get_bind_group_layout(0);
-        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
-    }
-}
-
-/// What has been given and not been submitted.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    /// The pass that the encoder is in: one for all kernels, until there is something else to encode.
-    pass: Option<wgpu::ComputePass<'static>>,
-    encoder: Option<wgpu::CommandEncoder>,
-    dispatches: usize,
-    is_held: bool,
-    /// Whether commands wait for pipelines, instead of compiling them at once.
-    compiles_later: bool,
-    /// Commands that wait, in order. All that came before the first has been submitted.
-    waiting: VecDeque<Waiting>,
-    /// Commands of the scope that is open.
-    scope: Option<Vec<Waiting>>,
-}
-
-/// A command that waits for pipelines, its own or those of the commands before it.
-#[derive(Debug)]
-enum Waiting {
-    /// Pipelines alone.
-    WarmUp(Vec<Kernel>),
-    Kernels(Vec<Dispatch>),
-    Read(Vec<Dispatch>, Vec<Piece>, Promise),
-    Write(wgpu::Buffer, Vec<u8>),
-    /// Commands of a scope, which are carried out without a pause.
-    Scope(Vec<Waiting>, Verdict),
-}
-
-impl Waiting {
-    /// The first kernel whose pipeline has not been compiled.
-    fn missing(&self, pipelines: &Pipelines) -> Option<Kernel> {
-        let is_missing = |kernel: &&Kernel| !pipelines.has(kernel);
-        match self {
-            Self::WarmUp(kernels) => kernels.iter().find(is_missing).cloned(),
-            Self::Kernels(dispatches) | Self::Read(dispatches, ..) => {
-                dispatches.iter().map(|dispatch| &dispatch.kernel).find(is_missing).cloned()
-            }
-            Self::Write(..) => None,
-            Self::Scope(commands, _) => commands.iter().find_map(|command| command.missing(pipelines)),
-        }
-    }
-}
 
 impl Gpu {
     /// Has commands wait for pipelines that are not compiled yet, until [`Gpu::compile_next`] has compiled them, so that somebody else
