@@ -204,7 +204,7 @@ describe('ranks that do not do the same', () => {
   it('and_wait_in_different_layers_are_told_which_after_a_second', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const tags: string[] = [];
-    const [a, b] = createInProcessGroups(2);
+    const [a, b] = createInProcessGroups(2).map((group) => counted(group, tags));
     const inLayer = async (group: InProcessGroup | undefined, layer: number): Promise<unknown> => {
       const layers = [0, 1].map(
         () => new SynchronizedBatchNorm1d(2, { processGroup: group ? counted(group, tags) : null }),
