@@ -14,9 +14,21 @@ export type KnownOptions<Options> = Readonly<Record<keyof Options, OptionKind>>;
 /**
  * @param where - the function, as errors name it: `new BatchNorm2d()`.
  * @param options - what the caller gave; `undefined` means no options.
+ * @param extra - what the caller gave after the options, which nobody would read.
  * @throws TypeError for what is no object of options, and for an option that `known` does not name.
  */
-export function checkOptions<Options>(where: string, options: unknown, known: KnownOptions<Options>): void {
+export function checkOptions<Options>(
+  where: string,
+  options: unknown,
+  known: KnownOptions<Options>,
+  extra: readonly unknown[] = [],
+): void {
+  if (extra.length > 0) {
+    throw new TypeError(
+      `${where}: expected no argument after the options, got ${quoteValue(extra[0])}; the options, which are one object, are ` +
+        Object.keys(known).join(', '),
+    );
+  }
   if (options === undefined) {
     return;
   }

@@ -12,7 +12,9 @@ export function describeValue(value: unknown): string {
     if (isPromise(value)) {
       return 'a promise (await it)';
     }
-    const name = (value.constructor as { readonly name?: unknown } | undefined)?.name;
+    // Bundlers rename classes; those of this library say their name by themselves.
+    const Class = value.constructor as { readonly name?: unknown; readonly typeName?: unknown } | undefined;
+    const name = Object.hasOwn(Object(Class) as object, 'typeName') ? Class?.typeName : Class?.name;
     return typeof name !== 'string' || name === '' || name === 'Object' ? 'an object' : `a value of class ${name}`;
   }
   if (typeof value === 'function') {

@@ -48,6 +48,7 @@ export * as functional from './nn/functional.ts';
 export { Module } from './nn/module.ts';
 export { ModuleDict, type NamedModules } from './nn/module_dict.ts';
 export { ModuleList } from './nn/module_list.ts';
+export { reportToOriginal } from './nn/report.ts';
 export { Sequential } from './nn/sequential.ts';
 export type { LoadableStateDict, LoadStateDictOptions, LoadStateDictResult, StateDict } from './nn/state_dict_types.ts';
 export {
@@ -63,21 +64,22 @@ export {
   DataParallelWithCallBack,
   patchReplicationCallback,
 } from './parallel/data_parallel.ts';
+export { empty, type NestedNumbers, tensor, type TensorDataOptions, type TensorOptions } from './tensor/create.ts';
 export type { SplitSizes } from './parallel/split_sizes.ts';
-export {
-  empty,
-  type NestedNumbers,
-  tensor,
-  type TensorDataOptions,
-  tensorFromGPUBuffer,
-  type TensorOptions,
-} from './tensor/create.ts';
 export { defineFunction, type FunctionDefinition, type GradientResult } from './tensor/define_function.ts';
 export type { FunctionContext } from './tensor/function_context.ts';
+export {
+  type GpuBufferOptions,
+  type GpuBufferSource,
+  tensorFromGPUBuffer,
+  tensorFromGPUBufferSync,
+  tensorsFromGPUBuffers,
+} from './tensor/gpu_buffers.ts';
 export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';
 export { Parameter } from './tensor/parameter.ts';
 export type { DataOptions, DataOrder } from './tensor/reading.ts';
 export { scope } from './tensor/scope.ts';
 export type { Shape } from './tensor/shape.ts';
 export { Tensor } from './tensor/tensor.ts';
+export type { ViewOptions } from './tensor/view.ts';
 export type { TypedNumbers } from './typed_array.ts';

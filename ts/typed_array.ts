@@ -55,6 +55,13 @@ export function uint8ArrayOf(value: unknown): Uint8Array<ArrayBuffer> | null {
   return isTypedArray(value, 'Uint8Array') ? plain(value, Uint8Array) : null;
 }
 
+/** What may have become of an array that has no values, for the end of an error about its length; empty for others. */
+export function adviceForGone({ length }: ArrayLike<number>): string {
+  return length === 0
+    ? '; the memory of an array that was transferred, or of a WebAssembly that has grown, is gone: make the array anew'
+    : '';
+}
+
 /** A class of typed arrays, as far as it is needed here. */
 type TypedArrayClass<A> = new (source: ArrayBufferLike | A, byteOffset?: number, length?: number) => A;
 

@@ -10,10 +10,10 @@ import {
   DataParallelWithCallBack,
   defineFunction,
   devices,
+  empty,
   FrozenBatchNorm1d,
   FrozenBatchNorm2d,
   FrozenBatchNorm3d,
-  empty,
   functional,
   Parameter,
   Sequential,
@@ -22,6 +22,7 @@ import {
   SynchronizedBatchNorm3d,
   tensor,
   tensorFromGPUBuffer,
+  tensorsFromGPUBuffers,
   type Tensor,
 } from 'syncbn';
 import { describe, expect, it } from 'vitest';
@@ -56,6 +57,7 @@ const withOptions: readonly (readonly [where: string, call: Call])[] = [
   ['data()', (options) => x().data(new Float32Array(4), options)],
   ['copy_()', (options) => x().copy_(new Float32Array(4), options)],
   ['tensorFromGPUBuffer()', (options) => tensorFromGPUBuffer({} as GPUBuffer, [1], options)],
+  ['tensorsFromGPUBuffers()', (options) => tensorsFromGPUBuffers([], options)],
   ['devices.configure()', (options) => devices.configure(options)],
   ['devices.create()', (options) => devices.create(options)],
   ['functional.moments()', (options) => functional.moments(x(), options)],
@@ -75,7 +77,7 @@ const withoutOptions = new Set([
   ...['Sequential', 'BatchNorm', 'ModuleList', 'ModuleDict'],
   ...['devices.list', 'devices.get', 'devices.describe', 'devices.adopt', 'devices.best', 'devices.close'],
   ...['devices.recreate', 'functional.backwardParameters', 'functional.updateRunning'],
-  ...['functional.mergeMoments', 'functional.mergeSums'],
+  ...['functional.mergeMoments', 'functional.mergeSums', 'reportToOriginal'],
 ]);
 
 /** Every public function and class, those in objects too. Errors are made by the library. */
@@ -117,6 +119,25 @@ describe('options', () => {
     const error = await failureOf(() => call({ [Symbol('eps')]: 1 } as never));
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toContain(`${where}: unknown option Symbol(eps)`);
+  });
+
+  it.each<[where: string, call: (...given: never[]) => unknown]>([
+    ['new BatchNorm2d()', (...given) => new BatchNorm2d(2, ...given)],
+    ['new SynchronizedBatchNorm2d()', (...given) => new SynchronizedBatchNorm2d(2, ...given)],
+    ['new FrozenBatchNorm2d()', (...given) => new FrozenBatchNorm2d(2, ...given)],
+    ['new DataParallel()', (...given) => new DataParallel(module, ...given)],
+    ['new DataParallelWithCallBack()', (...given) => new DataParallelWithCallBack(module, ...given)],
+    ['tensor()', (...given) => tensor([1], [1], ...given)],
+    ['empty()', (...given) => empty([1], ...given)],
+    ['functional.moments()', (...given) => functional.moments(x(), ...given)],
+    ['functional.normalize()', (...given) => functional.normalize(x(), statistics(), ...given)],
+    ['functional.batchNorm()', (...given) => functional.batchNorm(x(), null, null, ...given)],
+  ])('of_%s_are_the_last_argument', async (where, call) => {
+    for (const options of [undefined, {}]) {
+      const error = await failureOf(() => call(options as never, 0.1 as never));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toContain(`${where}: expected no argument after the options, got 0.1`);
+    }
   });
 
   it.each(withOptions)('of_%s_that_are_no_object_are_refused', async (where, call) => {

@@ -6,6 +6,7 @@ import {
   DataParallelWithCallBack,
   defineFunction,
   devices,
+  FrozenBatchNorm2d,
   functional,
   init,
   NotInitializedError,
@@ -120,6 +121,11 @@ describe.each(['cpu', 'webgpu'])('a synchronous call on %s', (kind) => {
     for (const [asynchronous, synchronous] of both) {
       expectSameBits(await synchronous.data(), await asynchronous.data());
     }
+  });
+
+  it('of a frozen layer gives its bits', async () => {
+    const frozen = new FrozenBatchNorm2d(channels, { device });
+    expectSameBits(await frozen.forwardSync(batch(1)).data(), await (await frozen.forward(batch(1))).data());
   });
 
   it('that fails leaves the state as it was', async () => {

@@ -1,5 +1,6 @@
 /** Which devices a synchronous call may use: those whose commands need no answer, and for values those whose work is done at once. */
 
+import { synchronously } from './awaited.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device } from './device.ts';
 import { NotInitializedError } from '../errors.ts';
@@ -31,6 +32,24 @@ export function checkCommandable(device: Device, where: string, instead: string)
     );
   }
   checkReady(device);
+}
+
+/**
+ * Runs the commands of a synchronous call.
+ * @throws as {@link checkCommandable}, and what `work` throws.
+ */
+export function computedAtOnce<T>(device: Device, where: string, instead: string, work: () => T | Promise<T>): T {
+  checkCommandable(device, where, instead);
+  return valueAtOnce(where, work);
+}
+
+/** The result of work that waits for nothing in a synchronous call. */
+export function valueAtOnce<T>(where: string, work: () => T | Promise<T>): T {
+  const result = synchronously(work);
+  if (result instanceof Promise) {
+    throw new Error(`${where}: expected nothing to wait for, got a promise, please report this`);
+  }
+  return result;
 }
 
 function checkReady(device: Device): void {

@@ -163,7 +163,7 @@ export interface DeviceGroup {
 /**
  * One place that computes.
  *
- * Partial results of several devices travel as bytes (see `crates/core/src/partial.rs`): a *partial* covers the global
+ * Partial results of several devices travel as bytes (see `crates/core/src/partial/monoid.rs`): a *partial* covers the global
  * samples [first, end) of a batch, and partials of adjacent ranges merge to the partial of their union.
  */
 export interface Device {
@@ -231,9 +231,13 @@ export interface WebGpuDevice extends Device {
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer;
   /**
    * A buffer that exists, which stays its owner's: `release` forgets it.
+   * @param onRelease - called once, when the buffer is no longer needed: all commands that use it have been submitted, or the device is lost.
+   * It must not throw.
    * @throws RangeError unless its size and usages suit the kernels; DeviceMismatchError for a buffer of another device.
    */
-  adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer>;
+  adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer>;
+  /** The same at once. Whose the buffer is turns out later: until then it is in doubt, as {@link Device.confirm} tells. */
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease?: () => void): DeviceBuffer;
   /**
    * Compiles what the steps of such batches run, of any number of samples; else the first step does. Either way the event loop has a
    * turn after each pipeline. Resolves when all are compiled.

@@ -6,7 +6,7 @@
  */
 
 import { DeviceMismatchError } from '../errors.ts';
-import type { GpuBindings, GpuKernels } from '../wasm/gpu_kernels.ts';
+import type { BufferAdopter, GpuBindings, GpuKernels } from '../wasm/gpu_kernels.ts';
 import type {
   BatchLayout,
   Command,
@@ -20,14 +20,14 @@ import type {
 import { endToEnd } from './end_to_end.ts';
 import { commandTable, KernelCall, reductionTable } from './kernel_call.ts';
 import { Compiling } from './webgpu_compiling.ts';
-import { type DoubtfulBuffer, Doubts } from './webgpu_doubts.ts';
+import { type DoubtfulBuffer, Doubts, settle } from './webgpu_doubts.ts';
 import type { OpenWebGpu, WebGpuOrigin } from './webgpu_origin.ts';
 import { WebGpuFailures } from './webgpu_failures.ts';
 import { Holding } from './webgpu_holding.ts';
 import { Nudging } from './webgpu_nudging.ts';
 import { openKernels } from './webgpu_open.ts';
 import { isNode } from './webgpu_platform.ts';
-import { checkForeignBuffer } from './webgpu_sharing.ts';
+import { checkForeignBuffer, checkOwner, holdsVectors } from './webgpu_sharing.ts';
 
 /** What a buffer has instead of its number from 1 once it was released. */
 const RELEASED = 0;
@@ -42,6 +42,10 @@ class WebGpuBuffer implements DeviceBuffer, DoubtfulBuffer {
   isShared: boolean;
   doubt: Promise<void> | null = null;
   failure: Error | null = null;
+  /** Whether kernels cannot read the buffer in place, since it ends in the middle of a vector. */
+  endsInVector = false;
+  /** Tells the owner of an adopted buffer, once, that it is no longer needed. */
+  onRelease: (() => void) | null = null;
 
   constructor(device: Device, length: number, handle: number, isShared: boolean) {
     this.device = device;
@@ -65,7 +69,9 @@ export async function openWebGpuDevice(face: Device, origin: WebGpuOrigin): Prom
   if (isOwn) {
     tellOfDestruction(gpuDevice, failures);
   }
-  return new OpenDevice(face, { kernels, bindings, failures, isOwn });
+  // A platform that does not let it be made has all the rest; who adopts a buffer is told.
+  const adopter = await bindings.bufferAdopter().catch(() => null);
+  return new OpenDevice(face, { kernels, bindings, failures, isOwn, adopter });
 }
 
 /** The platform tells of a loss later. What is given meanwhile would be done by nobody, and nobody would say so. */
@@ -85,6 +91,7 @@ interface Parts {
   readonly failures: WebGpuFailures;
   /** Whether the device is not adopted. */
   readonly isOwn: boolean;
+  readonly adopter: BufferAdopter | null;
 }
 
 class OpenDevice implements OpenWebGpu {
@@ -97,6 +104,11 @@ class OpenDevice implements OpenWebGpu {
   readonly #holding: Holding;
   readonly #doubts: Doubts;
   readonly #compiling: Compiling;
+  #adopter: BufferAdopter | null;
+  /** Adopted buffers whose owners have not been told that they are no longer needed. */
+  readonly #lent = new Set<WebGpuBuffer>();
+  /** Copies that the command which is being given reads. */
+  readonly #copies: number[] = [];
   /** `null` where answers come by themselves. */
   readonly #nudging: Nudging | null;
   readonly #call = new KernelCall({
@@ -104,7 +116,7 @@ class OpenDevice implements OpenWebGpu {
     output: (buffer) => this.#output(buffer),
   });
 
-  constructor(face: Device, { kernels, bindings, failures, isOwn }: Parts) {
+  constructor(face: Device, { kernels, bindings, failures, isOwn, adopter }: Parts) {
     this.#platformDevice = kernels.gpuDevice;
     this.#face = face;
     this.#kernels = kernels;
@@ -115,7 +127,9 @@ class OpenDevice implements OpenWebGpu {
     this.#doubts = new Doubts(kernels, failures);
     this.#compiling = new Compiling(kernels, failures);
     this.#nudging = isNode() ? null : new Nudging(this.#platformDevice.queue);
+    this.#adopter = adopter;
     failures.bytesInUse = () => kernels.bytesInUse;
+    failures.whenLost = () => this.#lent.forEach((lent) => this.#giveBack(lent));
   }
 
   /** What has been given before is submitted. */
@@ -177,13 +191,44 @@ class OpenDevice implements OpenWebGpu {
     return handedOut;
   }
 
-  async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
-    await checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#platformDevice, this.#face.name);
-    const adopter = await this.#bindings.bufferAdopter();
-    return this.#give('adoptBuffer', (kernels) => {
-      const handle = kernels.adoptBuffer(adopter, buffer, buffer.size, buffer.usage, length);
+  async adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer> {
+    this.#adopter ??= await this.#bindings.bufferAdopter();
+    const adopted = this.adoptBufferNow(buffer, length, onRelease);
+    try {
+      await this.confirm(adopted);
+      return adopted;
+    } catch (error) {
+      this.release(adopted);
+      throw error;
+    }
+  }
+
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease: (() => void) | null = null): DeviceBuffer {
+    checkForeignBuffer(buffer, length * BYTES_PER_VALUE, this.#face.name);
+    const adopter = this.#adopter;
+    if (adopter === null) {
+      throw new RangeError(
+        `device ${this.#face.name}: cannot adopt a GPUBuffer at once on this platform; await tensorFromGPUBuffer()`,
+      );
+    }
+    const { size, usage } = buffer;
+    const own = this.#give('adoptBuffer', (kernels) => {
+      const handle = kernels.adoptBuffer(adopter, buffer, size, usage, length);
       return new WebGpuBuffer(this.#face, length, handle, true);
     });
+    own.endsInVector = !holdsVectors(size, length * BYTES_PER_VALUE);
+    own.onRelease = onRelease;
+    this.#lent.add(own);
+    const doubt = checkOwner(buffer, this.#platformDevice, this.#face.name);
+    own.doubt = doubt;
+    doubt.then(
+      () => settle([own], doubt, null),
+      (error: unknown) => {
+        settle([own], doubt, error as Error);
+        this.#giveBack(own);
+      },
+    );
+    return own;
   }
 
   allocate(length: number): DeviceBuffer {
@@ -197,6 +242,7 @@ class OpenDevice implements OpenWebGpu {
       this.#kernels.release(own.handle);
     }
     own.handle = RELEASED;
+    this.#giveBack(own);
   }
 
   write(buffer: DeviceBuffer, data: Float32Array): void {
@@ -320,6 +366,8 @@ class OpenDevice implements OpenWebGpu {
     if (this.#failures.hasTrapped) {
       return null;
     }
+    // Commands take effect in order, so what this one reads may go as soon as it is given.
+    this.#copies.splice(0).forEach((copy) => this.#kernels.release(copy));
     const doubt = this.#doubts.end();
     if (this.#kernels.isWaiting) {
       this.#compiling.begin();
@@ -337,11 +385,40 @@ class OpenDevice implements OpenWebGpu {
     }
   }
 
+  /** Tells the owner of an adopted buffer that it is no longer needed: when all commands that use it have been submitted. */
+  #giveBack(own: WebGpuBuffer): void {
+    const { onRelease } = own;
+    this.#lent.delete(own);
+    own.onRelease = null;
+    if (onRelease === null) {
+      return;
+    }
+    const tell = (): void => {
+      if (!this.#failures.isLost) {
+        this.#kernels.submit();
+      }
+      onRelease();
+    };
+    if (!this.#failures.isLost && this.#kernels.isWaiting) {
+      void this.#compiling.done().then(tell);
+    } else {
+      tell();
+    }
+  }
+
   /** What a command reads. */
   #input(buffer: DeviceBuffer): number {
     const own = this.#own(buffer);
     this.#doubts.read(own);
-    return own.handle;
+    return own.endsInVector ? this.#copyOf(own) : own.handle;
+  }
+
+  /** A copy that ends with a whole vector, for the command that is being given. Its owner may write to the buffer before the next one. */
+  #copyOf({ handle, length }: WebGpuBuffer): number {
+    const copy = this.#kernels.allocate(length);
+    this.#copies.push(copy);
+    this.#kernels.copyRows(handle, 0, length, copy, 0, length, length, 1);
+    return copy;
   }
 
   /** What a command writes. */

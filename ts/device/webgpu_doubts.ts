@@ -90,8 +90,8 @@ export class Doubts {
   }
 }
 
-/** Only what has not been written again since. */
-function settle(outputs: readonly DoubtfulBuffer[], doubt: Promise<void>, failure: Error | null): void {
+/** What was in doubt has failed or not. Only what has not been written again since. */
+export function settle(outputs: readonly DoubtfulBuffer[], doubt: Promise<void>, failure: Error | null): void {
   for (const output of outputs.filter((one) => one.doubt === doubt)) {
     output.doubt = null;
     output.failure = failure;

@@ -26,8 +26,12 @@ export class WebGpuFace extends LazyDevice<OpenWebGpu> implements WebGpuDevice {
     return this.opened.gpuBuffer(buffer);
   }
 
-  async adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer> {
-    return this.opened.adoptBuffer(buffer, length);
+  async adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer> {
+    return this.opened.adoptBuffer(buffer, length, onRelease);
+  }
+
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease?: () => void): DeviceBuffer {
+    return this.opened.adoptBufferNow(buffer, length, onRelease);
   }
 
   async warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void> {

@@ -16,6 +16,8 @@ export class WebGpuFailures {
   #hasTrapped = false;
   /** What the device holds: a platform that has no room does not tell. */
   bytesInUse: () => number = () => 0;
+  /** Called once, when the device is lost. */
+  whenLost: () => void = () => undefined;
 
   /** @param device - its name. */
   constructor(device: string) {
@@ -24,8 +26,15 @@ export class WebGpuFailures {
 
   /** The device is gone. What is told first stays. */
   lose(operation: string, cause: unknown): DeviceLostError {
-    this.#lost ??= new DeviceLostError(this.#device, operation, { cause });
+    if (this.#lost === null) {
+      this.#lost = new DeviceLostError(this.#device, operation, { cause });
+      this.whenLost();
+    }
     return this.#lost;
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== null;
   }
 
   /** @throws DeviceLostError once the device is lost. */

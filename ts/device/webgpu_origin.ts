@@ -22,6 +22,7 @@ export type WebGpuOrigin = { readonly options: WebGpuOptions } | { readonly adop
 export interface OpenWebGpu extends OpenDevice {
   readonly gpuDevice: GPUDevice;
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer;
-  adoptBuffer(buffer: GPUBuffer, length: number): Promise<DeviceBuffer>;
+  adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer>;
+  adoptBufferNow(buffer: GPUBuffer, length: number, onRelease?: () => void): DeviceBuffer;
   warmUp(layout: Omit<BatchLayout, 'samples'>): Promise<void>;
 }

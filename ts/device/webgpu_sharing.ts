@@ -2,6 +2,7 @@
 
 import { DeviceMismatchError } from '../errors.ts';
 
+const BYTES_PER_VALUE = 4;
 /** Kernels read and write vectors of four values. */
 const VECTOR_BYTES = 16;
 
@@ -11,22 +12,16 @@ const COMPUTE = 0x4;
 
 /**
  * @param bytes - that the tensor needs.
- * @throws TypeError for what is no buffer, RangeError for one that does not suit, DeviceMismatchError for one of another device,
- * with which WebGPU would compute wrong numbers and say nothing.
+ * @throws TypeError for what is no buffer, RangeError for one that does not suit.
  */
-export async function checkForeignBuffer(
-  buffer: GPUBuffer,
-  bytes: number,
-  device: GPUDevice,
-  name: string,
-): Promise<void> {
-  const { size, usage } = buffer as { readonly size?: number; readonly usage?: number };
+export function checkForeignBuffer(buffer: unknown, bytes: number, name: string): void {
+  const { size, usage } = Object(buffer) as { readonly size?: number; readonly usage?: number };
   if (size === undefined || usage === undefined) {
-    throw new TypeError(`device ${name}: expected a GPUBuffer, got ${typeof buffer}`);
+    throw new TypeError(`device ${name}: expected a GPUBuffer, got ${buffer === null ? 'null' : typeof buffer}`);
   }
-  if (size < bytes || size % VECTOR_BYTES !== 0) {
+  if (size < bytes || size % BYTES_PER_VALUE !== 0) {
     throw new RangeError(
-      `device ${name}: expected a GPUBuffer of at least ${bytes} bytes, a multiple of ${VECTOR_BYTES}, got one of ${size}`,
+      `device ${name}: expected a GPUBuffer of at least ${bytes} bytes, a multiple of ${BYTES_PER_VALUE}, got one of ${size}`,
     );
   }
   const missing = Object.entries(usages).filter(([, bit]) => (usage & bit) === 0);
@@ -36,6 +31,18 @@ export async function checkForeignBuffer(
         missing.map(([usageName]) => usageName).join(' and '),
     );
   }
+}
+
+/** Whether a buffer holds whole vectors as far as a tensor of so many bytes reaches. Kernels cannot read it in place otherwise. */
+export function holdsVectors(size: number, bytes: number): boolean {
+  return Math.ceil(bytes / VECTOR_BYTES) <= Math.floor(size / VECTOR_BYTES);
+}
+
+/**
+ * Resolves when it is sure that a buffer belongs to the device.
+ * @throws DeviceMismatchError for one of another device, with which WebGPU would compute wrong numbers and say nothing.
+ */
+export async function checkOwner(buffer: GPUBuffer, device: GPUDevice, name: string): Promise<void> {
   if (!(await belongsTo(buffer, device))) {
     throw new DeviceMismatchError('tensorFromGPUBuffer', [
       name,

@@ -2,8 +2,8 @@
 
 import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited, synchronously } from '../device/awaited.ts';
-import { checkCommandable } from '../device/calling_thread.ts';
+import { awaited } from '../device/awaited.ts';
+import { computedAtOnce } from '../device/calling_thread.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -32,6 +32,8 @@ import {
 import { batchNormOperation, discardBatch, type RunningStatistics } from './batch_norm_operation.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
+import { checkParameter } from './module_tree.ts';
+import { replicaPlace } from './replica.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
 import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
@@ -111,9 +113,9 @@ export abstract class BatchNorm extends Module {
    * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
-  constructor(numFeatures: number, options: BatchNormOptions = {}) {
+  constructor(numFeatures: number, options: BatchNormOptions = {}, ...extra: never[]) {
     super();
-    checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions());
+    checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions(), extra);
     const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
     const { affine = true, weight = true, bias = true, trackRunningStats = true, runningVar = 'unbiased' } = options;
     checkNumFeatures(numFeatures);
@@ -168,13 +170,8 @@ export abstract class BatchNorm extends Module {
    */
   forwardSync(x: Tensor): Tensor {
     const device = checkTensor(x, 'the input');
-    checkCommandable(device, 'forwardSync()', 'await forward()');
     warnIfPlainAmongReplicas(this);
-    const y = synchronously(() => this.forwardLocally(x));
-    if (y instanceof Promise) {
-      throw new Error('forwardSync(): expected nothing to wait for, got a promise, please report this');
-    }
-    return y;
+    return computedAtOnce(device, 'forwardSync()', 'await forward()', () => this.forwardLocally(x));
   }
 
   /**
@@ -211,6 +208,11 @@ export abstract class BatchNorm extends Module {
   /** Not unless somebody has put another `forward` in place of the layer's own. @internal */
   override mayKeepTensors(): boolean {
     return this.forward !== BatchNorm.prototype.forward;
+  }
+
+  /** @internal */
+  override parameterNames(): readonly string[] {
+    return ['weight', 'bias'];
   }
 
   /** Checkpoints from before PyTorch 0.4 have no counter. @internal */
@@ -279,7 +281,17 @@ export abstract class BatchNorm extends Module {
       ['bias', this.bias],
     ];
     checkArguments(x, vectors, this, this);
+    this.checkParameters();
     checkNumChannels(x.shape, this.numFeatures);
+  }
+
+  /** Replicas have copies of the parameters, which are plain tensors. @throws TypeError */
+  private checkParameters(): void {
+    const { weight, bias } = this;
+    const isPlain = (vector: Tensor | null): boolean => vector !== null && !(vector instanceof Parameter);
+    if ((isPlain(weight) || isPlain(bias)) && replicaPlace(this) === null) {
+      checkParameter(this, isPlain(weight) ? 'weight' : 'bias', '');
+    }
   }
 
   /**

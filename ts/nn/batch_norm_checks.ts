@@ -56,11 +56,27 @@ export function checkArguments(
 }
 
 /**
+ * @param shape - of the input.
  * @param vectors - what must be as long as the input has channels.
  * @throws RangeError for the first that is not.
  */
 export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
-  const channels = shape[1];
+  checkLengths(shape[1], vectors, (length) => {
+    const remedy = channelsRemedy(shape, length);
+    return `the input has shape ${formatShape(shape)}, whose dimension 1 holds the channels; ${remedy}`;
+  });
+}
+
+/**
+ * @param channels - the length that the vectors must have.
+ * @param reason - why, given the length of the one that has another.
+ * @throws RangeError for the first that has not.
+ */
+export function checkLengths(
+  channels: number | undefined,
+  vectors: ChannelVectors,
+  reason: (length: number | undefined) => string,
+): void {
   for (const [name, vector] of vectors) {
     if (vector !== null) {
       checkTensor(vector, name);
@@ -68,10 +84,7 @@ export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
     if (vector !== null && (vector.shape.length !== 1 || vector.shape[0] !== channels)) {
       const [length] = vector.shape;
       const given = vector.shape.length === 1 ? `${length ?? 0}` : `shape ${formatShape(vector.shape)}`;
-      throw new RangeError(
-        `${name} should contain ${channels ?? 0} elements not ${given}: the input has shape ${formatShape(shape)}, whose ` +
-          `dimension 1 holds the channels; ${channelsRemedy(shape, length)}`,
-      );
+      throw new RangeError(`${name} should contain ${channels ?? 0} elements not ${given}: ${reason(length)}`);
     }
   }
 }

@@ -1,8 +1,8 @@
 /** Batch normalization that learns nothing: torchvision's `FrozenBatchNorm2d`. */
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited, synchronously } from '../device/awaited.ts';
-import { checkCommandable } from '../device/calling_thread.ts';
+import { awaited } from '../device/awaited.ts';
+import { computedAtOnce } from '../device/calling_thread.ts';
 import type { Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
@@ -67,9 +67,9 @@ export abstract class FrozenBatchNorm extends Module {
    * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
-  constructor(numFeatures: number, options: FrozenBatchNormOptions = {}) {
+  constructor(numFeatures: number, options: FrozenBatchNormOptions = {}, ...extra: never[]) {
     super();
-    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions);
+    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions, extra);
     const { eps = 1e-5, numerics = 'stable', device = 'cpu' } = options;
     checkNumFeatures(numFeatures);
     checkEps(eps, false);
@@ -92,18 +92,11 @@ export abstract class FrozenBatchNorm extends Module {
     return awaited([device], () => this.normalized(x, sequence));
   }
 
-  /**
-   * {@link FrozenBatchNorm.forward} at once, with the same bits, on `'cpu'` and `'webgpu'` devices that are ready.
-   * @throws as `forward()`; RangeError on a worker; NotInitializedError before the device is ready.
-   */
+  /** {@link FrozenBatchNorm.forward} at once: see `BatchNorm.forwardSync`. @throws as there */
   forwardSync(x: Tensor): Tensor {
     placeInForward(this);
-    checkCommandable(checkTensor(x, 'the input'), 'forwardSync()', 'await forward()');
-    const y = synchronously(() => this.normalized(x, nextInOrder()));
-    if (y instanceof Promise) {
-      throw new Error('forwardSync(): expected nothing to wait for, got a promise, please report this');
-    }
-    return y;
+    const device = checkTensor(x, 'the input');
+    return computedAtOnce(device, 'forwardSync()', 'await forward()', () => this.normalized(x, nextInOrder()));
   }
 
   override extraRepr(): string {

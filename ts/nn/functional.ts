@@ -26,7 +26,7 @@
  * the owner of an adopted buffer has destroyed it, whoever uses the result is told, and running statistics get back what they were.
  */
 
-import { synchronously } from '../device/awaited.ts';
+import { valueAtOnce } from '../device/calling_thread.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { batchNorm as batchNormStep } from './functional_batch_norm.ts';
 import * as steps from './functional_steps.ts';
@@ -189,11 +189,6 @@ export function backwardInputSync(...args: Parameters<typeof steps.backwardInput
   return atOnce('backwardInput', () => steps.backwardInput(...args));
 }
 
-/** The result of a step in a synchronous call. */
 function atOnce<T>(operation: string, step: () => T | Promise<T>): T {
-  const result = synchronously(step);
-  if (result instanceof Promise) {
-    throw new Error(`functional.${operation}Sync(): expected nothing to wait for, got a promise, please report this`);
-  }
-  return result;
+  return valueAtOnce(`functional.${operation}Sync()`, step);
 }

@@ -41,8 +41,9 @@ export function batchNorm(
   runningMean: Tensor | null,
   runningVar: Tensor | null,
   options: BatchNormFunctionOptions = {},
+  ...extra: never[]
 ): Tensor | Promise<Tensor> {
-  checkOptions('functional.batchNorm()', options, batchNormFunctionOptions);
+  checkOptions('functional.batchNorm()', options, batchNormFunctionOptions, extra);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
   const sequence = nextInOrder();
   return onDevice('batchNorm', { x }, () => {

@@ -12,7 +12,14 @@ import { deviceByName } from '../device/registry.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { checkChannels, checkEps, checkRenewable, checkMomentum, checkNumerics } from './batch_norm_checks.ts';
+import {
+  type ChannelVectors,
+  checkEps,
+  checkLengths,
+  checkRenewable,
+  checkMomentum,
+  checkNumerics,
+} from './batch_norm_checks.ts';
 import type { RunningStatistics } from './batch_norm_operation.ts';
 import {
   checkMatching,
@@ -58,15 +65,15 @@ const normalizeOptions: KnownOptions<NormalizeOptions> = { weight: 'object', bia
 const finalizeOptions: KnownOptions<FinalizeOptions> = { eps: 'number', epsMode: 'string' };
 const backwardInputOptions: KnownOptions<BackwardInputOptions> = { weight: 'object', sums: 'object' };
 
-export function moments(x: Tensor, options: ShardOptions = {}): Uint8Array | Promise<Uint8Array> {
-  checkOptions('functional.moments()', options, shardOptions);
+export function moments(x: Tensor, options: ShardOptions = {}, ...extra: never[]): Uint8Array | Promise<Uint8Array> {
+  checkOptions('functional.moments()', options, shardOptions, extra);
   return onDevice('moments', { x }, (device) =>
     reduced(device, { operation: 'moments', ...checkShard(x, options.firstSample) }),
   );
 }
 
-export function total(x: Tensor, options: ShardOptions = {}): Uint8Array | Promise<Uint8Array> {
-  checkOptions('functional.total()', options, shardOptions);
+export function total(x: Tensor, options: ShardOptions = {}, ...extra: never[]): Uint8Array | Promise<Uint8Array> {
+  checkOptions('functional.total()', options, shardOptions, extra);
   return onDevice('total', { x }, (device) => {
     checkNumerics('torch', device);
     return reduced(device, { operation: 'total', ...checkShard(x, options.firstSample) });
@@ -77,8 +84,9 @@ export function deviations(
   x: Tensor,
   merged: Uint8Array,
   options: ShardOptions = {},
+  ...extra: never[]
 ): Uint8Array | Promise<Uint8Array> {
-  checkOptions('functional.deviations()', options, shardOptions);
+  checkOptions('functional.deviations()', options, shardOptions, extra);
   return onDeviceWithPartials('deviations', { x }, (device) => {
     checkNumerics('torch', device);
     const shard = checkShard(x, options.firstSample);
@@ -116,8 +124,13 @@ function merge(
   });
 }
 
-export function finalize(merged: Uint8Array, x: Tensor, options: FinalizeOptions = {}): Tensor | Promise<Tensor> {
-  checkOptions('functional.finalize()', options, finalizeOptions);
+export function finalize(
+  merged: Uint8Array,
+  x: Tensor,
+  options: FinalizeOptions = {},
+  ...extra: never[]
+): Tensor | Promise<Tensor> {
+  checkOptions('functional.finalize()', options, finalizeOptions, extra);
   const { eps = 1e-5, epsMode = 'plus' } = options;
   return onDeviceWithPartials('finalize', { x }, (device) => {
     checkEps(eps, true);
@@ -140,13 +153,11 @@ export function updateRunning(
   return onDeviceWithPartials('updateRunning', { runningMean, runningVar }, (device) => {
     checkMomentum(momentum, 'number');
     const { length } = runningMean.storage;
-    checkChannels(
-      [1, length],
-      [
-        ['running_mean', runningMean],
-        ['running_var', runningVar],
-      ],
-    );
+    const vectors: ChannelVectors = [
+      ['running_mean', runningMean],
+      ['running_var', runningVar],
+    ];
+    checkLengths(length, vectors, () => `one value per channel, of which running_mean has ${length}`);
     checkRenewable('functional.updateRunning()', runningMean, runningVar);
     const where = 'functional.updateRunning(), merged';
     const { bytes, count } = checkWhole(device, merged, { where, kinds: ['moments', 'deviations'], channels: length });
@@ -185,8 +196,13 @@ function nextStatistics(
   return { mean: nextMean, variance: nextVariance };
 }
 
-export function normalize(x: Tensor, statistics: Tensor, options: NormalizeOptions = {}): Tensor | Promise<Tensor> {
-  checkOptions('functional.normalize()', options, normalizeOptions);
+export function normalize(
+  x: Tensor,
+  statistics: Tensor,
+  options: NormalizeOptions = {},
+  ...extra: never[]
+): Tensor | Promise<Tensor> {
+  checkOptions('functional.normalize()', options, normalizeOptions, extra);
   const { weight = null, bias = null, numerics = 'stable' } = options;
   return onDevice('normalize', { x, statistics, ...present({ weight, bias }) }, (device) => {
     checkNumerics(numerics, device);
@@ -212,8 +228,9 @@ export function backwardReduce(
   x: Tensor,
   statistics: Tensor,
   options: ShardOptions = {},
+  ...extra: never[]
 ): Uint8Array | Promise<Uint8Array> {
-  checkOptions('functional.backwardReduce()', options, shardOptions);
+  checkOptions('functional.backwardReduce()', options, shardOptions, extra);
   return onDevice('backwardReduce', { dy, x, statistics }, (device) => {
     const shard = checkShard(x, options.firstSample);
     checkMatching(dy, x);
@@ -282,8 +299,9 @@ export function backwardInput(
   x: Tensor,
   statistics: Tensor,
   options: BackwardInputOptions = {},
+  ...extra: never[]
 ): Tensor | Promise<Tensor> {
-  checkOptions('functional.backwardInput()', options, backwardInputOptions);
+  checkOptions('functional.backwardInput()', options, backwardInputOptions, extra);
   const { weight = null, sums = null } = options;
   return onDeviceWithPartials('backwardInput', { dy, x, statistics, ...present({ weight }) }, (device) => {
     const { layout } = checkShard(x);

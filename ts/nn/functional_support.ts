@@ -11,7 +11,7 @@ import { batchLayout, formatShape, sameShape, type Shape } from '../tensor/shape
 import { Storage } from '../tensor/storage.ts';
 import { filled, whenConfirmed } from '../tensor/storage_ops.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { checkChannels, checkTensor } from './batch_norm_checks.ts';
+import { type ChannelVectors, checkLengths, checkTensor } from './batch_norm_checks.ts';
 import { deviceRemedy } from './device_remedy.ts';
 import { checkPartial, type PartialWanted, rangeOf } from './partial_header.ts';
 
@@ -129,13 +129,11 @@ export function checkStatistics(statistics: Tensor, channels: number, vectors: r
       `expected statistics of shape [${STATISTICS_ROWS}, ${channels}], got ${formatShape(statistics.shape)}`,
     );
   }
-  checkChannels(
-    [1, channels],
-    [
-      ['weight', vectors[0] ?? null],
-      ['bias', vectors[1] ?? null],
-    ],
-  );
+  const named: ChannelVectors = [
+    ['weight', vectors[0] ?? null],
+    ['bias', vectors[1] ?? null],
+  ];
+  checkLengths(channels, named, () => `the batch and its statistics have ${channels} channels`);
 }
 
 /** A merged partial of a whole batch. */

@@ -62,6 +62,14 @@ export abstract class Module implements ModuleInterface {
   }
 
   /**
+   * Receives what a replica of this module reports by {@link reportToOriginal}, when the forward of all replicas has succeeded. Synchronous. What
+   * it throws fails the forward pass, and the state stays as it was.
+   */
+  onReport(_value: unknown, _replicaIndex: number): void {
+    // A layer that reports nothing has nothing to receive.
+  }
+
+  /**
    * Registers a tensor, or a number, as part of the state: it moves with the module and stands in its state dict.
    *
    * @param name - its key in state dicts.
@@ -241,6 +249,11 @@ export abstract class Module implements ModuleInterface {
 
   /** Names in state dicts that a load passes over, because the layers that a checkpoint comes from have them. @internal */
   ignoredNames(): readonly string[] {
+    return [];
+  }
+
+  /** Properties that hold a parameter or `null`, and nothing else. @internal */
+  parameterNames(): readonly string[] {
     return [];
   }
 

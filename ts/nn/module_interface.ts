@@ -22,6 +22,7 @@ export interface ModuleInterface {
   training: boolean;
   forward(...inputs: never[]): unknown;
   onReplicate(context: object, replicaIndex: number): void;
+  onReport(value: unknown, replicaIndex: number): void;
   registerBuffer(name: string, value: Buffer, property?: string): void;
   train(mode?: boolean): this;
   eval(): this;
@@ -45,5 +46,6 @@ export interface ModuleInterface {
   mergesRepeats(): boolean;
   mayKeepTensors(): boolean;
   ignoredNames(): readonly string[];
+  parameterNames(): readonly string[];
   toleratesMissing(name: string): boolean;
 }

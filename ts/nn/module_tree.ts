@@ -8,6 +8,7 @@
 import { refuseOtherCopy } from '../copy_of_library.ts';
 import { CyclicModuleError } from '../errors.ts';
 import { Parameter } from '../tensor/parameter.ts';
+import { Tensor } from '../tensor/tensor.ts';
 import { containerKind, findInside, type Placed } from './containers.ts';
 import { buffersKey, type ModuleInterface } from './module_interface.ts';
 
@@ -119,9 +120,25 @@ function entryOf(module: ModuleInterface, path: string): TreeEntry {
       parameters.push([name, value]);
     } else if (isContainer(value)) {
       containers.push([name, value]);
+    } else if (value instanceof Tensor) {
+      checkParameter(module, name, path);
     }
   }
   return { path, module, children, parameters, containers };
+}
+
+/**
+ * Refuses a tensor that stands where the module has a parameter: it would be missing among the parameters without a word.
+ * Source: `torch.nn.Module.__setattr__`.
+ * @throws TypeError
+ */
+export function checkParameter(module: ModuleInterface, name: string, path: string): void {
+  if (module.parameterNames().includes(name)) {
+    throw new TypeError(
+      `cannot assign a Tensor as parameter '${joinPath(path, name)}' (Parameter or null expected); assign new Parameter(tensor), or change the ` +
+        `values by copy_()`,
+    );
+  }
 }
 
 /**

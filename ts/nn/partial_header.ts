@@ -1,6 +1,6 @@
 /**
  * What the first bytes of a partial say: what it is of, and of how many channels. The rest of a partial is for the devices to
- * read; its format is that of `crates/core/src/partial_bytes.rs`.
+ * read; its format is that of `crates/core/src/partial/bytes.rs`.
  */
 
 import { describeValue } from '../describe_value.ts';

@@ -14,9 +14,16 @@ export interface ReplicaPlace {
   /** What the module was copied from. */
   readonly original: ModuleInterface;
   /** The forward pass that the replicas were made for. */
-  readonly pass: { readonly isOver: boolean };
+  readonly pass: { readonly isOver: boolean; readonly reports: Report[] };
   /** Where the replicas meet; `null` without the callback behaviour, under plain `DataParallel`. */
   readonly meetingPoint: MeetingPoint | null;
+}
+
+/** What a replica has told the module that it was copied from: see `reportToOriginal`. */
+export interface Report {
+  readonly module: ModuleInterface;
+  readonly replica: number;
+  readonly value: unknown;
 }
 
 const placeKey: unique symbol = Symbol('syncbn.replica');

@@ -20,7 +20,7 @@ interface SynchronizedLayer2d extends BatchNorm2d, Synchronization {}
 interface SynchronizedLayer3d extends BatchNorm3d, Synchronization {}
 
 /** A class of batch norm layers. */
-type LayerClass<Layer, Options> = new (numFeatures: number, options?: Options) => Layer;
+type LayerClass<Layer, Options> = new (numFeatures: number, options?: Options, ...extra: never[]) => Layer;
 
 /**
  * What the synchronized layers of all ranks add to their plain ones. Calls are marked pure, so that bundlers drop the
@@ -36,8 +36,8 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
     epsMode: EpsMode;
     processGroup: ProcessGroup | null;
 
-    constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}) {
-      super(numFeatures, options);
+    constructor(numFeatures: number, options: SynchronizedBatchNormOptions = {}, ...extra: never[]) {
+      super(numFeatures, options, ...extra);
       ({
         syncTimeout: this.syncTimeout,
         onTimeout: this.onTimeout,

@@ -10,7 +10,6 @@ import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArgume
 import { finishForward } from '../device/joint_pass.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
-import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Met, Outcome, Session, TimedOut } from '../sync/session.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import type { GraphNode } from '../tensor/graph_node.ts';
@@ -24,7 +23,6 @@ import type { RunningStatistics } from './batch_norm_operation.ts';
 import { beginForward } from './forward_passes.ts';
 import { noteLayerPath } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
-import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
 import { checkSynchronization, type SynchronizedLayer } from './synchronized_batch_norm_settings.ts';
 import {
@@ -35,6 +33,7 @@ import {
   reducible,
   shardLayout,
 } from './synchronized_batch_norm_shards.ts';
+import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 
 /** What the first meeting gives to every replica. */
 interface Begun {
@@ -130,28 +129,25 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
 
 async function meet(call: Call): Promise<Tensor> {
   const { layer, x, place, session, outputs } = call;
-  const ranks = ranksOf(layer);
-  const begin = ranks === null ? beginTogether : (calls: readonly Call[]) => beginWithRanks(calls, place, ranks);
-  const begun = await session.meet(place.index, call, begin);
+  const begun = await session.meet(place.index, call, beginTogether);
   if (begun.kind === 'timed_out') {
     return fallBack(layer, x, place, begun.error);
   }
   const { plan, joint } = begun.value;
-  if (joint !== null) {
-    const y = outputOf(call, outputs.y, joint);
-    joint.node?.release();
-    return y;
+  if (joint === null) {
+    return goOnInSteps(call, plan);
   }
-  return forwardAsPlanned(call, plan);
+  const y = outputOf(call, outputs.y, joint);
+  joint.node?.release();
+  return y;
 }
 
 /** The rest of a call whose devices do not work among themselves; once more when the ranks had other shapes than was predicted. */
-async function forwardAsPlanned(call: Call, plan: BatchPlan): Promise<Tensor> {
+async function goOnInSteps(call: Call, plan: BatchPlan): Promise<Tensor> {
   const { layer, x, place, outputs } = call;
   if (plan.count === 0) {
     return layer.forwardLocally(x, plan.sequence);
   }
-  let actual: BatchPlan;
   const { device, length } = x.storage;
   const own = losesInput(call, plan) ? await awaited([device], () => Storage.allocate(device, length)) : null;
   try {
@@ -160,14 +156,12 @@ async function forwardAsPlanned(call: Call, plan: BatchPlan): Promise<Tensor> {
     if (outcome.kind === 'timed_out') {
       return await fallBack(layer, x, place, outcome.error);
     }
-    if ('merged' in outcome.value) {
-      return await complete(safe, plan, outcome.value);
-    }
-    actual = outcome.value.replanned;
+    return await ('merged' in outcome.value
+      ? complete(safe, plan, outcome.value)
+      : goOnInSteps(call, outcome.value.replanned));
   } finally {
     own?.release();
   }
-  return forwardAsPlanned(call, actual);
 }
 
 function announcementOf(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Announcement {
@@ -200,33 +194,29 @@ function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRe
 }
 
 /** Makes one batch of all shares, and gives the devices their command where they exchange partials among themselves. */
-function beginTogether(calls: readonly Call[]): Begun {
-  const plan = planBatch(calls.map(({ announcement }) => announcement));
+function beginTogether(calls: readonly Call[]): Begun | Promise<Begun> {
+  const own = calls.map(({ announcement }) => announcement);
   const [first] = calls;
-  if (
-    first === undefined ||
-    plan.count === 0 ||
-    first.layer.numerics !== 'stable' ||
-    calls.some((call) => losesInput(call, plan))
-  ) {
-    return { plan, joint: null };
+  if (first === undefined) {
+    throw new RangeError('synchronized_batch_norm: expected at least one replica, got none');
   }
-  const group = groupOf(first.place.devices.map(deviceByName), plan);
+  const { layer, place } = first;
+  const devices = place.devices.map(deviceByName);
+  const ranks = ranksOf(layer);
+  if (ranks !== null) {
+    return planWithRanks(place.original, ranks, devices, own).then((plan) => ({ plan, joint: null }));
+  }
+  const plan = planBatch(own);
+  const isSplit = plan.count === 0 || layer.numerics !== 'stable' || calls.some((call) => losesInput(call, plan));
+  const group = isSplit ? null : groupOf(devices, plan);
   if (group === null) {
     return { plan, joint: null };
   }
   const origin = {};
-  first.place.meetingPoint.groups.add(group);
+  place.meetingPoint.groups.add(group);
   group.batchNorm(calls.map((call) => argumentsOf(call, plan)));
   calls.forEach((call) => commit(call, origin));
   return { plan, joint: { node: recordTogether(calls, plan) } };
-}
-
-/** Makes one batch of the shares of all replicas and ranks. */
-async function beginWithRanks(calls: readonly Call[], place: MeetingPlace, group: ProcessGroup): Promise<Begun> {
-  const own = calls.map(({ announcement }) => announcement);
-  const plan = await planWithRanks(place.original, group, place.devices.map(deviceByName), own);
-  return { plan, joint: null };
 }
 
 /** Whether the replica's result would be written over an input that another replica has recorded. */
@@ -266,11 +256,8 @@ async function meetOnStatistics(call: Call, plan: BatchPlan): Promise<Outcome<Me
     if ('replanned' in first) {
       return first;
     }
-    const node = recordTogether(
-      arrivals.map((arrival) => arrival.call),
-      plan,
-    );
-    return { merged: first.merged, origin: {}, node };
+    const calls = arrivals.map((arrival) => arrival.call);
+    return { merged: first.merged, origin: {}, node: recordTogether(calls, plan) };
   });
 }
 

@@ -27,7 +27,7 @@ export function meetingPlace(
   const hasRanks = layer.training && ranksOf(layer) !== null;
   if (place === null && hasRanks) {
     const devices = [checkTensor(x, 'the input').name];
-    const pass = { isOver: false };
+    const pass = { isOver: false, reports: [] };
     return {
       index: 0,
       devices,

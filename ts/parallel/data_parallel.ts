@@ -72,10 +72,10 @@ export class DataParallel<M extends Module = Module> extends Module {
   /**
    * @throws TypeError for what is no module, or no sizes; RangeError for devices named twice or none; UnknownDeviceError
    */
-  constructor(module: M, options: DataParallelOptions = {}) {
+  constructor(module: M, options: DataParallelOptions = {}, ...extra: never[]) {
     super();
     checkModule(module);
-    checkOptions(`new ${typeNameOf(this)}()`, options, dataParallelOptions);
+    checkOptions(`new ${typeNameOf(this)}()`, options, dataParallelOptions, extra);
     const { deviceIds, outputDevice, dim = 0 } = options;
     if (!Number.isInteger(dim)) {
       throw new TypeError(`dim: expected an integer, got ${String(dim)}`);
@@ -185,6 +185,13 @@ export class DataParallel<M extends Module = Module> extends Module {
         }
         await target.ready();
         output = await gather(outputs, target, this.dim);
+        try {
+          replicas.deliverReports();
+        } catch (error) {
+          disposeAll(tensorsIn(output), new Set());
+          output = null;
+          throw error;
+        }
         replicas.commit();
       } finally {
         disposeAll(finished, tensorsIn(output));

@@ -4,7 +4,7 @@ import type { Device } from '../device/device.ts';
 import type { ModuleInterface } from '../nn/module_interface.ts';
 import { adoptState, type Beginning, type BeginningTensor, replaceProperty, shallowCopies } from '../nn/module_copy.ts';
 import { type Buffer, buffersKey, joinPath, refuseModulesInContainers, type TreeEntry } from '../nn/module_tree.ts';
-import { placeReplica } from '../nn/replica.ts';
+import { placeReplica, type Report } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
@@ -13,6 +13,7 @@ import { broadcast } from './broadcast.ts';
 /** What the replicas of one forward pass have in common. */
 interface Pass {
   isOver: boolean;
+  readonly reports: Report[];
 }
 
 /** The replicas of one forward pass. */
@@ -57,6 +58,15 @@ export class Replicas {
     }
   }
 
+  /** Hands over what the replicas have reported. @throws what an `onReport` throws. */
+  deliverReports(): void {
+    for (const replica of this.roots.keys()) {
+      for (const report of this.pass.reports.filter((one) => one.replica === replica)) {
+        report.module.onReport(report.value, replica);
+      }
+    }
+  }
+
   /** Gives the originals the buffers and counters of replica 0. Cannot fail. */
   commit(): void {
     this.copies.forEach((copies, original) => adoptState(original, copies, this.beginning));
@@ -96,7 +106,7 @@ export async function replicate(
   const tensors = new Map(originals.map((tensor, i) => [tensor, broadcasts[i] ?? []]));
   const names = devices.map((device) => device.name);
   const copies = new Map<ModuleInterface, readonly ModuleInterface[]>();
-  const pass: Pass = { isOver: false };
+  const pass: Pass = { isOver: false, reports: [] };
   for (const entry of tree) {
     const { module: original } = entry;
     const place = {

@@ -3,10 +3,10 @@
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import type { MemoryFormat } from '../device/device.ts';
-import { deviceByName, webGpuDevice } from '../device/registry.ts';
-import { float32ArrayOf } from '../typed_array.ts';
+import { deviceByName } from '../device/registry.ts';
+import { adviceForGone, float32ArrayOf } from '../typed_array.ts';
 import { type DataOptions, orderOf } from './reading.ts';
-import { batchLayout, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
+import { batchLayout, checkMemoryFormat, elementCount, formatShape, type Shape, shapeOf } from './shape.ts';
 import { Storage } from './storage.ts';
 import { placed } from './storage_ops.ts';
 import { isTensor, Tensor } from './tensor.ts';
@@ -26,7 +26,8 @@ export interface TensorOptions {
 /** Options of {@link tensor}. */
 export interface TensorDataOptions extends TensorOptions, DataOptions {}
 
-const tensorOptions: KnownOptions<TensorOptions> = {
+/** @internal */
+export const tensorOptions: KnownOptions<TensorOptions> = {
   device: 'string',
   requiresGrad: 'boolean',
   memoryFormat: 'string',
@@ -48,8 +49,13 @@ const tensorDataOptions: KnownOptions<TensorDataOptions> = { ...tensorOptions, o
  * const image = tensor(rgba, [1, 4, height, width], { memoryFormat: 'channels_last', order: 'memory' });
  * ```
  */
-export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, options: TensorDataOptions = {}): Tensor {
-  checkOptions('tensor()', options, tensorDataOptions);
+export function tensor(
+  data: Float32Array | NestedNumbers,
+  shape?: Shape,
+  options: TensorDataOptions = {},
+  ...extra: never[]
+): Tensor {
+  checkOptions('tensor()', options, tensorDataOptions, extra);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous', order = 'logical' } = options;
   orderOf('tensor()', { order });
   const array = float32ArrayOf(data);
@@ -64,7 +70,7 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
   const values = array ?? flatten(data);
   if (values.length !== elementCount(sizes)) {
     throw new RangeError(
-      `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}`,
+      `expected ${elementCount(sizes)} values for shape ${formatShape(sizes)}, got ${values.length}${array === null ? '' : adviceForGone(array)}`,
     );
   }
   const target = deviceByName(device);
@@ -87,8 +93,8 @@ export function tensor(data: Float32Array | NestedNumbers, shape?: Shape, option
  * otherEngine.writeTo(y.gpuBuffer());
  * ```
  */
-export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
-  checkOptions('empty()', options, tensorOptions);
+export function empty(shape: Shape, options: TensorOptions = {}, ...extra: never[]): Tensor {
+  checkOptions('empty()', options, tensorOptions, extra);
   const { device = 'cpu', requiresGrad = false, memoryFormat = 'contiguous' } = options;
   const sizes = shapeOf(shape);
   checkRequiresGrad(requiresGrad);
@@ -97,51 +103,10 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
 }
 
-/**
- * A tensor on a `GPUBuffer` that exists, without a copy, for engines that share a page: the buffer stays its owner's, who keeps it
- * until the tensor, and graphs that saved it, are gone. The library reads the buffer and never writes to it, also when the tensor is
- * donated or is a gradient; the owner may write to it between operations.
- *
- * @param buffer - f32 values in the order of `memoryFormat`; its size a multiple of 16 bytes, its usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
- * @param options - `device` is required, and the buffer's own: see {@link devices.adopt}.
- * @throws RangeError for a buffer that does not suit, or a device that is no WebGPU device; DeviceMismatchError for the buffer of
- * another device.
- */
-export async function tensorFromGPUBuffer(
-  buffer: GPUBuffer,
-  shape: Shape,
-  options: TensorOptions & { readonly device: string },
-): Promise<Tensor> {
-  checkOptions('tensorFromGPUBuffer()', options, tensorOptions);
-  // Called from JavaScript, there may be none.
-  const given = (options as TensorOptions | undefined) ?? {};
-  const { device: name, requiresGrad = false, memoryFormat = 'contiguous' } = given;
-  if (name === undefined) {
-    throw new TypeError(
-      "tensorFromGPUBuffer(): expected the device of the buffer, as { device: 'webgpu:0' }, got none",
-    );
-  }
-  const sizes = shapeOf(shape);
-  checkRequiresGrad(requiresGrad);
-  checkMemoryFormat(memoryFormat, sizes);
-  const device = webGpuDevice(deviceByName(name));
-  await device.ready();
-  const storage = Storage.adopt(await device.adoptBuffer(buffer, elementCount(sizes)));
-  return new Tensor({ storage, shape: sizes, memoryFormat, requiresGrad });
-}
-
-function checkRequiresGrad(requiresGrad: unknown): void {
+/** @throws TypeError for anything but a boolean. */
+export function checkRequiresGrad(requiresGrad: unknown): void {
   if (typeof requiresGrad !== 'boolean') {
     throw new TypeError(`requiresGrad: expected a boolean, got ${quoteValue(requiresGrad)}`);
-  }
-}
-
-function checkMemoryFormat(format: unknown, shape: Shape): void {
-  if (format !== 'contiguous' && format !== 'channels_last') {
-    throw new TypeError(`memoryFormat: expected 'contiguous' or 'channels_last', got ${quoteValue(format)}`);
-  }
-  if (format === 'channels_last' && shape.length < 3) {
-    throw new RangeError(`memoryFormat 'channels_last': expected rank 3 or more, got shape ${formatShape(shape)}`);
   }
 }
 

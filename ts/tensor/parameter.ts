@@ -8,6 +8,9 @@ import { isTensor, Tensor } from './tensor.ts';
  * which is disposed when it was donated.
  */
 export class Parameter extends Tensor {
+  /** @internal */
+  static override readonly typeName: string = 'Parameter';
+
   /**
    * @param data - the initial values; the parameter lives outside every scope.
    * @param requiresGrad - whether it is trained; default `true`.

@@ -4,7 +4,7 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { CpuDevice } from '../device/cpu_device.ts';
 import type { BatchLayout } from '../device/device.ts';
-import { float32ViewOf } from '../typed_array.ts';
+import { adviceForGone, float32ViewOf } from '../typed_array.ts';
 import type { Storage } from './storage.ts';
 import { holding, inFormat } from './storage_ops.ts';
 
@@ -64,10 +64,7 @@ function checkTarget(where: string, target: unknown, length: number): Float32Arr
     throw new TypeError(`${where}: expected a Float32Array to put the values into, got ${describeValue(target)}`);
   }
   if (view.length !== length) {
-    const advice =
-      view.length === 0
-        ? '; the memory of an array that was transferred, or of a WebAssembly that has grown, is gone'
-        : '';
+    const advice = adviceForGone(view);
     throw new RangeError(`${where}: expected a Float32Array of ${length} values, got one of ${view.length}${advice}`);
   }
   return view;

@@ -46,6 +46,16 @@ export function shapeOf(given: unknown): Shape {
   return shape as Shape;
 }
 
+/** @throws TypeError for what is no memory format, RangeError for `'channels_last'` of a shape without such a dimension. */
+export function checkMemoryFormat(format: unknown, shape: Shape): void {
+  if (format !== 'contiguous' && format !== 'channels_last') {
+    throw new TypeError(`memoryFormat: expected 'contiguous' or 'channels_last', got ${quoteValue(format)}`);
+  }
+  if (format === 'channels_last' && shape.length < 3) {
+    throw new RangeError(`memoryFormat 'channels_last': expected rank 3 or more, got shape ${formatShape(shape)}`);
+  }
+}
+
 /** How a tensor of rank ≥ 2 lies in memory as a batch: N samples, C channels, L the product of the rest. */
 export function batchLayout(shape: Shape, format: MemoryFormat): BatchLayout {
   const [samples = 1, channels = 1, ...rest] = shape;

@@ -104,7 +104,8 @@ export function copyTo(source: Storage, device: Device): Promise<Storage> {
  * @param layout - tells the present format.
  */
 export function inFormat(source: Storage, layout: BatchLayout, format: MemoryFormat): Storage {
-  if (layout.format === format) {
+  // Of no values there is nothing to rearrange.
+  if (layout.format === format || source.length === 0) {
     return source.retain();
   }
   const { device, length, buffer } = source;
@@ -113,7 +114,7 @@ export function inFormat(source: Storage, layout: BatchLayout, format: MemoryFor
 
 /** Data given in logical order, as memory of the layout. */
 export function placed(device: Device, data: Float32Array, layout: BatchLayout): Storage {
-  const isArranged = layout.format === 'contiguous';
+  const isArranged = layout.format === 'contiguous' || data.length === 0;
   return Storage.from(device, data, isArranged ? null : (buffer, given) => writeLogical(buffer, given, layout));
 }
 

@@ -2,12 +2,13 @@
 
 import { copyKey, refuseOtherCopy, thisCopy } from '../copy_of_library.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
+import { withRoom } from '../device/awaited.ts';
 import { checkCommandable, readableAtOnce } from '../device/calling_thread.ts';
 import type { MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { checkSameDevice } from '../device/same_device.ts';
 import { DisposedError } from '../errors.ts';
-import { float32ValuesOf, type TypedNumbers } from '../typed_array.ts';
+import { adviceForGone, float32ValuesOf, type TypedNumbers } from '../typed_array.ts';
 import { runBackward, runBackwardSync } from './backward.ts';
 import { Copies } from './copies.ts';
 import { isGradEnabled } from './grad_mode.ts';
@@ -18,6 +19,7 @@ import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
 import { copyTo, duplicate, holding, inFormat, placed } from './storage_ops.ts';
+import { type Seen, seenAs, type ViewOptions } from './view.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
 export interface TensorParts {
@@ -45,6 +47,9 @@ const cannotBeCloned: unique symbol = Symbol(
  * Memory is freed by {@link Tensor.dispose} or by the end of a {@link scope}; the garbage collector is a safety net only.
  */
 export class Tensor implements Differentiable<Tensor> {
+  /** The name of the class in errors, which bundlers leave alone. @internal */
+  static readonly typeName: string = 'Tensor';
+
   /** @internal */
   get [copyKey](): object {
     return thisCopy;
@@ -84,6 +89,16 @@ export class Tensor implements Differentiable<Tensor> {
     this.#source?.node.retain();
     this.#requiresGrad = parts.requiresGrad ?? this.#source !== null;
     track(this);
+  }
+
+  /**
+   * There is none, and what reads it, such as `Array.from(tensor)` and `new Float32Array(tensor)`, would see an empty array.
+   * @throws TypeError always.
+   */
+  get length(): never {
+    throw new TypeError(
+      'a tensor is no array: await tensor.data() or tensor.dataSync() gives its values, and tensor.shape its sizes',
+    );
   }
 
   /** Name of the device that holds the values, for example `cpu:0`. */
@@ -234,6 +249,53 @@ export class Tensor implements Differentiable<Tensor> {
     return this.derive('to', copyTo(storage, target), async ([gradient]) => [(await gradient?.to(name)) ?? null]);
   }
 
+  /**
+   * The same memory under another shape, PyTorch's `view`; gradients flow back. It never copies. `copy_()` on either of the two gives that one
+   * other memory and leaves the other as it is.
+   *
+   * @param shape - of as many values; one size may be -1, where the others determine it.
+   * @param options - see {@link ViewOptions}: `order: 'memory'` takes rows of channels for a channels-last batch, and back.
+   * @throws RangeError for another number of values, or where the values stand in another order in memory; TypeError for what is no shape.
+   *
+   * @example
+   * ```ts
+   * x.view([n, -1]);
+   * const rows = x.view([n * h * w, c], { order: 'memory' });                                  // of a channels-last x
+   * const image = rows.view([n, c, h, w], { order: 'memory', memoryFormat: 'channels_last' }); // its values again
+   * ```
+   */
+  view(shape: Shape, options?: ViewOptions): Tensor {
+    const seen = seenAs('view()', this, shape, options);
+    if (seen === null) {
+      throw new RangeError(
+        `view(): shape ${formatShape(shape)} needs another order in memory than this channels-last tensor of shape ${formatShape(this.shape)} has; ` +
+          `reshape() copies, and order: 'memory' takes the bytes as they lie`,
+      );
+    }
+    return this.#seen(seen);
+  }
+
+  /**
+   * {@link Tensor.view} in logical order, PyTorch's `reshape`: it shares the memory where that is possible, which it always is for contiguous
+   * tensors, and else copies the values to contiguous memory, for which the device must be ready.
+   * @throws as `view()`; OutOfMemoryError, NotInitializedError where it has to copy.
+   *
+   * @example
+   * ```ts
+   * const flat = features.reshape([n, -1]);
+   * ```
+   */
+  reshape(shape: Shape): Tensor {
+    const seen = seenAs('reshape()', this, shape, undefined);
+    if (seen !== null) {
+      return this.#seen(seen);
+    }
+    const arranged = this.#arranged();
+    const result = arranged.view(shape);
+    arranged.dispose();
+    return result;
+  }
+
   /** A {@link Tensor.detach} that takes no `copy_`. @param why - the text of the error. @internal */
   snapshot(why: string): Tensor {
     const snapshot = this.detach();
@@ -281,7 +343,7 @@ export class Tensor implements Differentiable<Tensor> {
     if (values !== null) {
       if (values.length !== old.length) {
         throw new RangeError(
-          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}`,
+          `copy_(): expected ${old.length} values for shape ${formatShape(this.shape)}, got ${values.length}${adviceForGone(values)}`,
         );
       }
       storage = order === 'memory' ? Storage.from(device, values) : placed(device, values, layout);
@@ -566,6 +628,38 @@ export class Tensor implements Differentiable<Tensor> {
       dy.dispose();
     }
     return { start, gradient, node };
+  }
+
+  /** A tensor of the same memory, recorded where this one requires a gradient. Disposes a donated one. */
+  #seen(seen: Seen): Tensor {
+    const { shape, memoryFormat } = this;
+    const storage = this.storage.retain();
+    // What has the format of the view lies in memory as what has the format of this tensor.
+    return this.#recorded('view', { storage, ...seen }, (dy) => ({
+      storage: dy.inFormat(seen.memoryFormat),
+      shape,
+      memoryFormat,
+    }));
+  }
+
+  /** A contiguous copy. */
+  #arranged(): Tensor {
+    const { shape } = this;
+    const format = 'contiguous';
+    const parts = (from: Tensor): TensorParts => ({ storage: from.inFormat(format), shape, memoryFormat: format });
+    return this.#recorded('contiguous', parts(this), parts);
+  }
+
+  /** The result of an operation with this tensor as its only input. @param backward - gives what the gradient is made of. */
+  #recorded(name: string, parts: TensorParts, backward: (dy: Tensor) => TensorParts): Tensor {
+    const isRecorded = this.#requiresGrad && isGradEnabled();
+    const run: GraphNodeOptions<Tensor>['backward'] = ([dy]) => withRoom(() => [dy ? new Tensor(backward(dy)) : null]);
+    const node = isRecorded ? new GraphNode({ name, inputs: [this], saved: [], backward: run }) : null;
+    const result = new Tensor({ ...parts, source: node && { node, index: 0 } });
+    if (this.#isDonated) {
+      this.dispose();
+    }
+    return result;
   }
 
   /** @returns what must be freed next. */

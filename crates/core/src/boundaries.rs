@@ -2,7 +2,7 @@
 //!
 //! No kernel reads this list. `tests/shapes` fails when a size that a kernel defines is missing here.
 
-use crate::{elementwise, layout, leaves, moments, rows, sums, tile, transpose};
+use crate::{layout, normalize, reduce};
 
 /// A size at which kernels change what they do.
 #[derive(Debug, Clone, Copy)]
@@ -16,25 +16,25 @@ pub struct Boundary {
 /// All of them.
 pub const BOUNDARIES: [Boundary; 19] = [
     of("LEAF_VALUES", layout::LEAF_VALUES),
-    of("LEAVES", leaves::LEAVES),
-    of("WIDE", rows::WIDE),
-    of("LINE", rows::LINE),
-    of("GATHERED", rows::GATHERED),
+    of("LEAVES", reduce::LEAVES),
+    of("WIDE", layout::WIDE),
+    of("LINE", layout::LINE),
+    of("GATHERED", layout::GATHERED),
     // A block is counted in vectors.
-    of("PLANE_BLOCK", 4 * sums::PLANE_BLOCK),
-    of("ROWS_BLOCK", sums::ROWS_BLOCK),
-    of("GROUP", sums::GROUP),
-    of("NARROW", sums::NARROW),
-    of("STRIP", sums::STRIP),
-    of("TILE_VALUES", tile::TILE_VALUES),
-    of("RUN_VALUES", tile::RUN_VALUES),
-    of("COLUMNS_AT_ONCE", elementwise::COLUMNS_AT_ONCE),
-    of("HALF_BLOCK", elementwise::HALF_BLOCK),
-    of("SHORT", elementwise::SHORT),
-    of("SHORT_OF_MANY", elementwise::SHORT_OF_MANY),
-    of("MANY", elementwise::MANY),
-    of("TILE", transpose::TILE),
-    of("ROWS_PER_MIDDLE", moments::ROWS_PER_MIDDLE),
+    of("PLANE_BLOCK", 4 * reduce::PLANE_BLOCK),
+    of("ROWS_BLOCK", reduce::ROWS_BLOCK),
+    of("GROUP", reduce::GROUP),
+    of("NARROW", reduce::NARROW),
+    of("STRIP", reduce::STRIP),
+    of("TILE_VALUES", layout::TILE_VALUES),
+    of("RUN_VALUES", layout::RUN_VALUES),
+    of("COLUMNS_AT_ONCE", normalize::COLUMNS_AT_ONCE),
+    of("HALF_BLOCK", normalize::HALF_BLOCK),
+    of("SHORT", normalize::SHORT),
+    of("SHORT_OF_MANY", normalize::SHORT_OF_MANY),
+    of("MANY", normalize::MANY),
+    of("TILE", layout::TILE),
+    of("ROWS_PER_MIDDLE", reduce::ROWS_PER_MIDDLE),
 ];
 
 const fn of(name: &'static str, size: usize) -> Boundary {

@@ -7,11 +7,11 @@ use core::ops::Range;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use crate::backward_input::{Sums, input_of_channels};
 use crate::boundaries::BOUNDARIES;
 use crate::kind::Kind;
 use crate::layout::{Format, Layout};
 use crate::normalize::{Affine, normalize_channels};
+use crate::normalize::{Sums, input_of_channels};
 use crate::reduce::{Inputs, Reduction};
 use crate::simd::{Lanes, Native, Scalar};
 use crate::statistics::{Numerics, STATISTICS_ROWS};
@@ -124,7 +124,7 @@ proptest! {
         let channels = case.layout.channels();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of the number of channels")]
         let cut = (part * channels as f64) as usize;
-        // Rows are cut as `tile.rs` cuts them.
+        // Rows are cut as `channel_groups` cuts them.
         let is_rows = case.layout.format() == Format::ChannelsLast || case.layout.length() < 32;
         let cut = match is_rows {
             true if channels >= 64 && channels.is_multiple_of(4) => cut / 4 * 4,

@@ -2,8 +2,8 @@
 
 use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
-use super::{Doubles, Lanes, Mask};
-use crate::fma::is_half_way;
+use super::fma::is_half_way;
+use super::lanes::{Doubles, Lanes, Mask};
 
 /// Four f32 in an array.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ use core::arch::wasm32::{
 };
 use core::ops::{Add, BitAnd, BitOr, Mul, Sub};
 
-use super::{Doubles, Lanes, Mask, has_four_rows};
+use super::lanes::{Doubles, Lanes, Mask, has_four_rows};
 
 /// Four f32 in a register.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ mod search;
 mod shapes;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use syncbn_core::Format;
 use syncbn_core::boundaries::BOUNDARIES;
@@ -49,13 +49,18 @@ fn large_shapes_around_boundaries_are_right() {
     expect_all_right(&shapes, &mut random);
 }
 
+/// The files of a folder and of those in it.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the sources lie here").map(|entry| entry.expect("readable").path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
 #[test]
 fn every_size_that_a_kernel_defines_is_a_boundary() {
     /// They are no sizes of tensors.
     const OTHER: [&str; 2] = ["STATISTICS_ROWS", "MOST_MIDDLES"];
-    let sources = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("the sources lie beside");
     let mut defined = 0;
-    for path in sources.map(|entry| entry.expect("readable").path()).filter(|path| path.is_file()) {
+    for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = fs::read_to_string(&path).expect("text");
         for line in text.lines().filter(|line| line.contains(": usize = ")) {
             let Some((name, _)) = line.split_once("const ").and_then(|(_, rest)| rest.split_once(": usize = ")) else {

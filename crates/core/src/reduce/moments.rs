@@ -12,25 +12,15 @@
 
 use alloc::vec::Vec;
 
-use crate::elementwise::Arithmetic;
-use crate::error::KernelError;
-use crate::kind::{Chan, Kind};
-use crate::layout::{LEAF_VALUES, Layout};
-use crate::leaves::{self, Leaf, reduce_leaves};
-use crate::partial::Partial;
-use crate::reduce::{Inputs, Reduction};
-use crate::rows::{LINE, Rows};
-use crate::simd::{Doubles, Lanes, Mask, Native};
-use crate::sums::{Terms, sums_of_plane, sums_of_rows};
-
-/// Partial moments of a shard whose first sample has the global number `first_sample`.
-///
-/// # Errors
-/// If `x` is not as long as the layout says.
-pub fn moments(x: &[f32], layout: &Layout, first_sample: u64) -> Result<Partial, KernelError> {
-    layout.expect_tensor("x", x)?;
-    Reduction::<Native>::new(Kind::Moments, &[]).partial(layout, Inputs::of(x), first_sample)
-}
+use crate::kind::Kind;
+use crate::layout::LEAF_VALUES;
+use crate::layout::{LINE, Rows};
+use crate::reduce::count::{Count, Limits};
+use crate::reduce::leaves::{self, Leaf, reduce_leaves};
+use crate::reduce::sums::{Terms, sums_of_plane, sums_of_rows};
+use crate::simd::Arithmetic;
+use crate::simd::{Doubles, Lanes, Mask};
+use crate::tree::Chan;
 
 /// x and x².
 struct Powers;
@@ -241,99 +231,7 @@ fn middle<V: Lanes>([a, b, c, d]: [V; 4]) -> V {
     (low + high) * V::splat(0.5)
 }
 
-/// How many values there are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Count<T> {
-    pub(crate) values: T,
-    inverse: T,
-    /// The square of what the mean may be beside the deviation, times `values`.
-    limit: T,
-    /// The M2 below which squares have lost digits as f32, unless all are 0. (So are those of values that lie nearer than 2^-75
-    /// to their centre, whose sum then tells them from equal ones. Should they cancel to nothing, no eps of f32's normal range
-    /// sees the difference.)
-    pub(crate) least: T,
-}
-
-impl<T: Arithmetic> Count<T> {
-    pub(crate) fn map<U>(self, convert: impl Fn(T) -> U) -> Count<U> {
-        Count {
-            values: convert(self.values),
-            inverse: convert(self.inverse),
-            limit: convert(self.limit),
-            least: convert(self.least),
-        }
-    }
-
-    /// Mean and M2 from Σx and Σx².
-    #[inline(always)]
-    fn moments(self, [sum, sum_of_squares]: [T; 2]) -> [T; 2] {
-        let mean = sum * self.inverse;
-        [mean, sum_of_squares - sum * mean]
-    }
-}
-
-/// What the f32 sums Σ(x − k) and Σ(x − k)² of a leaf are compared with. It is a quick look at many leaves: sums that pass are
-/// exact by [`Count::is_exact`] too, if M2 is finite. Few that are exact do not pass, and are looked at again by that.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits<V> {
-    /// Times the square of the first sum it is at most the second, where k is near the mean.
-    square: V,
-    /// What the second sum is at least, unless both are 0.
-    least: V,
-    /// Of a bound that is as large.
-    inverse_of_least: V,
-}
-
-impl<V: Lanes> Limits<V> {
-    #[allow(clippy::cast_possible_truncation, reason = "both numbers are larger than they need to be")]
-    pub(crate) fn of(count: Count<f64>) -> Self {
-        /// More than the roundings of the comparison.
-        const SLACK: f64 = 1.0 + 1.0 / 65536.0;
-        // mean²·limit ≤ M2, where mean = sum/values and M2 = sum of squares − sum²/values.
-        let square = (count.limit * count.inverse + 1.0) * count.inverse * SLACK;
-        let least = (16.0 * count.least) as f32;
-        Self { square: V::splat(square as f32), least: V::splat(least), inverse_of_least: V::splat(1.0 / least) }
-    }
-
-    #[inline(always)]
-    fn are_exact(self, [sum, sum_of_squares]: [V; 2]) -> V::Mask {
-        let least = self.least.larger(sum * sum * self.square);
-        least.at_most(sum_of_squares) | sum.both_zero(sum_of_squares)
-    }
-
-    /// Where a sum of products is not so small that the products may have left the range of f32, or is 0.
-    #[inline(always)]
-    pub(crate) fn are_not_small(self, sum: V) -> V::Mask {
-        let over_least = sum * self.inverse_of_least;
-        V::splat(1.0).at_most(over_least * over_least) | sum.both_zero(sum)
-    }
-}
-
 impl Count<f64> {
-    #[allow(clippy::cast_precision_loss, reason = "a leaf has fewer than 2^53 values")]
-    pub(crate) fn of(values: usize) -> Self {
-        /// A square of this size has lost none of its 24 digits, and one that has is too small to matter beside it.
-        const LEAST_SQUARE: f64 = 1.0 / (1_u128 << 100) as f64;
-        let values = values as f64;
-        Self { values, inverse: 1.0 / values, limit: values, least: LEAST_SQUARE * values }
-    }
-
-    /// The same where the centre has been chosen near the mean: among few values it may by chance be as far as two deviations
-    /// away, at the price of two bits.
-    pub(crate) fn near(self) -> Self {
-        Self { limit: 0.25 * self.values, ..self }
-    }
-
-    /// Whether M2 is exact enough: not where the mean is too large beside the deviation, or squares have left the range of f32.
-    fn is_exact(self, [mean, m2]: [f64; 2]) -> bool {
-        mean * mean * self.limit <= m2 && m2 <= f64::MAX && (self.least <= m2 || m2 <= 0.0)
-    }
-
-    /// The same of sums whose centre is the rounded mean. Where they find no deviation there may be one that they cannot see.
-    fn is_exact_at_mean(self, m2: f64) -> bool {
-        self.least <= m2 && m2 <= f64::MAX
-    }
-
     /// Of values whose f32 sums leave the range of f32, and of values that are not finite: the mean is then what exact
     /// arithmetic gives. The centre is the first value, so that equal ones have the moments [first, 0].
     #[cold]

@@ -5,38 +5,15 @@
 //! Σdy·(x − mean) = Σdy·(x − hi) − lo·Σdy. Where x − hi itself could leave the range of f32 it is multiplied with a power of two,
 //! and the sum divided by it at the end.
 
-use crate::elementwise::Arithmetic;
-use crate::error::{KernelError, expect_length};
-use crate::kind::{Chan, Kind};
-use crate::layout::Layout;
-use crate::leaves::{Leaf, reduce_leaves};
-use crate::moments::{Count, Limits};
-use crate::partial::Partial;
-use crate::reduce::{Inputs, Reduction};
-use crate::rows::Rows;
-use crate::simd::{Doubles, Lanes, Mask, Native};
-use crate::statistics::{STATISTICS_ROWS, Statistics};
-use crate::sums::{Terms, sums_of_plane, sums_of_rows};
-
-/// Partial backward sums of a shard whose first sample has the global number `first_sample`.
-///
-/// # Errors
-/// If an argument is not as long as the layout says.
-pub fn backward_reduce(
-    dy: &[f32],
-    x: &[f32],
-    statistics: &[f32],
-    layout: &Layout,
-    first_sample: u64,
-) -> Result<Partial, KernelError> {
-    layout.expect_tensor("dy", dy)?;
-    layout.expect_tensor("x", x)?;
-    expect_length("statistics", statistics.len(), STATISTICS_ROWS * layout.channels())?;
-    let statistics = Statistics::of(statistics);
-    let scales = statistics.scales_of_sums();
-    let reduction = Reduction::<Native>::of_sums(statistics.mean_hi, &scales);
-    reduction.partial(layout, Inputs { dy: Some(dy), x }, first_sample)
-}
+use crate::kind::Kind;
+use crate::layout::Rows;
+use crate::reduce::count::{Count, Limits};
+use crate::reduce::inputs::Inputs;
+use crate::reduce::leaves::{Leaf, reduce_leaves};
+use crate::reduce::sums::{Terms, sums_of_plane, sums_of_rows};
+use crate::simd::Arithmetic;
+use crate::simd::{Doubles, Lanes, Mask};
+use crate::tree::Chan;
 
 /// dy and dy·(x − hi).
 struct Products;
@@ -105,11 +82,11 @@ fn is_exact([sum_dy, sum_dy_xmu]: [f64; 2], count: Count<f64>) -> bool {
 #[inline(always)]
 fn are_exact<D: Doubles>(sum_dy: &[f64], sum_dy_xmu: &[f64], count: Count<f64>) -> bool {
     let ((pairs, rest), (xmu_pairs, xmu_rest)) = (sum_dy.as_chunks(), sum_dy_xmu.as_chunks());
-    let (zero, least) = (D::zero(), D::splat(count.least * count.least));
+    let [zero, least, most] = [0.0, count.least * count.least, f64::MAX].map(D::splat);
     let are_exact = pairs.iter().zip(xmu_pairs).fold(zero.at_most(zero), |are_exact, (sum_dy, sum_dy_xmu)| {
-        let square = D::load(sum_dy_xmu) * D::load(sum_dy_xmu);
-        let are_finite = (D::load(sum_dy) * zero + square * zero).at_most(zero);
-        are_exact & are_finite & (least.at_most(square) | square.at_most(zero))
+        let xmu = D::load(sum_dy_xmu);
+        let square = xmu * xmu + D::load(sum_dy) * zero;
+        are_exact & (least.at_most(square) & square.at_most(most) | square.at_most(zero))
     });
     are_exact.all() && rest.iter().zip(xmu_rest).all(|(sum_dy, sum_dy_xmu)| is_exact([*sum_dy, *sum_dy_xmu], count))
 }
@@ -162,7 +139,7 @@ pub(crate) fn reduce_rows<V: Lanes>(inputs: Inputs<Rows<'_>>, mean: Option<&[f32
     }
 }
 
-/// Both sums of each column of rows that make [`LEAVES`](crate::leaves::LEAVES) leaves.
+/// Both sums of each column of rows that make [`LEAVES`](crate::reduce::LEAVES) leaves.
 pub(crate) fn reduce_leaf_rows<V: Lanes>(inputs: Inputs<Rows<'_>>, mean: Option<&[f32]>, out: &mut [f64]) {
     if let Some(dy) = inputs.dy {
         reduce_leaves::<V, Products, 2>([dy, inputs.x], mean, out);

@@ -1,45 +1,8 @@
 //! Σx and Σ(x − m)² in f64 as PyTorch's CPU kernel forms them: the two rounds of `torch` numerics.
 
-use alloc::vec::Vec;
-
-use crate::error::{KernelError, expect_length};
-use crate::kind::Kind;
-use crate::layout::Layout;
-use crate::partial::{Merged, Partial};
-use crate::reduce::{Inputs, Reduction};
-use crate::rows::Rows;
-use crate::simd::{Lanes, Native};
-use crate::sums::{Terms, sums_of_plane, sums_of_rows};
-
-/// Partial Σx of a shard whose first sample has the global number `first_sample`.
-///
-/// # Errors
-/// If `x` is not as long as the layout says.
-pub fn total(x: &[f32], layout: &Layout, first_sample: u64) -> Result<Partial, KernelError> {
-    layout.expect_tensor("x", x)?;
-    Reduction::<Native>::new(Kind::Total, &[]).partial(layout, Inputs::of(x), first_sample)
-}
-
-/// Partial Σ(x − m)² of a shard; `centre` is m, from [`centre_of`] the merged totals of the whole batch.
-///
-/// # Errors
-/// If an argument is not as long as the layout says.
-pub fn deviations(x: &[f32], centre: &[f32], layout: &Layout, first_sample: u64) -> Result<Partial, KernelError> {
-    layout.expect_tensor("x", x)?;
-    expect_length("centre", centre.len(), layout.channels())?;
-    Reduction::<Native>::new(Kind::Deviations, centre).partial(layout, Inputs::of(x), first_sample)
-}
-
-/// m = f32(Σx / n) per channel; 0 for an empty batch.
-///
-/// # Errors
-/// [`KernelError::Kind`] if `total` is not a total.
-pub fn centre_of(total: &Merged) -> Result<Vec<f32>, KernelError> {
-    if total.kind != Kind::Total {
-        return Err(KernelError::Kind { expected: Kind::Total, actual: total.kind });
-    }
-    Ok(total.values.iter().map(|sum| centre(*sum, total.count)).collect())
-}
+use crate::layout::Rows;
+use crate::reduce::sums::{Terms, sums_of_plane, sums_of_rows};
+use crate::simd::Lanes;
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "PyTorch rounds the mean to f32")]
 pub(crate) fn centre(total: f64, count: u64) -> f32 {

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::ops::{Add, Mul, Range, Sub};
+use core::ops::Range;
 
 use crate::layout::{Format, Layout};
 use crate::simd::Lanes;
@@ -23,11 +23,6 @@ pub(crate) const SHORT: usize = 16;
 pub(crate) const SHORT_OF_MANY: usize = 33;
 /// Samples beside whose work that of writing the parameters of all columns is small.
 pub(crate) const MANY: usize = 48;
-
-/// What vectors and single values have in common.
-pub(crate) trait Arithmetic: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {}
-
-impl<T: Copy + Add<Output = T> + Sub<Output = T> + Mul<Output = T>> Arithmetic for T {}
 
 /// Parameters of a channel; a function need not use all.
 pub(crate) type Parameters<T = f32> = [T; 4];

@@ -6,13 +6,13 @@ use core::ops::Range;
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
+use crate::layout::channel_groups;
 use crate::normalize::{Affine, normalize_channels};
+use crate::reduce::centre;
 use crate::reduce::{Inputs, Reduction};
-use crate::running::{Observed, Running};
 use crate::simd::Native;
 use crate::statistics::{Eps, EpsMode, Numerics, STATISTICS_ROWS, from_deviations, from_moments};
-use crate::tile::channel_groups;
-use crate::torch_sums::centre;
+use crate::statistics::{Observed, Running};
 
 /// What a forward pass is given besides its tensors.
 #[derive(Debug)]

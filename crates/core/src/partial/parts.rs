@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
-use crate::partial::{Cuts, Partial, cuts, end_of_samples};
+use crate::partial::monoid::{Cuts, Partial, cuts, end_of_samples};
 use crate::reduce::{Inputs, Reduction};
 use crate::simd::Native;
 use crate::tree::{Node, subtrees};

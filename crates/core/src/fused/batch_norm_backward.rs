@@ -1,14 +1,14 @@
 //! The whole backward pass of a batch that lies on one device: sums, parameter gradients and input gradient, group of
 //! channels by group. The bits are those of the steps.
 
-use crate::backward_input::{Sums, input_of_channels, parameters_of_channels};
 use crate::error::{KernelError, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
+use crate::layout::channel_groups;
+use crate::normalize::{Sums, input_of_channels, parameters_of_channels};
 use crate::reduce::{Inputs, Reduction};
 use crate::simd::Native;
 use crate::statistics::{STATISTICS_ROWS, Statistics};
-use crate::tile::channel_groups;
 
 /// What a backward pass is given besides its tensors.
 #[derive(Debug, Clone, Copy)]

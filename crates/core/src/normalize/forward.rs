@@ -7,11 +7,12 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels, wide_channels};
 use crate::error::{KernelError, expect_length};
-use crate::fma::{fma, fma_vectors, is_addend_of_vectors};
 use crate::layout::Layout;
+use crate::normalize::elementwise::{Element, Parameters, Tensors, map_channels, wide_channels};
+use crate::simd::Arithmetic;
 use crate::simd::{Lanes, Native, round_ties_even};
+use crate::simd::{fma, fma_vectors, is_addend_of_vectors};
 use crate::statistics::{Numerics, STATISTICS_ROWS, Statistics};
 
 /// Weight and bias, each C values or absent (1 and 0).

@@ -9,39 +9,14 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use crate::backward_reduce;
-use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::{Format, Layout, leaf_samples};
-use crate::leaves::{self, LEAVES, LEVELS};
-use crate::moments;
-use crate::partial::{Partial, cuts, end_of_samples};
-use crate::rows::{GATHERED, Rows, can_be_cut, gather_rows};
+use crate::layout::{GATHERED, Rows, can_be_cut, gather_rows};
+use crate::reduce::inputs::Inputs;
+use crate::reduce::leaves::{self, LEAVES, LEVELS};
+use crate::reduce::{backward_reduce, moments, torch_sums};
 use crate::simd::Lanes;
-use crate::torch_sums;
 use crate::tree::{Forest, Node};
-
-/// The tensors that go into a reduction: x, and dy for the backward sums.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Inputs<T> {
-    pub(crate) dy: Option<T>,
-    pub(crate) x: T,
-}
-
-impl<T: Copy> Inputs<T> {
-    pub(crate) fn of(x: T) -> Self {
-        Self { dy: None, x }
-    }
-
-    fn map<U>(self, mut convert: impl FnMut(T) -> U) -> Inputs<U> {
-        Inputs { dy: self.dy.map(&mut convert), x: convert(self.x) }
-    }
-
-    /// dy, if there is one, then x: the order in which edges keep them.
-    fn iter(self) -> impl Iterator<Item = T> {
-        self.dy.into_iter().chain([self.x])
-    }
-}
 
 /// What is reduced, relative to which centre, and with which vectors.
 pub(crate) struct Reduction<'a, V> {
@@ -58,7 +33,7 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         Self { kind, centre, scales: &[], lanes: PhantomData }
     }
 
-    /// Backward sums relative to a mean, see [`Statistics::scales_of_sums`](crate::statistics::Statistics::scales_of_sums).
+    /// Backward sums relative to a mean, see `Statistics::scales_of_sums`.
     pub(crate) fn of_sums(mean: &'a [f32], scales: &'a [f64]) -> Self {
         Self { scales, ..Self::new(Kind::Sums, mean) }
     }
@@ -122,24 +97,6 @@ impl<'a, V: Lanes> Reduction<'a, V> {
         Self::new(kind, &[]).reduce_rows(inputs, 0, out);
     }
 
-    /// Reduces all samples of a batch to the partial that begins with the global sample `first`, of the channels worked on.
-    pub(crate) fn partial(&self, layout: &Layout, inputs: Inputs<&[f32]>, first: u64) -> Result<Partial, KernelError> {
-        let (channels, length) = (layout.worked_on(), layout.length());
-        let centre = if self.kind.has_centre() { &self.centre[channels.clone()] } else { &[] };
-        let mut partial = Partial::empty(self.kind, channels.len(), length, first, centre);
-        partial.samples = layout.samples() as u64;
-        let end = end_of_samples(first, partial.samples, length)?;
-        let leaf = leaf_samples(length);
-        let cuts = cuts(first, end, leaf as u64);
-        let local = |sample: u64| usize::try_from(sample - first).unwrap_or(usize::MAX);
-        self.push_edges(layout, inputs, 0..local(cuts.head_end), &mut partial.head);
-        self.push_edges(layout, inputs, local(cuts.tail_begin)..layout.samples(), &mut partial.tail);
-        let walk = Walk::new(self, layout, inputs, channels);
-        let first_leaf = cuts.head_end / leaf as u64;
-        walk.push_leaves(local(cuts.head_end)..local(cuts.tail_begin), first_leaf, &mut partial.nodes);
-        Ok(partial)
-    }
-
     /// Reduces some channels of a whole batch. Returns the values of the root.
     pub(crate) fn whole(&self, layout: &Layout, inputs: Inputs<&[f32]>, channels: Range<usize>) -> Vec<f64> {
         let mut forest = Forest::new(self.kind, channels.len(), layout.length());
@@ -194,7 +151,7 @@ impl<'a, V: Lanes> Reduction<'a, V> {
 }
 
 /// A walk over the leaves of some channels.
-struct Walk<'a, V> {
+pub(crate) struct Walk<'a, V> {
     reduction: &'a Reduction<'a, V>,
     layout: &'a Layout,
     inputs: Inputs<&'a [f32]>,
@@ -202,7 +159,7 @@ struct Walk<'a, V> {
 }
 
 impl<'a, V: Lanes> Walk<'a, V> {
-    fn new(
+    pub(crate) fn new(
         reduction: &'a Reduction<'a, V>,
         layout: &'a Layout,
         inputs: Inputs<&'a [f32]>,
@@ -212,7 +169,7 @@ impl<'a, V: Lanes> Walk<'a, V> {
     }
 
     /// Pushes the leaves of some samples, which begin with the leaf of number `index`; the last may be incomplete.
-    fn push_leaves(&self, samples: Range<usize>, mut index: u64, forest: &mut Forest) {
+    pub(crate) fn push_leaves(&self, samples: Range<usize>, mut index: u64, forest: &mut Forest) {
         let leaf = leaf_samples(self.layout.length());
         let at_once = LEAVES * leaf;
         let fits = self.are_rows()

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use crate::layout::{Format, Layout, leaf_samples};
-use crate::rows::can_be_cut;
+use crate::layout::batch::{Format, Layout, leaf_samples};
+use crate::layout::rows::can_be_cut;
 
 /// Values of a group that stay in the second-level cache between the passes: 256 KiB.
 pub(crate) const TILE_VALUES: usize = 64 * 1024;

@@ -9,8 +9,8 @@ use core::ops::Range;
 
 use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
-use crate::partial::Merged;
 use crate::simd::sqrt;
+use crate::tree::Merged;
 
 /// Which arithmetic: the most accurate, or PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::kind::Kind;
 use crate::layout::leaf_samples;
 use crate::reduce::Reduction;
 use crate::simd::Native;
-use crate::tree::{Forest, Node};
+use crate::tree::{Forest, Merged, Node};
 
 /// A reduction of a range of samples; see the module.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,19 +29,6 @@ pub struct Partial {
     pub(crate) head: Vec<f32>,
     /// Raw rows of the last leaf, if it is not complete and begins in this partial.
     pub(crate) tail: Vec<f32>,
-}
-
-/// A partial of a whole batch, reduced to one value of each row per channel.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Merged {
-    /// What the values are.
-    pub kind: Kind,
-    /// n, the values per channel.
-    pub count: u64,
-    /// One row of C per value of the kind.
-    pub values: Vec<f64>,
-    /// The centre of `deviations`; empty for the other kinds.
-    pub centre: Vec<f32>,
 }
 
 /// The cuts of a range of samples: its head is [first, head_end), its tail [tail_begin, end).

@@ -5,7 +5,7 @@
 //! range of f32 that shows in its low 29 bits, which are then 1 followed by zeros: about one sum in 2^29, unless the data
 //! has few digits. Those go the exact way: the error of the sum decides to which side it is rounded.
 
-use crate::simd::{Doubles, Lanes};
+use super::lanes::{Doubles, Lanes};
 
 /// Bits of a f64 that do not fit in a f32.
 const LOW_BITS: u64 = (1 << 29) - 1;

@@ -7,8 +7,8 @@ use core::ops::Range;
 
 use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
-use crate::partial::Merged;
-use crate::statistics::Numerics;
+use crate::statistics::rows::Numerics;
+use crate::tree::Merged;
 
 /// Where the running statistics are read and where the updated ones go; all are C values long.
 #[derive(Debug)]

@@ -7,8 +7,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::elementwise::Arithmetic;
-use crate::rows::Rows;
+use crate::layout::Rows;
+use crate::simd::Arithmetic;
 use crate::simd::{Doubles, Lanes};
 
 /// What is summed: `SUMS` functions of the `INPUTS` elements at one place and their centre.

@@ -2,11 +2,12 @@
 //! as much as summing them: here the f32 sums wait until a few leaves are there, whose node is then computed in registers.
 //! The bits are those of leaf by leaf.
 
-use crate::kind::{Chan, Kind};
-use crate::moments::{Count, Limits};
-use crate::rows::{LINE, Rows, rows_per_super_row};
+use crate::kind::Kind;
+use crate::layout::{LINE, Rows, rows_per_super_row};
+use crate::reduce::count::{Count, Limits};
+use crate::reduce::sums::{Cell, ROWS_BLOCK, Strip, Terms, strips};
 use crate::simd::{Doubles, Lanes, Mask};
-use crate::sums::{Cell, ROWS_BLOCK, Strip, Terms, strips};
+use crate::tree::Chan;
 
 /// Levels of the tree between a leaf and the node that is computed at once.
 pub(crate) const LEVELS: u32 = 2;

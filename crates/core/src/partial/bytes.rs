@@ -10,11 +10,23 @@ use alloc::vec::Vec;
 use crate::error::KernelError;
 use crate::kind::Kind;
 use crate::layout::leaf_samples;
-use crate::partial::{Cuts, Partial, cuts, end_of_samples};
+use crate::partial::monoid::{Cuts, Partial, cuts, end_of_samples};
 use crate::tree::{Node, subtrees};
 
 /// `SBN1`: the format and its version.
 const MARK: u32 = u32::from_le_bytes(*b"SBN1");
+
+impl Kind {
+    /// The kind of a number that `as u32` made.
+    ///
+    /// # Errors
+    /// [`KernelError::Damaged`] if there is none.
+    pub fn from_number(number: u32) -> Result<Self, KernelError> {
+        let kinds = [Self::Moments, Self::Total, Self::Deviations, Self::Sums];
+        let kind = kinds.into_iter().find(|kind| *kind as u32 == number);
+        kind.ok_or(KernelError::Damaged { reason: "the kind is unknown" })
+    }
+}
 
 /// The numbers that say how long everything else is.
 struct Header {

@@ -6,13 +6,14 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::elementwise::{Arithmetic, Element, Parameters, Tensors, map_channels, wide_channels};
 use crate::error::{KernelError, expect_channels, expect_length};
 use crate::kind::Kind;
 use crate::layout::Layout;
-use crate::partial::Merged;
+use crate::normalize::elementwise::{Element, Parameters, Tensors, map_channels, wide_channels};
+use crate::simd::Arithmetic;
 use crate::simd::{Lanes, Native};
 use crate::statistics::{Eps, EpsMode, STATISTICS_ROWS, Statistics};
+use crate::tree::Merged;
 
 /// The merged sums of a whole batch, and how its variance was guarded.
 #[derive(Debug, Clone, Copy)]

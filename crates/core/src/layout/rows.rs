@@ -6,9 +6,9 @@
 
 use core::ops::Range;
 
-use crate::layout::{Format, Layout};
+use crate::layout::batch::{Format, Layout};
+use crate::layout::transpose::transpose;
 use crate::simd::Lanes;
-use crate::transpose::transpose;
 
 /// Columns from which a row is long enough for a loop over its vectors.
 pub(crate) const WIDE: usize = 64;

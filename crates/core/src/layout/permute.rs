@@ -1,9 +1,9 @@
 //! From (N, C, L) to (N, L, C) and back.
 
 use crate::error::KernelError;
-use crate::layout::{Format, Layout};
+use crate::layout::batch::{Format, Layout};
+use crate::layout::transpose::transpose;
 use crate::simd::Native;
-use crate::transpose::transpose;
 
 /// Rearranges from the format of `layout` to the other one.
 ///
