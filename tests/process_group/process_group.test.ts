@@ -25,7 +25,7 @@ import {
   runRanks,
 } from 'syncbn/process_group';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { collectGarbage } from '../support/event_loop.ts';
+import { collectGarbage, settled } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { stateOf } from '../parallel/modules.ts';
 
@@ -39,6 +39,12 @@ function counted(group: InProcessGroup, tags: string[]): InProcessGroup {
     return group.allGather(bytes, tag);
   };
   return { ...group, allGather };
+}
+
+/** Resolves when so many exchanges have begun. */
+async function begun(tags: readonly string[], count: number): Promise<void> {
+  for (let turn = 0; turn < 1000 && tags.length < count; turn++) await settled();
+  expect(tags).toHaveLength(count);
 }
 
 function batch(samples: number, requiresGrad = true): Tensor {
@@ -196,13 +202,15 @@ describe('ranks that do not do the same', () => {
   });
 
   it('and_wait_in_different_layers_are_told_which_after_a_second', async () => {
-    vi.useFakeTimers();
-    const [a, b] = createInProcessGroups(2);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const tags: string[] = [];
+    const [a, b] = createInProcessGroups(2).map((group) => counted(group, tags));
     const inLayer = async (group: InProcessGroup | undefined, layer: number): Promise<unknown> => {
       const layers = [0, 1].map(() => new SynchronizedBatchNorm1d(2, { processGroup: group ?? null }));
       return layers[layer]?.forward(batch(2)).catch((error: unknown) => error);
     };
     const waits = Promise.all([inLayer(a, 0), inLayer(b, 1)]);
+    await begun(tags, 2);
     await vi.advanceTimersByTimeAsync(1000);
     const [first, second] = await waits;
     expect(first).toBeInstanceOf(CollectiveMismatchError);
@@ -212,10 +220,12 @@ describe('ranks that do not do the same', () => {
   });
 
   it('and_one_that_does_not_come_is_named_when_time_is_up', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const tags: string[] = [];
     const [group] = createInProcessGroups(3, { timeoutSeconds: 4 });
-    const layer = new SynchronizedBatchNorm1d(2, { processGroup: group ?? null });
+    const layer = new SynchronizedBatchNorm1d(2, { processGroup: group ? counted(group, tags) : null });
     const waiting = layer.forward(batch(2)).catch((error: unknown) => error);
+    await begun(tags, 1);
     await vi.advanceTimersByTimeAsync(4000);
     const error = await waiting;
     expect(error).toBeInstanceOf(GroupTimeoutError);
