@@ -107,7 +107,9 @@ it.each<[string, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array | ArrayBuffer]>(
   [
     'shared memory',
     (bytes) => {
-      const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+      // Pages that are not isolated have no `SharedArrayBuffer` by name.
+      const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+      const shared = new Uint8Array(buffer, 8, bytes.length);
       shared.set(bytes);
       return shared;
     },

@@ -67,7 +67,8 @@ function headerText(bytes: Uint8Array): string {
   }
   try {
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-    return decoder.decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+    // A copy, since browsers decode no memory that threads share.
+    return decoder.decode(bytes.slice(LENGTH_BYTES, LENGTH_BYTES + length));
   } catch (error) {
     return refuse('expected a header in UTF-8, got bytes that are none', error);
   }
