@@ -59,7 +59,8 @@ const examples: Readonly<Record<string, readonly unknown[]>> = {
   ],
   bytes: [Uint8Array.of(1, 2)],
   values: [Float32Array.of(0.5)],
-  sharedBytes: [new Uint8Array(new SharedArrayBuffer(4))],
+  // Pages that are not isolated have no `SharedArrayBuffer` by name.
+  sharedBytes: [new Uint8Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer, 0, 4)],
 };
 const plain = (kind: string): string => kind.replace('?', '');
 
