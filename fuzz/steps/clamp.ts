@@ -10,7 +10,7 @@ import { checkBits, checkComparison } from '../outcome.ts';
 import type { StepOf } from '../program.ts';
 import { elementsOf } from '../shards.ts';
 import type { World } from '../world.ts';
-import { roundingOfPytorch } from './layer.ts';
+import { errorOfOutput } from './layer.ts';
 
 type Results = ReadonlyMap<string, Float32Array>;
 
@@ -82,7 +82,7 @@ function checkAgainstExact(
       expectWithin(comparison, quantity, results.get(name) ?? [], expected, label, known),
     );
   };
-  check('y', 'output', forward.y, { pytorchError: roundingOfPytorch(x, settings, forward) });
+  check('y', 'output', forward.y, { pytorchError: errorOfOutput(x, settings, forward) });
   check('dx', 'gradient', backward.dx, { scale: largest(forward.invstd) * largest(dy) });
 }
 
