@@ -64,8 +64,8 @@ async function compare(
 ): Promise<void> {
   const { numerics, mergedFirst } = step;
   const home = shards[0]?.x.device ?? world.first;
-  // One device's bits are those of its kind.
-  const one = home.startsWith('webgpu:') ? 'webgpu:0' : 'cpu:63';
+  // One device's bits are those of its kind. A GPU besides the program's may have ended in an earlier program.
+  const one = home.startsWith('webgpu:') ? home : 'cpu:63';
   await devices.get(one).ready();
   const norm = new BatchNorm1d(step.channels, { numerics, device: one });
   const whole = tensor(x, shape, { device: one, requiresGrad: true, memoryFormat: formatOf(step, shape) });
