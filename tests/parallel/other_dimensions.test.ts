@@ -53,14 +53,15 @@ describe('along another dimension', () => {
         const tensors = [y, layer.runningMean, layer.runningVar, x.grad, layer.weight?.grad, layer.bias?.grad];
         steps.push(await Promise.all(tensors.map(async (item) => (await item?.data()) ?? new Float32Array())));
       }
+      const largest = (values: Float32Array): number => Math.max(...values.map(Math.abs));
+      const term = 0.1 * largest(data);
       const quantities = ['output', 'running', 'running', 'gradient', 'gradient', 'gradient'] as const;
       for (const [i, quantity] of quantities.entries()) {
         const [expected = [], actual = []] = steps.map((step) => step[i]);
-        const largest = (values: Float32Array): number => Math.max(...values.map(Math.abs));
         // Means of values, and sums of gradients, are what is left when these cancel.
         const known = {
           output: {},
-          running: { terms: Float32Array.from(expected, () => 0.1 * largest(data)) },
+          running: { terms: Float32Array.from(expected, () => term) },
           gradient: { scale: largest(dy) },
         };
         expectWithin(comparison, quantity, actual, expected, `${quantity} ${i}`, known[quantity]);
