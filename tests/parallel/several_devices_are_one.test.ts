@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { devices, init, type MemoryFormat } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { RUN_VALUES } from '../../ts/device/joint_pass.ts';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
 import { randomBits } from '../support/random.ts';
@@ -117,6 +118,17 @@ describe.each(deviceKinds)('several devices of kind %s give the bits of one', (k
     const before = names.map((name) => devices.get(name).memoryUsage().buffers);
     await runSplit(batch(8, 7), { samples: [3, 0, 5] });
     expect(names.map((name) => devices.get(name).memoryUsage().buffers)).toEqual(before);
+  });
+});
+
+describe.each(['cpu', 'worker'] as const)('a group of kind %s that works on some channels at a time', (kind) => {
+  beforeAll(() => init(deviceNames(kind, 2)));
+
+  // From a run of all three channels to one of a single channel, forward; backward reads two inputs, and has runs of half the channels.
+  const boundaries = [RUN_VALUES / 4, RUN_VALUES / 2, RUN_VALUES].flatMap((length) => [length - 1, length, length + 1]);
+  it.each(boundaries)('gives the bits of one device with L = %d', async (length) => {
+    const given: Batch = { kind, shape: [3, 3, 1, length], seed: length };
+    expectSameStep(await runSplit(given, { samples: [1, 2] }), await runOnOneDevice(given), `L = ${length}`);
   });
 });
 

@@ -120,6 +120,26 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     expectSameBits((await x.grad?.data()) ?? [], (await plainX.grad?.data()) ?? []);
   });
 
+  it('keeps an offered input that a replica gives no gradient to, for the gradients of the others', async () => {
+    const gradientOf = async (isDonated: boolean): Promise<Float32Array> => {
+      const frozen = new SynchronizedBatchNorm1d(2).requiresGrad_(false);
+      const constant = async (x: Tensor): Promise<Tensor> => tensor(await x.data(), x.shape, { device: x.device });
+      const net = await spread(
+        new Around(frozen, async (layer, x, replica) => {
+          if (replica === 0) return layer.forward(x);
+          const own = await constant(x);
+          return layer.forward(isDonated ? own.donate() : own);
+        }),
+      );
+      const x = batch(true);
+      await (await net.forward(x)).backward(tensor(gradient, shape, { device: first }));
+      return (await x.grad?.data()) ?? new Float32Array();
+    };
+    const kept = await gradientOf(false);
+    expect(kept.some((value) => value !== 0)).toBe(true);
+    expectSameBits(await gradientOf(true), kept);
+  });
+
   it('meets twice when it is called twice', async () => {
     const twice = async (layer: { forward(x: Tensor): Promise<Tensor> }, x: Tensor): Promise<Tensor> =>
       layer.forward(await layer.forward(x));

@@ -17,7 +17,7 @@ const ALL = undefined as ChannelRange | undefined;
 const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** Adjacent values of a sample, of all inputs together, that a range of channels has at least: as in `crates/core/src/layout/tile.rs`. */
-const RUN_VALUES = 64 * 1024;
+export const RUN_VALUES = 64 * 1024;
 /** Values of a channel in a leaf of the canonical tree, at least. */
 const LEAF_VALUES = 32;
 
