@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { dts } from 'rollup-plugin-dts';
 import typescript from 'typescript';
 import { buildWorker } from './scripts/build_worker.mjs';
+import { besides as names } from './scripts/entries.mjs';
 
 const input = 'ts/index.ts';
 
 /** Entries beside the main one, which they import as a user would, so that there is one `Tensor`. */
-const besides = ['ts/safetensors.ts', 'ts/process_group.ts'];
+const besides = names.map((name) => `ts/${name}.ts`);
 const mainEntry = fileURLToPath(new URL(input, import.meta.url));
 
 /**
