@@ -38,11 +38,11 @@ const distFiles = [
   ...[
     'index',
     'library',
-    'process_group',
+    'distributed',
     'safetensors',
     'synchronized_batch_norm_ranks',
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
-  ...[...['index', 'process_group', 'safetensors'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
+  ...[...['index', 'distributed', 'safetensors'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
 ].map((name) => `dist/${name}`);
