@@ -36,11 +36,16 @@ describe('the packed package', () => {
 
 const distFiles = [
   ...[
+    'forward_on_devices',
     'index',
+    'joint_pass',
     'library',
+    'meeting_point',
     'process_group',
     'safetensors',
+    'synchronized_batch_norm_forward',
     'synchronized_batch_norm_ranks',
+    'synchronized_batch_norm_shards',
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
