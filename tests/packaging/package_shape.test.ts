@@ -45,5 +45,8 @@ const distFiles = [
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
-  ...[...['index', 'process_group', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
+  ...[
+    ...['index', 'process_group', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
+    'worker.js',
+  ],
 ].map((name) => `dist/${name}`);
