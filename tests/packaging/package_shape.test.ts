@@ -46,8 +46,12 @@ const distFiles = [
     'synchronized_batch_norm_forward',
     'synchronized_batch_norm_ranks',
     'synchronized_batch_norm_shards',
+    'tfjs',
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
-  ...[...['index', 'process_group', 'safetensors'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
+  ...[
+    ...['index', 'process_group', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
+    'worker.js',
+  ],
 ].map((name) => `dist/${name}`);
