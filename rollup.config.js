@@ -80,6 +80,9 @@ const onLog = (level, log) => {
   if (level === 'warn') throw new Error(log.message);
 };
 
+/** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
+const outside = [mainEntry, /^@tensorflow\//];
+
 /** What is made of such an entry: a file that imports the main one. */
 const besideMain = (extension, format) => ({
   ...files(extension),
@@ -97,7 +100,8 @@ export default [
     // What only workers or GPUs need is a file beside the entry, loaded when the first of them is made ready.
     output: [
       { ...files('js'), format: 'es', sourcemap: true, banner },
-      { ...files('cjs'), format: 'cjs', sourcemap: true, banner },
+      // `require` for what is loaded later, too: Jest runs CommonJS where `import()` is not to be had.
+      { ...files('cjs'), format: 'cjs', dynamicImportInCjs: false, sourcemap: true, banner },
     ],
   },
   {
@@ -108,14 +112,14 @@ export default [
   ...besides.map((input) => ({
     input,
     plugins: [eraseTypes],
-    external: [mainEntry],
+    external: outside,
     onLog,
     output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
   })),
   ...besides.map((input) => ({
     input,
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
-    external: [mainEntry],
+    external: outside,
     output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
   })),
 ];
