@@ -1,3 +1,4 @@
 /** Models and functions of TensorFlow.js on the devices of the library: the entry `syncbn/tfjs`. */
 
+export { fromLayersModel, type FromLayersModelOptions, type LayersModule } from './tfjs/layers_module.ts';
 export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionOptions } from './tfjs/tf_function.ts';
