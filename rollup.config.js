@@ -80,6 +80,9 @@ const onLog = (level, log) => {
   if (level === 'warn') throw new Error(log.message);
 };
 
+/** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
+const outside = [mainEntry, /^@tensorflow\//];
+
 /** What is made of such an entry: a file that imports the main one. */
 const besideMain = (extension, format) => ({
   ...files(extension),
@@ -108,14 +111,14 @@ export default [
   ...besides.map((input) => ({
     input,
     plugins: [eraseTypes],
-    external: [mainEntry],
+    external: outside,
     onLog,
     output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
   })),
   ...besides.map((input) => ({
     input,
     plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
-    external: [mainEntry],
+    external: outside,
     output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
   })),
 ];

@@ -41,8 +41,12 @@ const distFiles = [
     'process_group',
     'safetensors',
     'synchronized_batch_norm_ranks',
+    'tfjs',
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
-  ...[...['index', 'process_group', 'safetensors'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]), 'worker.js'],
+  ...[
+    ...['index', 'process_group', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
+    'worker.js',
+  ],
 ].map((name) => `dist/${name}`);
