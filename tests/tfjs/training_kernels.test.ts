@@ -1,16 +1,15 @@
 /** Gradients on tfjs' wasm backend, against those of its cpu backend. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
 import * as layers from '@tensorflow/tfjs-layers';
 import { registerTrainingKernels } from 'syncbn/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { randomArray } from '../support/random.ts';
+import { hostBackends, useBackend } from './backends.ts';
 import { searchOnce } from './kernel_search.ts';
-import { provideWasmBackend } from './wasm_backend.ts';
 
 let undo: () => void;
-beforeAll(provideWasmBackend);
+beforeAll(() => useBackend('wasm'));
 beforeEach(() => {
   undo = registerTrainingKernels();
 });
@@ -43,7 +42,7 @@ describe('training kernels', () => {
 
   it('take_the_place_of_kernels_that_are_wrong', async () => {
     undo();
-    await tf.setBackend('wasm');
+    await useBackend('wasm');
     const below = tf.fill([1, 2, 2, 1], -1);
     const gradient = tf.grad((x) => tf.maxPool(x as tf.Tensor4D, 2, 2, 'valid'));
     const [ones, filter] = [tf.ones<tf.Rank.R4>([1, 8, 8, 1]), tf.ones<tf.Rank.R4>([2, 2, 1, 1])];
@@ -76,7 +75,7 @@ describe('training kernels', () => {
     expect(Object.getOwnPropertyDescriptor(prototype, 'call')).not.toEqual(call);
     expect(tf.getKernel('Conv2DBackpropFilter', 'wasm')).toBeUndefined();
     expect([tf.getKernel('Conv2D', 'wasm'), tf.getGradient('Conv2D')]).not.toEqual(kernels);
-    await tf.setBackend('wasm');
+    await useBackend('wasm');
     const gradient = tf.grad((f) => tf.conv2d(tf.ones<tf.Rank.R4>([1, 4, 4, 1]), f as tf.Tensor4D, 1, 'valid'));
     expect(() => gradient(tf.ones([2, 2, 1, 1]))).toThrow("Kernel 'Conv2DBackpropFilter' not registered");
     // A second time there is nothing to take back.
@@ -124,8 +123,8 @@ describe('layers of tfjs on the wasm backend', () => {
     ['averagePooling2d', image, () => averagePooling2d({ poolSize: 2 })],
   ] as [string, number[], () => layers.layers.Layer][])('%s trains as on the cpu backend', async (_, shape, layer) => {
     const trained: Float32Array[][] = [];
-    for (const backend of ['cpu', 'wasm']) {
-      await tf.setBackend(backend);
+    for (const backend of hostBackends) {
+      await useBackend(backend);
       const model = layers.sequential({
         layers: [
           layers.layers.activation({ activation: 'linear', inputShape: shape }),
@@ -149,7 +148,7 @@ describe('layers of tfjs on the wasm backend', () => {
     { activation: 'tanh', dataFormat: 'channelsLast', padding: 'same', useBias: true },
     { activation: 'relu', dataFormat: 'channelsFirst', padding: 'same', useBias: true },
   ] as const)('a dilated conv2d has its values and gradients: $activation, $dataFormat', async (options) => {
-    await tf.setBackend('wasm');
+    await useBackend('wasm');
     const biasInitializer = layers.initializers.constant({ value: 0.1 });
     const layer = conv2d({ filters: 3, kernelSize: 3, dilationRate: 2, biasInitializer, ...kernel, ...options });
     const x = random(3, [2, 9, 9, 9]);
@@ -171,7 +170,7 @@ describe('layers of tfjs on the wasm backend', () => {
   });
 
   it('refuses_dilated_gradients_elsewhere_as_before', async () => {
-    await tf.setBackend('cpu');
+    await useBackend('cpu');
     const gradient = tf.grad((x) =>
       tf.conv2d(x as tf.Tensor4D, tf.ones<tf.Rank.R4>([2, 2, 2, 1]), 1, 'valid', 'NHWC', 2),
     );
