@@ -100,7 +100,8 @@ export default [
     // What only workers or GPUs need is a file beside the entry, loaded when the first of them is made ready.
     output: [
       { ...files('js'), format: 'es', sourcemap: true, banner },
-      { ...files('cjs'), format: 'cjs', sourcemap: true, banner },
+      // `require` for what is loaded later, too: Jest runs CommonJS where `import()` is not to be had.
+      { ...files('cjs'), format: 'cjs', dynamicImportInCjs: false, sourcemap: true, banner },
     ],
   },
   {

@@ -36,17 +36,22 @@ describe('the packed package', () => {
 
 const distFiles = [
   ...[
+    'forward_on_devices',
     'index',
+    'joint_pass',
     'library',
-    'process_group',
+    'distributed',
+    'meeting_point',
     'safetensors',
+    'synchronized_batch_norm_forward',
     'synchronized_batch_norm_ranks',
+    'synchronized_batch_norm_shards',
     'tfjs',
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
   ...[
-    ...['index', 'process_group', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
+    ...['index', 'distributed', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
     'worker.js',
   ],
 ].map((name) => `dist/${name}`);
