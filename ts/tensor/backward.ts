@@ -7,6 +7,7 @@ import { isSynchronous, isTurnDue, synchronously, turn, withRoom } from '../devi
 import type { Device, DeviceGroup } from '../device/device.ts';
 import { NotInitializedError } from '../errors.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
+import { HookedPass, hooksOf } from './gradient_hooks.ts';
 import type { Differentiable, Edge, Gradients, GraphNode } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
@@ -50,6 +51,8 @@ function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: 
   pass.own(dy);
   const { nodes, leaves } = behind(start);
   const begun: GraphNode<T>[] = [];
+  const hooks = hooksOf(leaves);
+  let hooked: HookedPass<T> | null = null;
   nodes.forEach((node) => node.retain());
   try {
     for (const node of nodes) {
@@ -58,18 +61,38 @@ function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: 
     }
     leaves.forEach((leaf) => leaf.gradToAddTo);
     yield* whenReady(device);
+    if (hooks.size > 0) {
+      refuseHooks();
+      hooked = new HookedPass(hooks, nodes, (leaf) => pass.gradientOf(leaf));
+    }
     pass.deliver(start, dy);
     for (const node of nodes) {
       yield* pass.run(node);
+      hooked?.done(node);
       if (!isSynchronous() && isTurnDue([device])) {
         yield turn();
       }
     }
+    if (hooked !== null) {
+      pass.change(yield* settled(hooked.finish()));
+    }
     yield* pass.commit();
+  } catch (error) {
+    hooked?.fail(error);
+    throw error;
   } finally {
     pass.end();
     begun.forEach((node) => node.endPass());
     nodes.forEach((node) => node.release());
+  }
+}
+
+/** @throws Error in a synchronous pass, which cannot wait for what hooks exchange. */
+function refuseHooks(): void {
+  if (isSynchronous()) {
+    throw new Error(
+      'backwardSync(): the gradients of this graph are exchanged with other ranks, which has to be awaited; await backward() instead',
+    );
   }
 }
 
@@ -96,6 +119,8 @@ function* settled<V>(result: V | Promise<V>): Steps<V> {
 class BackwardPass<T extends Differentiable<T>> {
   readonly #waiting = new Map<GraphNode<T>, (T | null)[]>();
   readonly #leaves = new Map<T, T>();
+  /** Leaves whose gradient takes the place of their `grad`. */
+  readonly #replacing = new Set<T>();
   readonly #owned = new Set<T>();
   /** Devices that work on results together, which nobody has awaited. */
   readonly #groups = new Set<DeviceGroup>();
@@ -118,6 +143,25 @@ class BackwardPass<T extends Differentiable<T>> {
     this.#waiting.set(node, slots);
     const sum = slots[index] ?? null;
     slots[index] = sum === null ? gradient : this.#sum(sum, gradient);
+  }
+
+  gradientOf(leaf: T): T | null {
+    return this.#leaves.get(leaf) ?? null;
+  }
+
+  /** Takes other gradients in the place of those of some leaves. */
+  change(changes: ReadonlyMap<T, { readonly gradient: T; readonly replacesGrad: boolean }>): void {
+    for (const [leaf, { gradient, replacesGrad }] of changes) {
+      const before = this.#leaves.get(leaf);
+      this.own(gradient);
+      this.#leaves.set(leaf, gradient);
+      if (before !== undefined && before !== gradient) {
+        this.#drop(before);
+      }
+      if (replacesGrad) {
+        this.#replacing.add(leaf);
+      }
+    }
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
@@ -179,7 +223,7 @@ class BackwardPass<T extends Differentiable<T>> {
         }
       }
     }
-    accumulateGrads(this.#leaves, this.#owned);
+    accumulateGrads(this.#leaves, this.#owned, this.#replacing);
   }
 
   end(): void {
