@@ -112,7 +112,7 @@ describe('DistributedDataParallel', () => {
       const dict = net.stateDict();
       return Promise.all(
         Object.values(dict).map((value) =>
-          typeof value === 'number' ? Float32Array.of(value - 2 ** 30) : value.data(),
+          typeof value === 'number' ? Promise.resolve(Float32Array.of(value - 2 ** 30)) : value.data(),
         ),
       );
     });

@@ -1,12 +1,4 @@
-import {
-  type GradientHook,
-  type HookedGradient,
-  init,
-  noGrad,
-  registerGradientHook,
-  tensor,
-  type Tensor,
-} from 'syncbn';
+import { type GradientHook, type HookedGradient, init, registerGradientHook, tensor, type Tensor } from 'syncbn';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { scale } from '../support/operations.ts';
 
