@@ -2,3 +2,4 @@
 
 export { registerTrainingKernels } from './tfjs/register_training_kernels.ts';
 export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionOptions } from './tfjs/tf_function.ts';
+export { type TensorFlowLayers, useSyncbnLayers } from './tfjs/use_syncbn_layers.ts';
