@@ -37,6 +37,7 @@ export function reportPage(rows: readonly SummaryRow[], details: ReportDetails):
 <style>${STYLE}</style>
 </head>
 <body>
+<main>
 <h1>${escapeHtml(conclusionOf(rows))}</h1>
 <p>The same network was trained from the same weights on the same batches of ${options.batch} images: on one device, split over
 ${options.devices} devices with plain batch norm, whose statistics then come from ${options.batch / options.devices} images each, and with
@@ -53,6 +54,7 @@ ${settings(details)}
 </div>
 ${wrongDigits(details.wrongDigits)}
 <figure><figcaption><h2>Network</h2></figcaption><pre tabindex="0" role="region" aria-label="Network">${escapeHtml(details.network)}</pre></figure>
+</main>
 </body>
 </html>
 `;

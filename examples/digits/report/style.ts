@@ -42,7 +42,9 @@ th { font-weight: 600; font-size: .8125rem; color: var(--faint); vertical-align:
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .key { display: inline-block; width: 1.75rem; height: .75rem; margin-right: .6rem; vertical-align: middle; }
 .charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); margin: 1.5rem 0; }
+
 figure { margin: 0; padding: 1rem; background: var(--panel); border-radius: .6rem; }
+main > figure { margin-bottom: 1rem; }
 figcaption { margin-bottom: .5rem; }
 figure > svg { display: block; width: 100%; height: auto; }
 .digits { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr)); gap: .75rem; list-style: none; margin: 0; padding: 0; }
@@ -51,5 +53,5 @@ figure > svg { display: block; width: 100%; height: auto; }
 ${LINES}dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .2rem 1.25rem; margin: 0; }
 pre { margin: 0; overflow-x: auto; font-size: .8125rem; color: var(--faint); }
 dt { color: var(--faint); } dd { margin: 0; } dd span { white-space: nowrap; }
-@media (max-width: 30rem) { body { padding: 1.25rem .75rem 2rem; } figure { padding: .75rem; } h1 { font-size: 1.3rem; } svg text { font-size: 18px; } }
+@media (max-width: 30rem) { body { padding: 1.25rem .75rem 2rem; } figure { padding: .75rem; } h1 { font-size: 1.3rem; } svg text { font-size: 14px; } }
 `;
