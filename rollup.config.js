@@ -68,7 +68,7 @@ const requireOwnFiles = {
   },
 };
 
-/** Both formats find the WebAssembly of GPUs in one file, an ES module: it is large, and CommonJS can import it. */
+/** All formats find the WebAssembly of GPUs in one file, an ES module: it is large, and CommonJS and scripts can import it. */
 const gpuModule = here('ts/wasm/generated/gpu_module.js');
 const gpuModuleInOneFile = {
   name: 'gpu-module-in-one-file',
@@ -98,11 +98,8 @@ const besideTheBundles = {
     // For pages that must serve the program of a worker by themselves; all others find the same text in `worker_device`.
     add('worker.js', `${banner}\n${program}\n`);
     add('worker.d.ts', '/** The program of a worker: a script to serve, not to import. */\nexport {};\n');
-    for (const name of ['cpu', 'gpu']) {
-      const { href } = pathToFileURL(here(`ts/wasm/generated/${name}_module.js`));
-      const { wasmDeflatedBase64 } = await import(href);
-      add(`${name}.wasm`, inflateSync(Buffer.from(wasmDeflatedBase64, 'base64')));
-    }
+    const { wasmDeflatedBase64 } = await import(pathToFileURL(here('ts/wasm/generated/cpu_module.js')).href);
+    add('cpu.wasm', inflateSync(Buffer.from(wasmDeflatedBase64, 'base64')));
     const wasmTypes =
       '/** The compiled module, where the platform or the bundler gives one. */\ndeclare const module: WebAssembly.Module;\nexport default module;\n';
     add('wasm.d.ts', wasmTypes);
@@ -149,6 +146,9 @@ const onLog = (level, log) => {
 
 const declarations = () => [dts({ tsconfig: 'tsconfig.lib.json' }), withoutParameters, alsoAsCts];
 
+/** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
+const outside = [mainEntry, /^@tensorflow\//];
+
 /** What is made of an entry beside the main one: a file that imports the main one. */
 const besideMain = (extension, format) => ({
   ...files(extension),
@@ -185,7 +185,7 @@ export default [
   {
     // A script of a page.
     input: here('ts/iife.ts'),
-    plugins: [eraseTypes],
+    plugins: [eraseTypes, gpuModuleInOneFile],
     onLog,
     output: {
       file: 'dist/syncbn.iife.js',
@@ -209,14 +209,14 @@ export default [
   ...besides.map((name) => ({
     input: here(`ts/${name}.ts`),
     plugins: [eraseTypes],
-    external: [mainEntry],
+    external: outside,
     onLog,
     output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
   })),
   ...besides.map((name) => ({
     input: here(`ts/${name}.ts`),
     plugins: declarations(),
-    external: [mainEntry],
+    external: outside,
     output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
   })),
 ];

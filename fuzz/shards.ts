@@ -1,6 +1,6 @@
 /** Which elements of a batch each replica gets, and the one batch that all of them are together. */
 
-import { chunkSizes } from '../ts/parallel/split_sizes.ts';
+import { chunkSizes } from '../ts/parallel/share_sizes.ts';
 
 /** Elements of a batch, in the logical order of a batch of their own. */
 export interface Part {

@@ -27,6 +27,8 @@ it.each([
   ['ts/nn/module.ts', '../tensor/tensor.ts'],
   ['ts/sync/meeting_point.ts', '../errors.ts'],
   ['ts/wasm/cpu_kernels.ts', './generated/cpu_glue.js'],
+  ['ts/safetensors/header.ts', '../errors.ts'],
+  ['ts/tfjs/tape.ts', '../index.ts'],
 ])('%s_may_import_%s', async (path, specifier) => {
   expect(await brokenImportRules(path, imports(specifier))).toEqual([]);
 });
@@ -40,6 +42,8 @@ it.each([
   ['ts/parallel/scatter.ts', '../index.ts'],
   ['ts/errors.ts', './device/device.ts'],
   ['ts/device/cpu_device.ts', '../wasm/generated/cpu_glue.js'],
+  ['ts/tfjs/tape.ts', '../errors.ts'],
+  ['ts/tfjs.ts', './index.ts'],
   ['tests/packaging/consumer.ts', '../../ts/wasm/generated/cpu_glue.js'],
 ])('%s_may_not_import_%s', async (path, specifier) => {
   expect(await brokenImportRules(path, imports(specifier))).toContain('import-x/no-restricted-paths');

@@ -56,7 +56,7 @@ describe.each(loads)('syncbn/slim, from $kind', ({ extension, load }) => {
   });
 
   it('computes_in_workers', () => {
-    const body = `await slim.init(bytes, { devices: ['worker:0'] });
+    const body = `await slim.init(bytes, ['worker:0']);
       const x = await slim.tensor([1, 2]).to('worker:0'); console.log(JSON.stringify([x.device, ...(await x.data())]));`;
     expect(run('workers', body)).toEqual(['worker:0', 1, 2]);
   });

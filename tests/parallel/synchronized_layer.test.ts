@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from 'syncbn';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { cpuGroupOf } from '../../ts/device/cpu_group.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, oneDeviceOf } from '../support/device_kinds.ts';
 import { collectGarbage } from '../support/event_loop.ts';
@@ -44,7 +45,8 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
   function watchExchange(): Record<'moments' | 'backwardReduce' | 'merge', () => number> {
     const reductions = names.map((name) => vi.spyOn(devices.get(name), 'reduce'));
     const merges = names.map((name) => vi.spyOn(devices.get(name), 'merge'));
-    const group = devices.get(first).group?.(names.map((name) => devices.get(name))) ?? null;
+    const used = names.map((name) => devices.get(name));
+    const group = cpuGroupOf(used) ?? used[0]?.group?.(used) ?? null;
     // Devices that exchange partials among themselves are told so at once, each its share. Any group of this class is watched, for
     // one that has not been used yet may be made anew.
     const groupClass = group && (Object.getPrototypeOf(group) as DeviceGroup);

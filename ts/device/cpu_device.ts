@@ -11,17 +11,7 @@ import {
   isTrap,
   translateKernelError,
 } from '../wasm/cpu_kernels.ts';
-import { CpuGroup } from './cpu_group.ts';
-import type {
-  Command,
-  Device,
-  DeviceBuffer,
-  DeviceDetails,
-  DeviceGroup,
-  MemoryUsage,
-  Reduction,
-  Rows,
-} from './device.ts';
+import type { Command, Device, DeviceBuffer, DeviceDetails, MemoryUsage, Reduction, Rows } from './device.ts';
 import { endToEnd } from './end_to_end.ts';
 import { commandTable, KernelCall, reductionTable } from './kernel_call.ts';
 
@@ -246,11 +236,6 @@ export class CpuDevice implements Device {
   // eslint-disable-next-line @typescript-eslint/require-await -- What a kernel throws must reject the promise.
   async merge(partials: readonly Uint8Array[]): Promise<Uint8Array> {
     return this.mergeBytes(endToEnd(partials));
-  }
-
-  group(devices: readonly Device[]): DeviceGroup | null {
-    const members = devices.filter((device) => device instanceof CpuDevice);
-    return members.length < devices.length ? null : new CpuGroup(this, members.slice(1));
   }
 
   /**

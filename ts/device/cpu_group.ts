@@ -3,24 +3,26 @@
 import type {
   BatchLayout,
   ChannelRange,
+  Device,
   DeviceGroup,
   GroupBackwardArguments,
   GroupForwardArguments,
 } from './device.ts';
+import { CpuDevice } from './cpu_device.ts';
 import { endToEnd } from './end_to_end.ts';
 import { backwardPass, channelsAtATime, forwardPass, type JointPass, type PassDevice } from './joint_pass.ts';
 
-/** What a group needs of its devices. */
-export interface CpuMember extends PassDevice {
-  /** @throws PartialError */
-  mergeBytes(partials: Uint8Array): Uint8Array;
+/** The group of these devices; `null` unless the calling thread computes for all of them. */
+export function cpuGroupOf(devices: readonly Device[]): DeviceGroup | null {
+  const [first, ...others] = devices.filter((device) => device instanceof CpuDevice);
+  return first === undefined || others.length + 1 < devices.length ? null : new CpuGroup(first, others);
 }
 
-export class CpuGroup implements DeviceGroup {
-  readonly #first: CpuMember;
-  readonly #others: readonly CpuMember[];
+class CpuGroup implements DeviceGroup {
+  readonly #first: CpuDevice;
+  readonly #others: readonly CpuDevice[];
 
-  constructor(first: CpuMember, others: readonly CpuMember[]) {
+  constructor(first: CpuDevice, others: readonly CpuDevice[]) {
     this.#first = first;
     this.#others = others;
   }

@@ -219,3 +219,17 @@ function ownEntries<T>(module: ModuleInterface, isWanted: (value: unknown) => va
   }
   return entries;
 }
+
+/** The parameters and buffers of a tree, each once. */
+export function tensorsOf(tree: readonly TreeEntry[]): Tensor[] {
+  const tensors = new Set<Tensor>();
+  tree.forEach(({ parameters }) => parameters.forEach(([, parameter]) => tensors.add(parameter)));
+  for (const { module } of tree) {
+    for (const buffer of module[buffersKey].values()) {
+      if (buffer instanceof Tensor) {
+        tensors.add(buffer);
+      }
+    }
+  }
+  return [...tensors];
+}

@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
 import { type Synchronization, synchronizationOf, synchronizationOptions } from './synchronized_batch_norm_settings.ts';
 import { joinGroup } from './synchronized_batch_norm_group.ts';
-import { synchronizedForward } from './synchronized_batch_norm_forward.ts';
+import type * as Passes from './synchronized_batch_norm_forward.ts';
 import { meetingPlace } from './synchronized_batch_norm_place.ts';
 
 /** Options of every synchronized layer. */
@@ -18,6 +18,14 @@ export interface SynchronizedBatchNormOptions extends BatchNormOptions, Readonly
 interface SynchronizedLayer1d extends BatchNorm1d, Synchronization {}
 interface SynchronizedLayer2d extends BatchNorm2d, Synchronization {}
 interface SynchronizedLayer3d extends BatchNorm3d, Synchronization {}
+
+/** The code of layers that meet others; `null` until the first one does. */
+let passes: typeof Passes | null = null;
+
+async function loadPasses(): Promise<typeof Passes> {
+  passes = await import('./synchronized_batch_norm_forward.ts');
+  return passes;
+}
 
 /** A class of batch norm layers. */
 type LayerClass<Layer, Options> = new (numFeatures: number, options?: Options, ...extra: never[]) => Layer;
@@ -57,7 +65,11 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
     /** @throws as the plain layer; SyncTimeoutError, SyncDeadlockError, CollectiveMismatchError */
     override async forward(x: Tensor): Promise<Tensor> {
       const place = meetingPlace(this, x);
-      return place === null ? super.forward(x) : synchronizedForward(this, x, place);
+      if (place === null) {
+        return super.forward(x);
+      }
+      const { synchronizedForward } = passes ?? (await loadPasses());
+      return synchronizedForward(this, x, place);
     }
 
     /** @throws as the plain layer; Error in a replica that synchronizes, which has to wait for the others. */
@@ -91,9 +103,9 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
  *
  * @example
  * ```ts
- * import { createInProcessGroups } from 'syncbn/process_group';
+ * import { createLocalGroups } from 'syncbn/distributed';
  *
- * const groups = createInProcessGroups(2);
+ * const groups = createLocalGroups(2);
  * const layers = groups.map((processGroup) => new SynchronizedBatchNorm1d(8, { processGroup }));
  * const ys = await Promise.all(layers.map((layer, rank) => layer.forward(shards[rank])));
  * ```

@@ -10,6 +10,7 @@ import { STATISTICS_ROWS, type BatchLayout, type Device, type GroupForwardArgume
 import { finishForward } from '../device/joint_pass.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { SyncTimeoutError } from '../errors.ts';
+import { MeetingPoint } from '../sync/meeting_point.ts';
 import type { Met, Outcome, Session, TimedOut } from '../sync/session.ts';
 import { isGradEnabled } from '../tensor/grad_mode.ts';
 import type { GraphNode } from '../tensor/graph_node.ts';
@@ -21,9 +22,9 @@ import { BatchNorm } from './batch_norm.ts';
 import { checkTensor } from './batch_norm_checks.ts';
 import type { RunningStatistics } from './batch_norm_operation.ts';
 import { beginForward } from './forward_passes.ts';
-import { noteLayerPath } from './replica.ts';
+import { noteLayerPath, type ReplicaPlace } from './replica.ts';
 import { recordJointly, type Shard } from './synchronized_batch_norm_backward.ts';
-import { type MeetingPlace, warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
+import { warnOfLocalStatistics } from './synchronized_batch_norm_place.ts';
 import { checkSynchronization, type SynchronizedLayer } from './synchronized_batch_norm_settings.ts';
 import {
   type Announcement,
@@ -34,6 +35,11 @@ import {
   shardLayout,
 } from './synchronized_batch_norm_shards.ts';
 import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
+
+/** The place of a layer that meets its copies in the other replicas. */
+interface MeetingPlace extends ReplicaPlace {
+  readonly meetingPoint: MeetingPoint;
+}
 
 /** What the first meeting gives to every replica. */
 interface Begun {
@@ -90,12 +96,15 @@ interface Call {
  * @throws what the layer throws by itself; RangeError when the whole batch has one value per channel; SyncTimeoutError and
  * SyncDeadlockError when the others do not come; ReplicaError when one of them fails.
  */
-export async function synchronizedForward(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace): Promise<Tensor> {
-  const { original } = place;
+export async function synchronizedForward(layer: SynchronizedLayer, x: Tensor, place: ReplicaPlace): Promise<Tensor> {
+  const { original, meetingPoint } = place;
   // A layer outside of replicas has nobody else to refuse changes meanwhile.
   const end = original === layer ? beginForward([{ module: layer }]) : null;
   try {
-    return await forwardInReplica(layer, x, place);
+    return await forwardInReplica(layer, x, {
+      ...place,
+      meetingPoint: meetingPoint ?? new MeetingPoint(place.devices),
+    });
   } catch (error) {
     noteLayerPath(error, place.path);
     layer.processGroup?.abort?.(error);

@@ -1,6 +1,5 @@
 /** Whether a layer synchronizes now, and the warnings for when it should have and did not. */
 
-import { MeetingPoint } from '../sync/meeting_point.ts';
 import type { ProcessGroup } from '../sync/process_group.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkTensor } from './batch_norm_checks.ts';
@@ -9,45 +8,34 @@ import { typeNameOf } from './module_repr.ts';
 import { placeInForward, type ReplicaPlace } from './replica.ts';
 import { ranksOf } from './synchronized_batch_norm_group.ts';
 
-/** The place of a layer that meets its copies in the other replicas. */
-export interface MeetingPlace extends ReplicaPlace {
-  readonly meetingPoint: MeetingPoint;
-}
-
 /**
- * Where the layer meets the other replicas, and other ranks through them; `null` when it meets nobody: outside replicas, in the only
- * one, in evaluation, and under plain `DataParallel`, of which it warns.
+ * Where the layer meets the other replicas, and other ranks through them; without a meeting point for a layer outside of replicas, which
+ * meets other ranks alone. `null` when it meets nobody: outside replicas, in the only one, in evaluation, and under plain `DataParallel`,
+ * of which it warns.
  * @throws Error under plain `DataParallel` with a process group, whose other ranks would wait in vain; TypeError for what is no tensor.
  */
 export function meetingPlace(
   layer: ModuleInterface & { readonly processGroup: ProcessGroup | null },
   x: Tensor,
-): MeetingPlace | null {
+): ReplicaPlace | null {
   const place = placeInForward(layer);
   const hasRanks = layer.training && ranksOf(layer) !== null;
   if (place === null && hasRanks) {
     const devices = [checkTensor(x, 'the input').name];
     const pass = { isOver: false, reports: [] };
-    return {
-      index: 0,
-      devices,
-      path: typeNameOf(layer),
-      original: layer,
-      pass,
-      meetingPoint: new MeetingPoint(devices),
-    };
+    return { index: 0, devices, path: typeNameOf(layer), original: layer, pass, meetingPoint: null };
   }
   if (place === null || !layer.training || (place.devices.length === 1 && !hasRanks)) {
     return null;
   }
-  const { meetingPoint } = place;
-  if (meetingPoint === null && hasRanks) {
+  const meets = place.meetingPoint !== null;
+  if (!meets && hasRanks) {
     throw new Error(
       `layer ${place.path} has a processGroup, but its replicas do not meet in a plain DataParallel; use DataParallelWithCallBack, ` +
         `convertModel() or patchReplicationCallback()`,
     );
   }
-  if (meetingPoint === null) {
+  if (!meets) {
     warnOfLocalStatistics(
       place,
       'plain DataParallel',
@@ -55,7 +43,7 @@ export function meetingPlace(
     );
     return null;
   }
-  return { ...place, meetingPoint };
+  return place;
 }
 
 /** Warns of a plain layer that trains where synchronized layers would synchronize. */

@@ -1,5 +1,6 @@
 /** How the shards of all replicas make one batch. */
 
+import { cpuGroupOf } from '../device/cpu_group.ts';
 import type { BatchLayout, Device, DeviceGroup, EpsMode, Numerics } from '../device/device.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import type { ProcessGroup } from '../sync/process_group.ts';
@@ -111,9 +112,11 @@ export function planBatch(announcements: readonly Announcement[]): BatchPlan {
 
 /** The devices of a batch as a group that exchanges partials by itself; `null` where the calling thread must. */
 export function groupOf([first, ...others]: readonly Device[], plan: BatchPlan): DeviceGroup | null {
-  return plan.isRagged || plan.ranks !== null || first === undefined
-    ? null
-    : (first.group?.([first, ...others]) ?? null);
+  if (plan.isRagged || plan.ranks !== null || first === undefined) {
+    return null;
+  }
+  const devices = [first, ...others];
+  return cpuGroupOf(devices) ?? first.group?.(devices) ?? null;
 }
 
 /** The layout of a shard, one for all that are empty. */

@@ -2,23 +2,13 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
-import type { Device } from '../device/device.ts';
 import { deviceByName, devices, isAdopted } from '../device/registry.ts';
 import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
-import { isModule, survey, type TreeEntry } from '../nn/module_tree.ts';
+import { isModule, survey, tensorsOf } from '../nn/module_tree.ts';
 import { replicaPlace } from '../nn/replica.ts';
-import { MeetingPoint } from '../sync/meeting_point.ts';
-import { upcomingSerial } from '../tensor/serial.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import { gather } from './gather.ts';
-import { parallelApply, replicaError } from './parallel_apply.ts';
-import { replicate, tensorsOf } from './replicate.ts';
-import { scatter, type Scattered } from './scatter.ts';
 import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
-import { StateSnapshot } from './state_snapshot.ts';
-import { madeSince, tensorsIn } from './structure.ts';
 
 export interface DataParallelOptions {
   /**
@@ -134,72 +124,17 @@ export class DataParallel<M extends Module = Module> extends Module {
     const tree = survey(this.module);
     const end = beginForward(tree);
     try {
+      const devices = this.deviceIds.map(deviceByName);
+      const target = deviceByName(this.outputDevice);
+      const { module, dim, splitSizes, hasReplicationCallback: meets } = this;
+      // What only several devices need is a file of its own.
+      const { forwardOnDevices } = await import('./forward_on_devices.ts');
       // One device gives what the module gives; several give the same structure with gathered tensors.
-      return (await this.run(inputs, tree)) as Awaited<ReturnType<M['forward']>>;
+      const output = await forwardOnDevices(inputs, { module, tree, devices, target, dim, splitSizes, meets });
+      return output as Awaited<ReturnType<M['forward']>>;
     } finally {
       end();
     }
-  }
-
-  private async run(inputs: readonly unknown[], tree: readonly TreeEntry[]): Promise<unknown> {
-    const devices = this.deviceIds.map(deviceByName);
-    // Those of the call, whatever is set while the devices are made ready.
-    const { splitSizes } = this;
-    checkPlacement(tree, devices);
-    await Promise.all(devices.map((device) => device.ready()));
-    const scattered = await scatter(inputs, devices, this.dim, splitSizes);
-    let output: unknown = null;
-    try {
-      output = await (devices.length === 1
-        ? callDirectly(this.module, scattered)
-        : this.runReplicas(scattered, devices, tree));
-    } finally {
-      scattered.dispose(tensorsIn(output));
-    }
-    return output;
-  }
-
-  private async runReplicas(
-    { inputs }: Scattered,
-    devices: readonly Device[],
-    tree: readonly TreeEntry[],
-  ): Promise<unknown> {
-    const target = deviceByName(this.outputDevice);
-    const used = devices.slice(0, inputs.length);
-    const names = used.map((device) => device.name);
-    const meetingPoint = this.hasReplicationCallback ? new MeetingPoint(names) : null;
-    const replicas = await replicate(tree, 'module', used, meetingPoint);
-    let output: unknown = null;
-    try {
-      if (this.hasReplicationCallback) {
-        await replicas.announce((error, r) => {
-          throw replicaError(r, names[r] ?? 'unknown', error);
-        });
-      }
-      const start = upcomingSerial();
-      const outputs = await parallelApply(replicas.roots, inputs, names, meetingPoint);
-      const finished = madeSince(start, outputs);
-      try {
-        if (meetingPoint !== null) {
-          await confirm(meetingPoint);
-        }
-        await target.ready();
-        output = await gather(outputs, target, this.dim);
-        try {
-          replicas.deliverReports();
-        } catch (error) {
-          disposeAll(tensorsIn(output), new Set());
-          output = null;
-          throw error;
-        }
-        replicas.commit();
-      } finally {
-        disposeAll(finished, tensorsIn(output));
-      }
-    } finally {
-      replicas.dispose(tensorsIn(output));
-    }
-    return output;
   }
 }
 
@@ -223,34 +158,6 @@ export function patchReplicationCallback<D extends DataParallel>(dataParallel: D
   }
   dataParallel.hasReplicationCallback = true;
   return dataParallel;
-}
-
-/** Waits until the devices have done what they were given. @throws ReplicaError for the one that has failed */
-async function confirm({ devices, groups }: MeetingPoint): Promise<void> {
-  try {
-    await Promise.all(Array.from(groups, (group) => group.confirm()));
-  } catch (error) {
-    const { device = 'unknown' } = error as { readonly device?: string };
-    throw replicaError(Math.max(0, devices.indexOf(device)), device, error);
-  }
-}
-
-function disposeAll(tensors: ReadonlySet<Tensor>, except: ReadonlySet<Tensor>): void {
-  tensors.forEach((tensor) => (except.has(tensor) ? undefined : tensor.dispose()));
-}
-
-async function callDirectly(module: Module, { inputs }: Scattered): Promise<unknown> {
-  const snapshot = new StateSnapshot(module);
-  try {
-    return await (module as unknown as { forward(...inputs: readonly unknown[]): unknown }).forward(
-      ...(inputs[0] ?? []),
-    );
-  } catch (error) {
-    snapshot.restore();
-    throw error;
-  } finally {
-    snapshot.release();
-  }
 }
 
 function checkModule(module: unknown): void {
@@ -299,20 +206,4 @@ function defaultDeviceIds(own: string): readonly string[] {
   const isOther = (name: string): boolean =>
     name !== own && name.startsWith(`${kind}:`) && !isAdopted(deviceByName(name));
   return kind === 'cpu' ? [own] : [own, ...devices.list().filter(isOther)];
-}
-
-/** @throws RangeError unless parameters and buffers are on the first device; DeviceLostError when that has ended. */
-function checkPlacement(tree: readonly TreeEntry[], devices: readonly Device[]): void {
-  for (const tensor of tensorsOf(tree)) {
-    const { lost } = tensor.storage.device;
-    if (lost !== null) {
-      throw lost;
-    }
-    if (tensor.storage.device !== devices[0]) {
-      throw new RangeError(
-        `module must have its parameters and buffers on device ${devices[0]?.name ?? 'none'} (deviceIds[0]) but found one of ` +
-          `them on device: ${tensor.device}; move it with .to()`,
-      );
-    }
-  }
 }

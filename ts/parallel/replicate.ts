@@ -3,7 +3,14 @@
 import type { Device } from '../device/device.ts';
 import type { ModuleInterface } from '../nn/module_interface.ts';
 import { adoptState, type Beginning, type BeginningTensor, replaceProperty, shallowCopies } from '../nn/module_copy.ts';
-import { type Buffer, buffersKey, joinPath, refuseModulesInContainers, type TreeEntry } from '../nn/module_tree.ts';
+import {
+  type Buffer,
+  buffersKey,
+  joinPath,
+  refuseModulesInContainers,
+  tensorsOf,
+  type TreeEntry,
+} from '../nn/module_tree.ts';
 import { placeReplica, type Report } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -124,20 +131,6 @@ export async function replicate(
     wire(entry, copies, tensors);
   }
   return new Replicas(copies, tensors, pass);
-}
-
-/** The parameters and buffers of a tree, each once. */
-export function tensorsOf(tree: readonly TreeEntry[]): Tensor[] {
-  const tensors = new Set<Tensor>();
-  tree.forEach(({ parameters }) => parameters.forEach(([, parameter]) => tensors.add(parameter)));
-  for (const { module } of tree) {
-    for (const buffer of module[buffersKey].values()) {
-      if (buffer instanceof Tensor) {
-        tensors.add(buffer);
-      }
-    }
-  }
-  return [...tensors];
 }
 
 /** Work whose failure is a promise's, so that what else has begun is not forgotten. */

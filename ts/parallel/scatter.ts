@@ -5,7 +5,8 @@ import { formatShape, resolveDim } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { Cut } from './cut.ts';
 import { record } from './record.ts';
-import { chunkSizes, sizesFor, type SplitSizes } from './split_sizes.ts';
+import { chunkSizes, sizesFor } from './share_sizes.ts';
+import type { SplitSizes } from './split_sizes.ts';
 import { checkFinite, mapTensors, tensorsIn } from './structure.ts';
 
 /** The inputs of every replica. */

@@ -3,7 +3,7 @@
 import { describeValue } from '../describe_value.ts';
 import { compileBytes } from './compile_module.ts';
 
-/** A file of the package, `syncbn/cpu.wasm` or `syncbn/gpu.wasm`: its address, a response, its bytes, the compiled module, or a promise of one. */
+/** The file `syncbn/cpu.wasm` of the package: its address, a response, its bytes, the compiled module, or a promise of one. */
 export type GivenModule = Given | Promise<Given>;
 
 type Given = string | URL | Response | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
@@ -29,7 +29,7 @@ export async function compileGiven(where: string, source: GivenModule): Promise<
     return compileBytes(given as ArrayBuffer | ArrayBufferView<ArrayBuffer>);
   }
   throw new TypeError(
-    `${where}: expected the file syncbn/cpu.wasm or syncbn/gpu.wasm as an address, a Response, bytes or a WebAssembly.Module, got ${describeValue(given)}`,
+    `${where}: expected the file syncbn/cpu.wasm as an address, a Response, bytes or a WebAssembly.Module, got ${describeValue(given)}`,
   );
 }
 

@@ -1,6 +1,7 @@
 /**
- * Where the compiled WebAssembly comes from. The entry says it: the main one brings the modules along, `syncbn/slim` is given them by the
- * program. Nothing is compiled before a device is made ready.
+ * Where the compiled WebAssembly comes from. That of the CPU is told by the entry: the main one brings it along, `syncbn/slim` is given it by the
+ * program. That of GPUs is larger than all else and lies in a file that is loaded with the first of them. Nothing is compiled before a device is
+ * made ready.
  */
 
 import { compileModule } from './compile_module.ts';
@@ -8,40 +9,33 @@ import { compileModule } from './compile_module.ts';
 /** Gives a module, compiled or as text for {@link compileModule}. Asked once, unless it fails. */
 export type ModuleSource = () => Promise<WebAssembly.Module | string>;
 
-/** A compiled module, each time the same. */
-type Compiled = () => Promise<WebAssembly.Module>;
+let cpu = compiledOnce(() =>
+  Promise.reject(
+    new Error(
+      'syncbn/slim: expected await init(source) before the first operation; give it syncbn/cpu.wasm as an address, a Response, bytes or a WebAssembly.Module',
+    ),
+  ),
+);
 
-/** The modules of the library. */
-interface Modules<Source> {
-  readonly cpu: Source;
-  readonly gpu: Source;
-}
+const gpu = compiledOnce(async () => (await import('./generated/gpu_module.js')).wasmDeflatedBase64);
 
-let sources: Modules<Compiled> = {
-  cpu: () => Promise.reject(missing('the first operation', 'init(source)', 'cpu.wasm')),
-  gpu: () => Promise.reject(missing('the first use of a GPU', 'init(source, { gpu })', 'gpu.wasm')),
-};
-
-/** Names the sources, for devices that become ready later. */
-export function provideModules({ cpu, gpu }: Partial<Modules<ModuleSource>>): void {
-  sources = {
-    cpu: cpu === undefined ? sources.cpu : compiledOnce(cpu),
-    gpu: gpu === undefined ? sources.gpu : compiledOnce(gpu),
-  };
+/** Names the source of the kernels of the CPU, for devices that become ready later. */
+export function provideCpuModule(source: ModuleSource): void {
+  cpu = compiledOnce(source);
 }
 
 /** The kernels of the CPU, compiled once for all devices; workers get the module posted. */
 export function cpuModule(): Promise<WebAssembly.Module> {
-  return sources.cpu();
+  return cpu();
 }
 
 /** The kernels of GPUs. */
 export function gpuModule(): Promise<WebAssembly.Module> {
-  return sources.gpu();
+  return gpu();
 }
 
 /** Asks a source, and compiles, when the module is first needed. A failure is not remembered, so that the next call tries again. */
-export function compiledOnce(source: ModuleSource): Compiled {
+export function compiledOnce(source: ModuleSource): () => Promise<WebAssembly.Module> {
   let compiling: Promise<WebAssembly.Module> | null = null;
   const compile = async (): Promise<WebAssembly.Module> => {
     const given = await source();
@@ -52,10 +46,4 @@ export function compiledOnce(source: ModuleSource): Compiled {
       compiling = null;
       throw error;
     }));
-}
-
-function missing(before: string, call: string, file: string): Error {
-  return new Error(
-    `syncbn/slim: expected await ${call} before ${before}; give it syncbn/${file} as an address, a Response, bytes or a WebAssembly.Module`,
-  );
 }

@@ -1,0 +1,32 @@
+/** Which backend of tfjs computes for a device. */
+
+import { DeviceMismatchError, Tensor } from '../index.ts';
+import { activeBackend } from './engine.ts';
+import { type HandOver, hostHandOver } from './hand_over.ts';
+
+/**
+ * How tensors get to tfjs: by the active backend for CPU devices and workers.
+ * @param where - names the function in errors.
+ * @throws TypeError for what are no tensors, DeviceMismatchError for tensors of several devices.
+ */
+export async function handOverFor(where: string, inputs: readonly Tensor[]): Promise<HandOver> {
+  return hostHandOver(deviceOf(where, inputs), await activeBackend());
+}
+
+function deviceOf(where: string, inputs: readonly unknown[]): string {
+  const names = inputs.map((input, i) => {
+    if (!(input instanceof Tensor)) {
+      throw new TypeError(`${where}: expected a tensor of syncbn as input ${i}, got ${typeof input}`);
+    }
+    return input.device;
+  });
+  const [first] = names;
+  if (first === undefined) {
+    throw new TypeError(`${where}: expected at least one tensor, on whose device it computes, got none`);
+  }
+  const other = names.find((name) => name !== first);
+  if (other !== undefined) {
+    throw new DeviceMismatchError(where, [first, other]);
+  }
+  return first;
+}
