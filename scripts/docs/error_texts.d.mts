@@ -5,4 +5,4 @@ export interface ErrorText {
   readonly file: string;
 }
 export declare function errorTexts(): ErrorText[];
-export declare function errorClasses(): string[];
+export declare function errorClasses(): { readonly name: string; readonly file: string }[];
