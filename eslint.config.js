@@ -30,8 +30,8 @@ const layers = {
   // Entries beside the main one, of which they see what users see.
   safetensors: ['index.ts'],
   'safetensors.ts': ['safetensors'],
-  process_group: ['index.ts'],
-  'process_group.ts': ['process_group'],
+  distributed: ['index.ts'],
+  'distributed.ts': ['distributed'],
   tfjs: ['index.ts'],
   'tfjs.ts': ['tfjs'],
 };

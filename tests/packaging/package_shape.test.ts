@@ -40,8 +40,8 @@ const distFiles = [
     'index',
     'joint_pass',
     'library',
+    'distributed',
     'meeting_point',
-    'process_group',
     'safetensors',
     'synchronized_batch_norm_forward',
     'synchronized_batch_norm_ranks',
@@ -51,7 +51,7 @@ const distFiles = [
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
   ...[
-    ...['index', 'process_group', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
+    ...['index', 'distributed', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
     'worker.js',
   ],
 ].map((name) => `dist/${name}`);

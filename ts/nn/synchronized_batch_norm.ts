@@ -105,9 +105,9 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
  *
  * @example
  * ```ts
- * import { createInProcessGroups } from 'syncbn/process_group';
+ * import { createLocalGroups } from 'syncbn/distributed';
  *
- * const groups = createInProcessGroups(2);
+ * const groups = createLocalGroups(2);
  * const layers = groups.map((processGroup) => new SynchronizedBatchNorm1d(8, { processGroup }));
  * const ys = await Promise.all(layers.map((layer, rank) => layer.forward(shards[rank])));
  * ```

@@ -4,7 +4,7 @@ import { describeValue } from '../describe_value.ts';
 
 /**
  * A process's place among several that share a batch, each with its own part of it. A backend implements it for one way of carrying
- * bytes; `createInProcessGroups()` of `syncbn/process_group` is one for several ranks in one program.
+ * bytes; `createLocalGroups()` of `syncbn/distributed` is one for several ranks in one program.
  *
  * Waiting is the group's business: `allGather` rejects when a rank is lost, has failed, or does not come in time.
  */
@@ -39,7 +39,7 @@ export function checkProcessGroup(given: unknown): ProcessGroup | null {
   if (typeof rank !== 'number' || typeof size !== 'number' || typeof group.allGather !== 'function') {
     throw new TypeError(
       `processGroup: expected an object with rank, size and allGather(), got ${describeValue(given)}; ` +
-        `createInProcessGroups() of syncbn/process_group makes some`,
+        `createLocalGroups() of syncbn/distributed makes some`,
     );
   }
   if (!Number.isSafeInteger(size) || !Number.isSafeInteger(rank) || rank < 0 || rank >= size) {

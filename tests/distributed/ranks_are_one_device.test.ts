@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { init } from 'syncbn';
-import { runRanks } from 'syncbn/process_group';
+import { runRanks } from 'syncbn/distributed';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { deviceKinds, deviceNames, numericsOf, oneDeviceOf } from '../support/device_kinds.ts';
 import {

@@ -1,0 +1,19 @@
+/** Several processes that train together: the entry `syncbn/distributed`, with the names of `torch.distributed`. */
+
+export { createLocalGroups, type LocalGroupOptions, runRanks } from './distributed/local.ts';
+export type { FrameCounts } from './distributed/messenger.ts';
+export {
+  type AllReduceOptions,
+  type CollectiveOptions,
+  ProcessGroup,
+  type ProcessGroupOptions,
+} from './distributed/process_group.ts';
+export {
+  GroupDestroyedError,
+  GroupTimeoutError,
+  PeerFailedError,
+  PeerLostError,
+  RendezvousError,
+} from './distributed/process_group_errors.ts';
+export type { ReduceOp } from './distributed/sums.ts';
+export type { Liveness, Transport } from './distributed/transport.ts';

@@ -1,0 +1,31 @@
+/** What carries frames between the ranks of a group. A backend implements it for one way of carrying bytes. */
+
+/** What is known of another rank: its program lives, it has ended, or it does not answer. */
+export type Liveness = 'here' | 'gone' | 'silent';
+
+/**
+ * The way to all other ranks of one job. Frames may be lost, doubled or reordered, and may be damaged: whoever uses a transport checks
+ * what comes and asks again for what does not.
+ */
+export interface Transport {
+  /** The number of this process, from 0. */
+  readonly rank: number;
+  /** How many processes there are. */
+  readonly size: number;
+  /** Names the job and this run of it, the same on every rank: frames of another one are ignored. */
+  readonly job: string;
+  /** The longest frame that may be sent, in bytes. */
+  readonly maxFrame: number;
+  /** Sends a frame to all other ranks. The bytes are not changed afterwards, and must not be. */
+  publish(frame: Uint8Array): void;
+  /** Sends a frame to one other rank. */
+  send(rank: number, frame: Uint8Array): void;
+  /** Tells who gets the frames that come from now on, and those that have come before. */
+  onFrame(receive: (frame: Uint8Array) => void): void;
+  /** Asks whether another rank is there; must settle within about a second. */
+  alive(rank: number): Promise<Liveness>;
+  /** Keeps the program alive (`true`) while somebody waits for frames, or no longer (`false`); absent where nothing has to be done. */
+  hold?(isHeld: boolean): void;
+  /** Ends the connection. Idempotent. */
+  close(): Promise<void>;
+}
