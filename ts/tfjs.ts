@@ -4,3 +4,4 @@ export { fromLayersModel, type FromLayersModelOptions, type LayersModule } from 
 export { registerTrainingKernels } from './tfjs/register_training_kernels.ts';
 export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionOptions } from './tfjs/tf_function.ts';
 export { type TensorFlowLayers, useSyncbnLayers } from './tfjs/use_syncbn_layers.ts';
+export { loadTorchWeights, type LoadTorchWeightsOptions } from './tfjs/torch_weights.ts';
