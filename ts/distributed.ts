@@ -8,6 +8,7 @@ export {
   ProcessGroup,
   type ProcessGroupOptions,
 } from './distributed/process_group.ts';
+export { portsTransport, type PortsOptions } from './distributed/ports.ts';
 export {
   GroupDestroyedError,
   GroupTimeoutError,
@@ -15,5 +16,7 @@ export {
   PeerLostError,
   RendezvousError,
 } from './distributed/process_group_errors.ts';
+export { type RankContext, type RankMain, spawnable, startRank } from './distributed/rank_program.ts';
+export { RankError, spawn, type SpawnedWorker, type SpawnOptions } from './distributed/spawn.ts';
 export type { ReduceOp } from './distributed/sums.ts';
 export type { Liveness, Transport } from './distributed/transport.ts';

@@ -11,3 +11,4 @@ export { registerTrainingKernels } from './tfjs/register_training_kernels.ts';
 export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionOptions } from './tfjs/tf_function.ts';
 export type { Network } from './tfjs/network.ts';
 export type { StepReport, TrainingExtras } from './tfjs/training_loop.ts';
+export { type TensorFlowLayers, useSyncbnLayers } from './tfjs/use_syncbn_layers.ts';

@@ -64,7 +64,7 @@ async function readAll(given: readonly Tensor[]): Promise<() => tf.Tensor[]> {
 }
 
 /** On a CPU device that is ready. */
-function receive(given: Tensor): tf.Tensor {
+export function receive(given: Tensor): tf.Tensor {
   const memory = wasmMemory();
   const shape = [...given.shape];
   if (memory === null) {
@@ -76,7 +76,8 @@ function receive(given: Tensor): tf.Tensor {
   return made;
 }
 
-function valuesOf(given: tf.Tensor): Float32Array {
+/** The values of a tensor, without a copy where they are in memory of the host. */
+export function valuesOf(given: tf.Tensor): Float32Array {
   // The backend's `readSync` would copy what `tensor()` copies anyway.
   return wasmMemory()?.typedArrayFromHeap(given) ?? asFloats(given.dataSync());
 }

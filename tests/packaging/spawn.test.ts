@@ -1,0 +1,40 @@
+/** Ranks as users start them: the program is a file of theirs, and finds the package by itself. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, inject, it } from 'vitest';
+import { runInUserProject } from './user_project.ts';
+
+const body = `async function main({ rank, group, args }) {
+  const bn = new SynchronizedBatchNorm1d(1, { processGroup: group, momentum: 1 });
+  await bn.forward(tensor([args.values[rank]], [1, 1]));
+  return [...(await bn.runningMean.data()), process.env.RANK, process.env.WORLD_SIZE];
+}`;
+const start = `spawn(address, { nprocs: 2, args: { values: [1, 3] } }).then((found) => console.log(JSON.stringify(found)));`;
+
+const expected = [
+  [2, '0', '2'],
+  [2, '1', '2'],
+];
+
+describe('spawn, of the packed package', () => {
+  it('runs_the_default_export_of_an_ES_module', () => {
+    const program = `import { SynchronizedBatchNorm1d, tensor } from 'syncbn';\nexport default ${body}\n`;
+    writeFileSync(join(inject('userProject'), 'rank.mjs'), program);
+    const text = `import { spawn } from 'syncbn/distributed';\nconst address = new URL('./rank.mjs', import.meta.url);\n${start}`;
+    expect(runInUserProject('spawn.mjs', text)).toEqual(expected);
+  });
+
+  it('runs_the_exports_of_a_CommonJS_module', () => {
+    const program = `const { SynchronizedBatchNorm1d, tensor } = require('syncbn');\nmodule.exports = ${body}\n`;
+    writeFileSync(join(inject('userProject'), 'rank.cjs'), program);
+    const text = `const { spawn } = require('syncbn/distributed');\nconst address = require('node:url').pathToFileURL(require.resolve('./rank.cjs'));\n${start}`;
+    expect(runInUserProject('spawn.cjs', text)).toEqual(expected);
+  });
+
+  it('tells_a_program_that_is_not_there', () => {
+    const text = `import { spawn } from 'syncbn/distributed';
+    spawn(new URL('./none.mjs', import.meta.url), { nprocs: 1 }).catch((error) => console.log(JSON.stringify(error.message)));`;
+    expect(runInUserProject('missing.mjs', text)).toMatch(/^rank 0 has failed: .*none\.mjs/);
+  });
+});
