@@ -12,13 +12,21 @@ import tseslint from 'typescript-eslint';
  * What each folder of the library may import besides itself and what all may import: the arrows of ARCHITECTURE.md, one line
  * per layer. A file under `ts/` that is in no layer may import nothing, so a new folder has to be entered here.
  */
-const forAll = ['errors.ts', 'describe_value.ts', 'check_options.ts', 'typed_array.ts', 'copy_of_library.ts'];
+const forAll = [
+  'errors.ts',
+  'describe_value.ts',
+  'check_options.ts',
+  'typed_array.ts',
+  'copy_of_library.ts',
+  'platform_modules.ts',
+];
 const layers = {
   'errors.ts': [],
   'describe_value.ts': [],
   'check_options.ts': [],
   'typed_array.ts': [],
   'copy_of_library.ts': [],
+  'platform_modules.ts': [],
   wasm: [],
   device: ['wasm'],
   tensor: ['device'],
@@ -26,13 +34,17 @@ const layers = {
   nn: ['device', 'tensor', 'sync'],
   parallel: ['device', 'tensor', 'sync', 'nn'],
   convert: ['tensor', 'nn', 'parallel'],
-  'index.ts': ['device', 'tensor', 'sync', 'nn', 'parallel', 'convert'],
+  'main.ts': ['device', 'tensor', 'sync', 'nn', 'parallel', 'convert'],
+  // Entries that bring the WebAssembly, or are given it.
+  'index.ts': ['main.ts', 'wasm'],
+  'slim.ts': ['main.ts', 'wasm'],
+  'iife.ts': ['index.ts'],
   // Entries beside the main one, of which they see what users see.
   safetensors: ['index.ts'],
   'safetensors.ts': ['safetensors'],
   distributed: ['index.ts'],
   'distributed.ts': ['distributed'],
-  tfjs: ['index.ts'],
+  tfjs: ['index.ts', 'safetensors.ts'],
   'tfjs.ts': ['tfjs'],
 };
 

@@ -1,15 +1,21 @@
 import { readFileSync, rmSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inflateSync } from 'node:zlib';
+import { transform } from 'esbuild';
 import { dts } from 'rollup-plugin-dts';
 import typescript from 'typescript';
 import { buildWorker } from './scripts/build_worker.mjs';
-import { besides as names } from './scripts/entries.mjs';
+import { besides, inPlace } from './scripts/entries.mjs';
+import { stripComments } from './scripts/strip_comments.mjs';
 
-const input = 'ts/index.ts';
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Entries beside the main one, which they import as a user would, so that there is one `Tensor`. */
-const besides = names.map((name) => `ts/${name}.ts`);
-const mainEntry = fileURLToPath(new URL(input, import.meta.url));
+/** The main entry, those that stand in its place, and what all of them export. */
+const mainEntry = here('ts/index.ts');
+const whatAllExport = here('ts/main.ts');
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+const banner = `/*! syncbn ${version} | MIT */`;
 
 /**
  * Removes the types. TypeScript does it file by file, which is all that `erasableSyntaxOnly` code needs; a plugin that checks
@@ -19,32 +25,85 @@ const eraseTypes = {
   name: 'erase-types',
   transform(code, id) {
     if (!id.endsWith('.ts')) return null;
-    const { outputText, sourceMapText } = typescript.transpileModule(code, {
+    const { outputText } = typescript.transpileModule(code, {
       fileName: id,
-      compilerOptions: { target: 'ES2022', module: 'ESNext', verbatimModuleSyntax: true, sourceMap: true },
+      compilerOptions: { target: 'ES2022', module: 'ESNext', verbatimModuleSyntax: true },
     });
-    // The comment that points at the map is Rollup's to write.
-    return { code: outputText.replace(/\n\/\/# sourceMappingURL=.*$/, ''), map: sourceMapText };
+    return { code: outputText, map: null };
   },
 };
 
 /**
- * The file of an input, or of what it loads later, bears the name of its source. The input itself only hands on what `library` exports:
+ * Comments are half of a file; those that users need are in the declarations. Names and lines stay, so that the traces of errors read well.
+ * There are no source maps: they would be larger than all else, and point at sources that are not published.
+ */
+const withoutComments = {
+  name: 'without-comments',
+  async renderChunk(code) {
+    const { code: shorter } = await transform(code, { minifySyntax: true, target: 'es2022', charset: 'utf8' });
+    return { code: stripComments(shorter), map: null };
+  },
+};
+
+/** The same as small as can be, for a script that no bundler makes smaller. */
+const minified = {
+  name: 'minified',
+  async renderChunk(code) {
+    return {
+      code: (await transform(code, { minify: true, target: 'es2022', charset: 'utf8', banner })).code,
+      map: null,
+    };
+  },
+};
+
+/**
+ * How CommonJS loads the library's other files: by `require`, which works in the `vm` contexts of test runners, where `import()` does not.
+ * What only the platform knows is imported, since it may be an ES module.
+ */
+const requireOwnFiles = {
+  name: 'require-own-files',
+  renderDynamicImport({ format, targetModuleId }) {
+    if (format !== 'cjs' || targetModuleId === null) return null;
+    return { left: 'Promise.resolve().then(() => require(', right: '))' };
+  },
+};
+
+/** All formats find the WebAssembly of GPUs in one file, an ES module: it is large, and CommonJS and scripts can import it. */
+const gpuModule = here('ts/wasm/generated/gpu_module.js');
+const gpuModuleInOneFile = {
+  name: 'gpu-module-in-one-file',
+  resolveDynamicImport: (specifier) =>
+    typeof specifier === 'string' && specifier.endsWith('/gpu_module.js')
+      ? { id: './gpu_module.js', external: true }
+      : null,
+};
+
+/**
+ * The file of an input, or of what it loads later, bears the name of its source. The inputs only hand on what `library` exports:
  * what is loaded later imports from there what users do not get.
  */
 const files = (extension) => {
-  const nameOf = ({ name }) => `${name === 'index' ? 'library' : name}.${extension}`;
+  const nameOf = ({ name }) => `${name === 'main' ? 'library' : name}.${extension}`;
   return { dir: 'dist', entryFileNames: `[name].${extension}`, chunkFileNames: nameOf };
 };
 
 // Before anything is bundled: the sources import the text.
 const program = await buildWorker();
 
-/** The program of a worker, for pages that must serve it by themselves; all others find the same text in `worker_device`. */
-const workerProgram = {
-  name: 'worker-program',
-  generateBundle() {
-    this.emitFile({ type: 'asset', fileName: 'worker.js', source: `${banner}\n${program}\n` });
+/** Files that are no part of a bundle. */
+const besideTheBundles = {
+  name: 'beside-the-bundles',
+  async generateBundle() {
+    const add = (fileName, source) => this.emitFile({ type: 'asset', fileName, source });
+    // For pages that must serve the program of a worker by themselves; all others find the same text in `worker_device`.
+    add('worker.js', `${banner}\n${program}\n`);
+    add('worker.d.ts', '/** The program of a worker: a script to serve, not to import. */\nexport {};\n');
+    const { wasmDeflatedBase64 } = await import(pathToFileURL(here('ts/wasm/generated/cpu_module.js')).href);
+    add('cpu.wasm', inflateSync(Buffer.from(wasmDeflatedBase64, 'base64')));
+    const wasmTypes =
+      '/** The compiled module, where the platform or the bundler gives one. */\ndeclare const module: WebAssembly.Module;\nexport default module;\n';
+    add('wasm.d.ts', wasmTypes);
+    add('syncbn.iife.d.ts', "export * from './index.js';\nexport as namespace syncbn;\n");
   },
 };
 
@@ -59,18 +118,23 @@ const alsoAsCts = {
   },
 };
 
-const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
-const banner = `/*! syncbn ${version} | MIT */`;
-
 /**
- * Lets users check the declarations whose `lib` is older than `Symbol.dispose`, or has no WebGPU. Where it has, empty interfaces
+ * Lets users check the declarations whose `lib` is older than what they use, or has no WebGPU. Where it has, empty interfaces
  * add nothing to its own.
  */
 const olderLibraries = `/// <reference lib="esnext.disposable" />
+/// <reference lib="es2022.error" />
 declare global {
   interface GPUDevice {}
   interface GPUBuffer {}
 }`;
+
+/** Typed arrays have had no parameter before TypeScript 5.7. */
+const withoutParameters = {
+  name: 'without-parameters',
+  renderChunk: (code) =>
+    code.replaceAll(/\b((?:Float32|Float64|Uint8)Array|ArrayBufferView)<ArrayBuffer(?:Like)?>/g, '$1'),
+};
 
 // Chunks of an earlier build would be published, too.
 rmSync('dist', { recursive: true, force: true });
@@ -80,46 +144,81 @@ const onLog = (level, log) => {
   if (level === 'warn') throw new Error(log.message);
 };
 
+const declarations = () => [dts({ tsconfig: 'tsconfig.lib.json' }), withoutParameters, alsoAsCts];
+
 /** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
 const outside = [mainEntry, /^@tensorflow\//];
+const safetensorsEntry = here('ts/safetensors.ts');
+const outsideOf = (name) => (name === 'safetensors' ? outside : [...outside, safetensorsEntry]);
 
-/** What is made of such an entry: a file that imports the main one. */
+/** What is made of an entry beside the main one: a file that imports the main one. */
 const besideMain = (extension, format) => ({
   ...files(extension),
   format,
-  sourcemap: true,
   banner,
-  paths: { [mainEntry]: `./index.${extension}` },
+  // What all main entries export: so such an entry serves each of them.
+  paths: { [mainEntry]: `./main.${extension}`, [safetensorsEntry]: `./safetensors.${extension}` },
+  plugins: [withoutComments],
 });
 
 export default [
   {
-    input,
-    plugins: [eraseTypes, workerProgram],
+    input: {
+      index: mainEntry,
+      main: whatAllExport,
+      ...Object.fromEntries(inPlace.map((name) => [name, here(`ts/${name}.ts`)])),
+      gpu_module: gpuModule,
+    },
+    plugins: [eraseTypes, gpuModuleInOneFile, besideTheBundles],
     onLog,
     // What only workers or GPUs need is a file beside the entry, loaded when the first of them is made ready.
-    output: [
-      { ...files('js'), format: 'es', sourcemap: true, banner },
-      // `require` for what is loaded later, too: Jest runs CommonJS where `import()` is not to be had.
-      { ...files('cjs'), format: 'cjs', dynamicImportInCjs: false, sourcemap: true, banner },
-    ],
+    output: { ...files('js'), format: 'es', banner, plugins: [withoutComments] },
   },
   {
-    input,
-    plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
+    input: {
+      index: mainEntry,
+      main: whatAllExport,
+      ...Object.fromEntries(inPlace.map((name) => [name, here(`ts/${name}.ts`)])),
+    },
+    plugins: [eraseTypes, gpuModuleInOneFile],
+    onLog,
+    output: { ...files('cjs'), format: 'cjs', banner, plugins: [requireOwnFiles, withoutComments] },
+  },
+  {
+    // A script of a page.
+    input: here('ts/iife.ts'),
+    plugins: [eraseTypes, gpuModuleInOneFile],
+    onLog,
+    output: {
+      file: 'dist/syncbn.iife.js',
+      format: 'iife',
+      name: 'syncbn',
+      inlineDynamicImports: true,
+      plugins: [minified],
+    },
+  },
+  {
+    input: whatAllExport,
+    plugins: declarations(),
     output: { file: 'dist/index.d.ts', format: 'es', banner: olderLibraries },
   },
-  ...besides.map((input) => ({
-    input,
+  ...inPlace.map((name) => ({
+    input: here(`ts/${name}.ts`),
+    plugins: declarations(),
+    external: [whatAllExport],
+    output: { ...files('d.ts'), format: 'es', paths: { [whatAllExport]: './index.js' } },
+  })),
+  ...besides.map((name) => ({
+    input: here(`ts/${name}.ts`),
     plugins: [eraseTypes],
-    external: outside,
+    external: outsideOf(name),
     onLog,
     output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
   })),
-  ...besides.map((input) => ({
-    input,
-    plugins: [dts({ tsconfig: 'tsconfig.lib.json' }), alsoAsCts],
-    external: outside,
+  ...besides.map((name) => ({
+    input: here(`ts/${name}.ts`),
+    plugins: declarations(),
+    external: outsideOf(name),
     output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
   })),
 ];

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { launchOptions } from './scripts/browser.mjs';
-import { besides } from './scripts/entries.mjs';
+import { entries } from './scripts/entries.mjs';
 import { softwareGpu } from './scripts/software_gpu.mjs';
 import { nodeOnly } from './tests/node_only.ts';
 
@@ -10,7 +10,7 @@ import { nodeOnly } from './tests/node_only.ts';
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 // The longer name first: each stands for all names that begin with it.
 const alias = {
-  ...Object.fromEntries(besides.map((name) => [`syncbn/${name}`, source(`ts/${name}.ts`)])),
+  ...Object.fromEntries(entries.map((name) => [`syncbn/${name}`, source(`ts/${name}.ts`)])),
   syncbn: source('ts/index.ts'),
 };
 

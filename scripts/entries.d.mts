@@ -1,1 +1,3 @@
-export const besides: readonly string[];
+export declare const entries: readonly string[];
+export declare const inPlace: readonly string[];
+export declare const besides: readonly string[];

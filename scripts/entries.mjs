@@ -1,4 +1,4 @@
-/** What users import: the main entry, and those beside it, as `package.json` declares them. */
+/** What users import, as `package.json` declares it. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,13 @@ import { root } from './tools.mjs';
 
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-/** Names of the entries beside the main one: `syncbn/NAME` is built from `ts/NAME.ts`. */
-export const besides = Object.keys(exports)
-  .filter((path) => typeof exports[path] === 'object' && path !== '.')
+/** Names of all entries but the main one, whose sources are `ts/NAME.ts`: what can be imported and required. */
+export const entries = Object.keys(exports)
+  .filter((path) => typeof exports[path].import === 'object' && path !== '.')
   .map((path) => path.slice(2));
+
+/** Entries that are built together with the main one, since they stand in its place. */
+export const inPlace = ['slim'];
+
+/** Entries beside the main one: `syncbn/NAME` is built from `ts/NAME.ts`, which imports the main entry as a user would. */
+export const besides = entries.filter((name) => !inPlace.includes(name));

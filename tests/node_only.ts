@@ -19,5 +19,8 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
   'tests/tensor/other_realm.test.ts': 'makes realms by the `vm` of Node',
   'tests/tensor/two_copies.test.ts': 'loads the library twice, by the module cache of Vitest in Node',
+  'tests/docs/examples_run.test.ts': 'reads the pages and writes their programs to files',
+  'tests/docs/links.test.ts': 'reads the pages',
+  'tests/docs/troubleshooting.test.ts': 'reads the page and the sources',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

@@ -93,7 +93,7 @@ function workerRemedy(text: string): string {
   // Browsers tell a page only that a worker was refused or not found, by an event without a text or with one of these.
   if (/content security policy|\bCSP\b|denied|insecure|could not be started/i.test(text)) {
     return (
-      `a page whose content security policy allows workers from its own address only has to serve the file of syncbn/worker ` +
+      `a page with a content security policy has to allow worker-src blob:, or to serve the file of syncbn/worker from its own address ` +
       `and say devices.configure({ workerUrl }); with workerUrl, check that the file is there`
     );
   }
@@ -104,15 +104,24 @@ function workerRemedy(text: string): string {
 export class NoWebAssemblyError extends Error {
   override readonly name = 'NoWebAssemblyError';
 
+  /** @param options - the `cause`: what the platform has said; absent where there is no `WebAssembly` at all. */
   constructor(options?: ErrorOptions) {
     super(
       options === undefined
         ? `there is no WebAssembly here, without which syncbn cannot compute; browsers switch it off in modes such as Lockdown Mode`
-        : `the content security policy of the page does not allow WebAssembly; add 'wasm-unsafe-eval' to its script-src, for ` +
+        : isRefusedByPlatform(options.cause)
+          ? `this platform compiles no WebAssembly while a program runs; import syncbn/slim there and give its init() the module of ` +
+            `syncbn/cpu.wasm`
+          : `the content security policy of the page does not allow WebAssembly; add 'wasm-unsafe-eval' to its script-src, for ` +
             `example script-src 'self' 'wasm-unsafe-eval'`,
       options,
     );
   }
+}
+
+/** Cloudflare's says so: only modules that were there when the program was deployed may be used. */
+function isRefusedByPlatform(cause: unknown): boolean {
+  return cause instanceof Error && /by embedder/i.test(cause.message);
 }
 
 /** The platform has no WebGPU. */

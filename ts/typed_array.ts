@@ -62,6 +62,11 @@ export function adviceForGone({ length }: ArrayLike<number>): string {
     : '';
 }
 
+/** Whether a value is a `Float32Array` of any realm. */
+export function isFloat32Array(value: unknown): boolean {
+  return isTypedArray(value, 'Float32Array');
+}
+
 /** A class of typed arrays, as far as it is needed here. */
 type TypedArrayClass<A> = new (source: ArrayBufferLike | A, byteOffset?: number, length?: number) => A;
 

@@ -2,7 +2,7 @@
 
 // Not reached through the library's face: benchmarks wait for other engines the same way.
 import { Nudging } from '../../ts/device/webgpu_nudging.ts';
-import { isNode } from '../../ts/device/webgpu_platform.ts';
+import { isNode } from '../../ts/platform_modules.ts';
 
 /** Bits of `GPUBufferUsage` and `GPUMapMode`, by the standard: TypeScript's library does not declare them. */
 export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const;

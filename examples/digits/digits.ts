@@ -8,10 +8,13 @@ import { digitNet } from './network.ts';
 import type { Options } from './options.ts';
 import { createProgress, type Terminal } from './progress.ts';
 import { randomStream } from './random.ts';
+import { describeMachine } from './machine.ts';
 import { reportPage } from './report/page.ts';
+import { picture } from './report/picture.ts';
 import { labelOf, runsFor } from './runs.ts';
-import { formatShare, formatTable, LEGEND, summarize } from './summary.ts';
+import { conclusionOf, formatShare, formatTable, LEGEND, summarize } from './summary.ts';
 import { type RunRecord, STREAMS, train } from './train.ts';
+import { wrongDigits } from './wrong_digits.ts';
 
 /** How many of the 10,000 images are kept for testing. */
 const TEST_IMAGES = 1000;
@@ -58,10 +61,17 @@ export async function digits(options: Options, output: NodeJS.WritableStream, me
     trainImages: dataset.train.labels.length,
     testImages: dataset.test.labels.length,
     seconds: (performance.now() - start) / 1000,
+    machine: describeMachine(device),
+    wrongDigits: wrongDigits(dataset.test, logitsOf(records, 'one device'), logitsOf(records, 'plain')),
   };
   await writeFile(report, reportPage(rows, details));
-  output.write(`\n${formatTable(rows)}\n${LEGEND}\n\nReport: ${report}\n`);
+  if (options.picture !== null) await writeFile(resolve(options.picture), picture(rows, steps));
+  output.write(`\n${formatTable(rows)}\n${LEGEND}\n\n${conclusionOf(rows)}.\nReport: ${report}\n`);
   return 0;
+}
+
+function logitsOf(records: readonly RunRecord[], name: string): Float32Array {
+  return records.find(({ run }) => run.name === name)?.logits ?? new Float32Array(0);
 }
 
 async function checkWritable(file: string): Promise<void> {

@@ -37,12 +37,12 @@ export async function evaluate(network: Classifier, samples: Samples, device: st
   } finally {
     network.train();
   }
-  const right = samples.labels.filter((label, n) => label === largest(logits, n)).length;
+  const right = samples.labels.filter((label, n) => label === guessOf(logits, n)).length;
   return { accuracy: right / count, logits };
 }
 
 /** The class with the highest logit in row `n`. */
-function largest(logits: Float32Array, n: number): number {
+export function guessOf(logits: Float32Array, n: number): number {
   const row = logits.subarray(n * CLASSES, (n + 1) * CLASSES);
   return row.indexOf(Math.max(...row));
 }

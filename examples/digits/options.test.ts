@@ -12,11 +12,13 @@ describe('the command line', () => {
       seed: 1,
       quick: false,
       report: 'reports/digits.html',
+      picture: null,
     } satisfies Options);
   });
 
   it('takes_every_option', () => {
-    const args = '--device worker --devices 4 --batch 12 --steps 7 --seed 0 --quick --report out.html';
+    const args =
+      '--device worker --devices 4 --batch 12 --steps 7 --seed 0 --quick --report out.html --picture out.svg';
     expect(parseOptions(args.split(' '))).toEqual({
       device: 'worker',
       devices: 4,
@@ -25,6 +27,7 @@ describe('the command line', () => {
       seed: 0,
       quick: true,
       report: 'out.html',
+      picture: 'out.svg',
     } satisfies Options);
   });
 

@@ -19,6 +19,8 @@ export interface Options {
   readonly quick: boolean;
   /** File that the HTML report is written to. */
   readonly report: string;
+  /** File that the curves of accuracy are written to, as SVG; `null`: none. */
+  readonly picture: string | null;
 }
 
 /** The library has 64 devices of each kind, `cpu:0` … `cpu:63`, and the last run gives each sample a device of its own. */
@@ -60,6 +62,7 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
     .option('--seed <n>', 'of initial weights, test images and batches', integer(0, 2 ** 32 - 1), 1)
     .option('--quick', 'a run of seconds, to see that everything works')
     .option('--report <file>', 'where to write the HTML report', 'reports/digits.html')
+    .option('--picture <file>', 'where to write the curves of accuracy as a picture (SVG) of their own')
     .allowExcessArguments(false)
     .showHelpAfterError('(--help lists the options)')
     .exitOverride((error) => {
@@ -71,7 +74,10 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
   }
   const given = command
     .parse(args, { from: 'user' })
-    .opts<Omit<Options, 'steps' | 'quick'> & { readonly steps?: number; readonly quick?: boolean }>();
+    .opts<
+      Omit<Options, 'steps' | 'quick' | 'picture'> &
+        Partial<Pick<Options, 'steps' | 'quick'>> & { readonly picture?: string }
+    >();
   const { devices, batch, quick = false } = given;
   if (batch % devices !== 0 || batch < 2 * devices) {
     command.error(
@@ -79,7 +85,12 @@ export function parseOptions(args: readonly string[], output?: Output): Options 
         `2 samples, such as ${devices * Math.min(Math.max(2, Math.round(batch / devices)), Math.floor(MAX_DEVICES / devices))}`,
     );
   }
-  return { ...given, quick, steps: given.steps ?? (quick ? QUICK_STEPS : DEFAULT_STEPS) };
+  return {
+    ...given,
+    quick,
+    picture: given.picture ?? null,
+    steps: given.steps ?? (quick ? QUICK_STEPS : DEFAULT_STEPS),
+  };
 }
 
 function integer(min: number, max: number): (text: string) => number {

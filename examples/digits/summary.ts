@@ -31,7 +31,7 @@ export const COLUMNS = [
 export const LEGEND = [
   'Δ: largest absolute difference from the one-device run, of any weight after the',
   'first and the last step, and of any logit of the test images after the last.',
-  'Most layers compute in one thread: samples per s show what splitting costs.',
+  'Samples per s are those of the median step: they show what splitting costs.',
 ].join('\n');
 
 /** Everything but the line below the head is left out. */
@@ -87,6 +87,26 @@ export function formatShare(share: number): string {
   return `${(100 * share).toFixed(2)} %`;
 }
 
-function formatDifference(difference: number | undefined): string {
-  return difference === undefined ? '–' : difference === 0 ? '0' : difference.toExponential(1);
+/** Two digits: `13`, `0.02`, `2.3e-7`; a dash where there is nothing to compare. */
+export function formatDifference(difference: number | undefined): string {
+  return difference === undefined ? '–' : String(Number(difference.toPrecision(2)));
+}
+
+/** What came out, in one sentence. */
+export function conclusionOf(rows: readonly SummaryRow[]): string {
+  const [alone] = rows;
+  const plain = rows.find(({ record }) => record.run.name === 'plain');
+  const synchronized = rows.filter(({ record }) => record.run.name === 'synchronized');
+  if (alone === undefined || plain === undefined || synchronized.length === 0) {
+    throw new RangeError('expected a run on one device, a plain one and a synchronized one');
+  }
+  const isEqual = synchronized.every(
+    ({ distance }) => distance?.logits === 0 && distance.weights.at(-1)?.difference === 0,
+  );
+  const shares = [...new Set(synchronized.map(({ accuracy }) => formatShare(accuracy)))].join(' and ');
+  const course = isEqual
+    ? `with synchronized batch norm it is the one-device network to the last bit: ${shares}`
+    : `with synchronized batch norm ${shares}, where one device reaches ${formatShare(alone.accuracy)}`;
+  const { devices } = plain.record.run;
+  return `Trained on ${devices} devices with plain batch norm, a network tells ${formatShare(plain.accuracy)} of the digits right; ${course}`;
 }

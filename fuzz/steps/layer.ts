@@ -134,11 +134,11 @@ function initialState(step: LayerStep): Pick<ReferenceLayer, 'weight' | 'bias' |
   return { weight, bias: biasValues, runningMean, runningVar };
 }
 
-/** Values per channel from which the statistics are summed in f32, whose errors README tells. */
+/** Values per channel from which the statistics are summed in f32, whose errors `docs/numerics.md` tells. */
 const LEAF_VALUES = 32;
 
 /**
- * How far off an output may be: what README promises, 16 units in the last place of the largest value, 4 of few values; and what PyTorch
+ * How far off an output may be: what `docs/numerics.md` promises, 16 units in the last place of the largest value, 4 of few values; and what PyTorch
  * may be, which computes y = x·s + (b − mean·s) in f32. Rounding s costs up to one ulp of the largest term; each product, the difference
  * and the sum cost half a one.
  */

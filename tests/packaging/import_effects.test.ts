@@ -52,9 +52,15 @@ describe.each([
   });
 });
 
-const files = ['index', 'library', 'synchronized_batch_norm_ranks', 'webgpu_device', 'worker_device'].flatMap(
-  (name) => [`dist/${name}.js`, `dist/${name}.cjs`],
-);
+const files = [
+  'index',
+  'library',
+  'main',
+  'slim',
+  'synchronized_batch_norm_ranks',
+  'webgpu_device',
+  'worker_device',
+].flatMap((name) => [`dist/${name}.js`, `dist/${name}.cjs`]);
 
 describe.each(files)('%s', (path) => {
   it('has_no_import_meta_no_top_level_await_and_imports_nothing_but_the_package', () => {

@@ -1,12 +1,16 @@
 /** The packed package as the tools see it that judge packages: entry points, files, types in every way of resolving them. */
 
 import { execFileSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { describe, expect, inject, it } from 'vitest';
 
 const installed = join(inject('userProject'), 'node_modules', 'syncbn');
+
+/** What is loaded by its address, as a script or a WebAssembly module: nothing requires it, whatever the way of resolving. */
+const toLoad = ['./worker', './iife', './cpu.wasm'];
 
 describe('the packed package', () => {
   it('draws_no_complaint_from_publint', async () => {
@@ -17,8 +21,7 @@ describe('the packed package', () => {
   it('has_types_that_resolve_in_every_mode', () => {
     const attw = join(process.cwd(), 'node_modules', '.bin', 'attw');
     expect(() =>
-      // A worker's program is loaded by its address, not imported: it has nothing to type.
-      execFileSync(attw, [inject('tarball'), '--no-color', '--exclude-entrypoints', './worker'], {
+      execFileSync(attw, [inject('tarball'), '--no-color', '--exclude-entrypoints', ...toLoad], {
         encoding: 'utf8',
         stdio: 'pipe',
       }),
@@ -26,32 +29,63 @@ describe('the packed package', () => {
   });
 
   it('contains_what_is_published_and_nothing_else', () => {
-    const listed = execFileSync('tar', ['-tzf', inject('tarball')], { encoding: 'utf8' });
-    const files = listed.split('\n').filter((name) => name !== '');
-    expect(files.sort()).toEqual(
-      ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...distFiles].map((name) => `package/${name}`).sort(),
+    const files = listed().filter((name) => !name.startsWith('docs/'));
+    expect(files.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...distFiles].sort());
+  });
+
+  it('contains_every_file_that_readme_links_to', () => {
+    const readme = readFileSync(join(installed, 'README.md'), 'utf8');
+    const targets = [...readme.matchAll(/\]\(([^)#\s]+)/g)].map(([, target = '']) => target);
+    expect(targets.length).toBeGreaterThan(10);
+    expect(targets.filter((target) => !listed().includes(target))).toEqual([]);
+  });
+
+  it('is_at_most_800_kB', () => {
+    expect(statSync(inject('tarball')).size).toBeLessThanOrEqual(800_000);
+  });
+
+  it('names_no_address_that_is_not_there', () => {
+    const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<string, unknown>;
+    expect(Object.keys(manifest)).not.toEqual(
+      expect.arrayContaining([expect.stringMatching(/^(repository|homepage|bugs)$/)]),
+    );
+  });
+
+  it('refers_to_no_source_maps', () => {
+    const scripts = distFiles.filter((name) => /\.c?js$/.test(name));
+    expect(scripts.filter((name) => readFileSync(join(installed, name), 'utf8').includes('sourceMappingURL'))).toEqual(
+      [],
     );
   });
 });
 
+/** Names of the files in the package. */
+function listed(): string[] {
+  const text = execFileSync('tar', ['-tzf', inject('tarball')], { encoding: 'utf8' });
+  return text
+    .split('\n')
+    .filter((name) => name !== '')
+    .map((name) => name.replace(/^package\//, ''));
+}
+
 const distFiles = [
   ...[
+    'distributed',
     'forward_on_devices',
     'index',
     'joint_pass',
     'library',
-    'distributed',
+    'main',
     'meeting_point',
     'safetensors',
+    'slim',
     'synchronized_batch_norm_forward',
     'synchronized_batch_norm_ranks',
     'synchronized_batch_norm_shards',
     'tfjs',
     'webgpu_device',
     'worker_device',
-  ].flatMap((name) => [`${name}.js`, `${name}.js.map`, `${name}.cjs`, `${name}.cjs.map`]),
-  ...[
-    ...['index', 'distributed', 'safetensors', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
-    'worker.js',
-  ],
+  ].flatMap((name) => [`${name}.js`, `${name}.cjs`]),
+  ...['distributed', 'index', 'safetensors', 'slim', 'tfjs'].flatMap((name) => [`${name}.d.ts`, `${name}.d.cts`]),
+  ...['cpu.wasm', 'gpu_module.js', 'syncbn.iife.d.ts', 'syncbn.iife.js', 'wasm.d.ts', 'worker.d.ts', 'worker.js'],
 ].map((name) => `dist/${name}`);

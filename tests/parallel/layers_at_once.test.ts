@@ -13,7 +13,7 @@ import {
 import { beforeAll, it, vi } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceNames } from '../support/device_kinds.ts';
-import { add } from '../support/operations.ts';
+import { add, scale } from '../support/operations.ts';
 import { randomArray } from '../support/random.ts';
 
 const names = deviceNames('cpu', 3);
@@ -36,6 +36,21 @@ class AtOnce extends Module {
   }
 }
 
+/** A layer and other operations use one input; all are called before the layer has met the other replicas. */
+class BesideOthers extends Module {
+  readonly norm: BatchNorm1d;
+
+  constructor(Layer: typeof BatchNorm1d) {
+    super();
+    this.norm = new Layer(3);
+  }
+
+  async forward(x: Tensor): Promise<Tensor> {
+    const [normalized, tenth] = await Promise.all([this.norm.forward(x), scale(x, 0.1)]);
+    return add(await add(normalized, x), tenth);
+  }
+}
+
 beforeAll(() => init(names));
 
 async function inputGradientOf(net: { forward(x: Tensor): Promise<Tensor> }): Promise<Float32Array | undefined> {
@@ -45,9 +60,12 @@ async function inputGradientOf(net: { forward(x: Tensor): Promise<Tensor> }): Pr
   return x.grad?.data();
 }
 
-it('layers_called_at_once_sum_their_gradients_as_on_one_device', async () => {
-  const net = new DataParallelWithCallBack(new AtOnce(SynchronizedBatchNorm1d), { deviceIds: names });
-  expectSameBits((await inputGradientOf(net)) ?? [], (await inputGradientOf(new AtOnce(BatchNorm1d))) ?? []);
+it.each([
+  { what: 'layers_called_at_once', Net: AtOnce },
+  { what: 'a_layer_and_operations_called_at_once', Net: BesideOthers },
+])('$what sum their gradients as on one device', async ({ Net }) => {
+  const net = new DataParallelWithCallBack(new Net(SynchronizedBatchNorm1d), { deviceIds: names });
+  expectSameBits((await inputGradientOf(net)) ?? [], (await inputGradientOf(new Net(BatchNorm1d))) ?? []);
 });
 
 it('layers_of_which_one_had_to_wait_for_memory_sum_their_gradients_as_ever', async () => {

@@ -1,11 +1,11 @@
 /** The kernels of the calling thread, for what needs no memory of a device. */
 
-import { compileCpuModule } from '../wasm/cpu_module.ts';
+import { cpuModule } from '../wasm/modules.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device } from './device.ts';
 
 /** What {@link host} gives; nothing of a program is on it. */
-let callingThread = new CpuDevice('the calling thread', compileCpuModule);
+let callingThread = new CpuDevice('the calling thread', cpuModule);
 
 /**
  * The kernels of the calling thread, for what needs no memory of a device: checking partials, and merging those of devices of

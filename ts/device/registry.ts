@@ -3,7 +3,7 @@
 import { checkOptions } from '../check_options.ts';
 import { NoAdapterError, NoWebGpuError, UnknownDeviceError } from '../errors.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
-import { compileCpuModule } from '../wasm/cpu_module.ts';
+import { cpuModule } from '../wasm/modules.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } from './device.ts';
 import { suggestDevice } from './device_name.ts';
@@ -34,7 +34,7 @@ export interface DeviceOptions {
   readonly workerUrl: string | null;
 }
 
-const made = new Map<string, Device>([['cpu:0', new CpuDevice('cpu:0', compileCpuModule)]]);
+const made = new Map<string, Device>([['cpu:0', new CpuDevice('cpu:0', cpuModule)]]);
 const settings: WorkerSettings = { workerUrl: null };
 
 /** `'cpu'` is short for `'cpu:0'`. */
@@ -239,7 +239,7 @@ function make(name: string, kind: DeviceKind, origin: WebGpuOrigin = { options: 
 function newDevice(name: string, kind: DeviceKind, origin: WebGpuOrigin): Device {
   switch (kind) {
     case 'cpu':
-      return new CpuDevice(name, compileCpuModule);
+      return new CpuDevice(name, cpuModule);
     case 'worker': {
       const adapter = `thread of ${name}`;
       const before = { adapter, isSoftware: false, traffic: { messages: 0, bytes: 0 }, work: null };

@@ -26,7 +26,7 @@ import { WebGpuFailures } from './webgpu_failures.ts';
 import { Holding } from './webgpu_holding.ts';
 import { Nudging } from './webgpu_nudging.ts';
 import { openKernels } from './webgpu_open.ts';
-import { isNode } from './webgpu_platform.ts';
+import { isNode } from '../platform_modules.ts';
 import { checkForeignBuffer, checkOwner, holdsVectors } from './webgpu_sharing.ts';
 
 /** What a buffer has instead of its number from 1 once it was released. */

@@ -1,5 +1,7 @@
 /** Where `navigator.gpu` comes from: the platform, or in Node the package `webgpu`, which is Dawn. */
 
+import { importFromPlatform, isNode } from '../platform_modules.ts';
+
 /** What the package `webgpu` exports. */
 interface Dawn {
   readonly globals: Readonly<Record<string, unknown>>;
@@ -9,7 +11,6 @@ interface Dawn {
 /** Where the platform may have WebGPU. */
 interface Platform {
   navigator?: { readonly gpu?: GPU };
-  readonly process?: { readonly versions?: { readonly node?: string } };
 }
 
 let looking: Promise<void> | null = null;
@@ -26,11 +27,6 @@ export function providePlatform(): Promise<void> {
   return looking;
 }
 
-/** Whether the platform is Node, or looks like it. */
-export function isNode(): boolean {
-  return (globalThis as Platform).process?.versions?.node !== undefined;
-}
-
 async function provide(): Promise<void> {
   const platform = globalThis as Platform;
   if (platform.navigator?.gpu !== undefined) {
@@ -39,9 +35,7 @@ async function provide(): Promise<void> {
   if (!isNode()) {
     throw new Error('navigator.gpu is undefined');
   }
-  // A variable, so that no bundler looks for the package, which is optional.
-  const name = 'webgpu';
-  const { create, globals } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ name)) as Dawn;
+  const { create, globals } = (await importFromPlatform('webgpu')) as Dawn;
   // The bindings tell a page from a worker by its `Window`.
   const missing = Object.entries({ ...globals, Window: Object }).filter(([key]) => !(key in globalThis));
   Object.assign(globalThis, Object.fromEntries(missing));

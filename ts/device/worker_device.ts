@@ -8,7 +8,7 @@
  */
 
 import { type DeviceLostError, DeviceMismatchError, OutOfMemoryError, WorkerStartError } from '../errors.ts';
-import { compileCpuModule } from '../wasm/cpu_module.ts';
+import { cpuModule } from '../wasm/modules.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type {
   Command,
@@ -57,7 +57,7 @@ export interface WorkerSettings {
  * @throws WorkerStartError when the platform starts none.
  */
 export async function openWorkerDevice(face: Device, { workerUrl }: WorkerSettings): Promise<OpenDevice> {
-  const [module] = await Promise.all([compileCpuModule(), host().ready()]);
+  const [module] = await Promise.all([cpuModule(), host().ready()]);
   const { name } = face;
   const memberships = new Memberships();
   const owner: QueueOwner = {

@@ -2,6 +2,7 @@
  * Opens workers, on each platform in its way, and gives them one face. Brings the text of their program along.
  */
 
+import { importFromPlatform, isNode, nodeModule } from '../platform_modules.ts';
 import { workerProgram } from './generated/worker_program_text.js';
 import type { CommandMessage, Reply, WorkerStart } from './worker_protocol.ts';
 import { SharedSlot } from './worker_slot.ts';
@@ -46,8 +47,7 @@ export async function openWorker(
 ): Promise<WorkerLink> {
   const slot = SharedSlot.create();
   const start = { name, module, shared: slot?.memory ?? null };
-  const { process } = globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } };
-  if (process?.versions?.node !== undefined) {
+  if (isNode()) {
     return link(await nodeStarter(), start, slot);
   }
   if (url !== null) {
@@ -56,10 +56,6 @@ export async function openWorker(
   const blob = URL.createObjectURL(new Blob([workerProgram], { type: 'text/javascript' }));
   try {
     return await link((listeners) => startInBrowser(blob, listeners), start, slot);
-  } catch {
-    // A page may allow workers from data URLs where it allows none from blobs.
-    const data = `data:text/javascript,${encodeURIComponent(workerProgram)}`;
-    return await link((listeners) => startInBrowser(data, listeners), start, slot);
   } finally {
     URL.revokeObjectURL(blob);
   }
@@ -86,9 +82,8 @@ async function nodeStarter(): Promise<StartWorker> {
   interface NodeWorkers {
     readonly Worker: new (program: string, options: { readonly eval: true }) => NodeWorker;
   }
-  // A variable, so that no bundler looks for Node's module.
-  const module = 'node:worker_threads';
-  const { Worker } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as NodeWorkers;
+  const name = 'node:worker_threads';
+  const { Worker } = (nodeModule(name) ?? (await importFromPlatform(name))) as NodeWorkers;
   return ({ onMessage, onEnd }) => {
     const worker = new Worker(workerProgram, { eval: true });
     worker.on('message', onMessage);

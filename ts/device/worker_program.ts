@@ -3,6 +3,7 @@
  * needs no file beside it; `dist/worker.js` is the same text for pages that allow workers from their own address only.
  */
 
+import { importFromPlatform, isNode } from '../platform_modules.ts';
 import { CpuDevice } from './cpu_device.ts';
 import { CommandExecutor, failureOf } from './worker_executor.ts';
 import type { CommandMessage, Reply, WorkerStart } from './worker_protocol.ts';
@@ -22,17 +23,12 @@ interface NodePort extends OwnPort {
 void openPort();
 
 async function openPort(): Promise<void> {
-  const { process } = globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } };
-  if (process?.versions?.node === undefined) {
+  if (!isNode()) {
     const port = globalThis as unknown as WebPort;
     const receive = serve(port);
     port.onmessage = ({ data }) => receive(data);
   } else {
-    // A variable, so that no bundler looks for Node's module.
-    const module = 'node:worker_threads';
-    const { parentPort } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as {
-      readonly parentPort: NodePort;
-    };
+    const { parentPort } = (await importFromPlatform('node:worker_threads')) as { readonly parentPort: NodePort };
     parentPort.on('message', serve(parentPort));
   }
 }

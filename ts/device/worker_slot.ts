@@ -7,6 +7,7 @@
  * returns to its event loop, where the posted one arrives. Numbers run over after 2^31 messages; their differences do not.
  */
 
+import { isFloat32Array } from '../typed_array.ts';
 import type { CommandMessage, Part, SharedPart } from './worker_protocol.ts';
 
 /** Room for the words and the arrays of a message. From here on giving memory away takes less than copying it twice. */
@@ -73,7 +74,7 @@ export class SharedSlot {
     let end = words.byteLength;
     parts.forEach((part, i) => {
       this.#bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), end);
-      this.#header[FIRST_PART + i] = part instanceof Float32Array ? -part.byteLength : part.byteLength;
+      this.#header[FIRST_PART + i] = isFloat32Array(part) ? -part.byteLength : part.byteLength;
       end += aligned(part.byteLength);
     });
     this.#header[WORDS] = words.length;
@@ -121,7 +122,7 @@ export class SharedSlot {
 
 /** Whether an array lies in memory that threads share. */
 export function isShared(part: Part | SharedPart): boolean {
-  return typeof SharedArrayBuffer !== 'undefined' && part.buffer instanceof SharedArrayBuffer;
+  return Object.prototype.toString.call(part.buffer) === '[object SharedArrayBuffer]';
 }
 
 /** The number after another one. */

@@ -3,6 +3,7 @@
 import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
 import type { ProcessGroup } from '../sync/process_group.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
 import { type Synchronization, synchronizationOf, synchronizationOptions } from './synchronized_batch_norm_settings.ts';
@@ -68,8 +69,9 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
       if (place === null) {
         return super.forward(x);
       }
+      const sequence = nextInOrder();
       const { synchronizedForward } = passes ?? (await loadPasses());
-      return synchronizedForward(this, x, place);
+      return synchronizedForward(this, x, place, sequence);
     }
 
     /** @throws as the plain layer; Error in a replica that synchronizes, which has to wait for the others. */

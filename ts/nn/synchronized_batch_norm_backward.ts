@@ -16,6 +16,8 @@ import { type BatchPlan, groupOf, reducible, shardLayout } from './synchronized_
 
 /** One replica's part of the forward pass. */
 export interface Shard {
+  /** The place of the replica's call in the order of nodes. */
+  readonly sequence: number;
   readonly x: Tensor;
   /** Memory of x, held by the node. */
   readonly storage: Storage;
@@ -61,7 +63,11 @@ export function recordJointly(
     wantsBias: wants[shards.length + 1] === true,
   };
   const backward: GraphNodeOptions<Tensor>['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
-  const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, sequence: plan.sequence, backward });
+  // Every replica's input comes before this node, and what the replica has done with the input meanwhile after its call.
+  const calls = shards.map((shard) => shard.sequence);
+  const orders = [...calls, ...[weight, bias].map(() => calls[0] ?? plan.sequence)];
+  const { sequence } = plan;
+  const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, sequence, orders, backward });
   shards.forEach(() => node.retain());
   return node;
 }

@@ -81,6 +81,8 @@ interface Outputs {
 
 /** One replica's call of the layer. */
 interface Call {
+  /** Its place in the order of nodes. */
+  readonly sequence: number;
   readonly layer: SynchronizedLayer;
   readonly x: Tensor;
   readonly place: MeetingPlace;
@@ -93,18 +95,26 @@ interface Call {
 
 /**
  * Normalizes one replica's share of a batch.
+ * @param sequence - the place of the call in the order of nodes.
  * @throws what the layer throws by itself; RangeError when the whole batch has one value per channel; SyncTimeoutError and
  * SyncDeadlockError when the others do not come; ReplicaError when one of them fails.
  */
-export async function synchronizedForward(layer: SynchronizedLayer, x: Tensor, place: ReplicaPlace): Promise<Tensor> {
+export async function synchronizedForward(
+  layer: SynchronizedLayer,
+  x: Tensor,
+  place: ReplicaPlace,
+  sequence: number,
+): Promise<Tensor> {
   const { original, meetingPoint } = place;
   // A layer outside of replicas has nobody else to refuse changes meanwhile.
   const end = original === layer ? beginForward([{ module: layer }]) : null;
   try {
-    return await forwardInReplica(layer, x, {
-      ...place,
-      meetingPoint: meetingPoint ?? new MeetingPoint(place.devices),
-    });
+    return await forwardInReplica(
+      layer,
+      x,
+      { ...place, meetingPoint: meetingPoint ?? new MeetingPoint(place.devices) },
+      sequence,
+    );
   } catch (error) {
     noteLayerPath(error, place.path);
     layer.processGroup?.abort?.(error);
@@ -114,7 +124,12 @@ export async function synchronizedForward(layer: SynchronizedLayer, x: Tensor, p
   }
 }
 
-async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace): Promise<Tensor> {
+async function forwardInReplica(
+  layer: SynchronizedLayer,
+  x: Tensor,
+  place: MeetingPlace,
+  sequence: number,
+): Promise<Tensor> {
   const device = checkTensor(x, 'the input');
   if (!device.isReady) {
     await device.ready();
@@ -130,17 +145,17 @@ async function forwardInReplica(layer: SynchronizedLayer, x: Tensor, place: Meet
   const allocated = awaited([device], () => allocate(layer, x, place, announcement.wantsGradient));
   const outputs = allocated instanceof Promise ? await allocated : allocated;
   try {
-    return await meet({ layer, x, place, session, layout, outputs, isRecorded, announcement });
+    return await meet({ sequence, layer, x, place, session, layout, outputs, isRecorded, announcement });
   } finally {
     outputs.taken.forEach((storage) => storage.release());
   }
 }
 
 async function meet(call: Call): Promise<Tensor> {
-  const { layer, x, place, session, outputs } = call;
+  const { place, session, outputs } = call;
   const begun = await session.meet(place.index, call, beginTogether);
   if (begun.kind === 'timed_out') {
-    return fallBack(layer, x, place, begun.error);
+    return fallBack(call, begun.error);
   }
   const { plan, joint } = begun.value;
   if (joint === null) {
@@ -153,9 +168,9 @@ async function meet(call: Call): Promise<Tensor> {
 
 /** The rest of a call whose devices do not work among themselves; once more when the ranks had other shapes than was predicted. */
 async function goOnInSteps(call: Call, plan: BatchPlan): Promise<Tensor> {
-  const { layer, x, place, outputs } = call;
+  const { sequence, layer, x, outputs } = call;
   if (plan.count === 0) {
-    return layer.forwardLocally(x, plan.sequence);
+    return layer.forwardLocally(x, sequence);
   }
   const { device, length } = x.storage;
   const own = losesInput(call, plan) ? await awaited([device], () => Storage.allocate(device, length)) : null;
@@ -163,7 +178,7 @@ async function goOnInSteps(call: Call, plan: BatchPlan): Promise<Tensor> {
     const safe = own === null ? call : { ...call, outputs: { ...outputs, y: own } };
     const outcome = await meetOnStatistics(safe, plan);
     if (outcome.kind === 'timed_out') {
-      return await fallBack(layer, x, place, outcome.error);
+      return await fallBack(call, outcome.error);
     }
     return await ('merged' in outcome.value
       ? complete(safe, plan, outcome.value)
@@ -298,8 +313,9 @@ async function partialOf(
   }
 }
 
-function shardOf({ layer, x, place, layout, outputs, isRecorded }: Call, plan: BatchPlan): Shard {
+function shardOf({ sequence, layer, x, place, layout, outputs, isRecorded }: Call, plan: BatchPlan): Shard {
   return {
+    sequence,
     x,
     storage: x.storage,
     shape: x.shape,
@@ -403,12 +419,7 @@ function outputOf({ x, place }: Call, y: Storage, { node }: Joint): Tensor {
  * Every replica comes here when one does. A share too small for statistics of its own fails, and with it the forward of
  * all: no result is ever made of both kinds of statistics.
  */
-function fallBack(
-  layer: SynchronizedLayer,
-  x: Tensor,
-  place: MeetingPlace,
-  cause: SyncTimeoutError,
-): Tensor | Promise<Tensor> {
+function fallBack({ sequence, layer, x, place }: Call, cause: SyncTimeoutError): Tensor | Promise<Tensor> {
   const { samples, length } = batchLayout(x.shape, x.memoryFormat);
   if (samples * length === 1) {
     throw new RangeError(
@@ -418,7 +429,7 @@ function fallBack(
     );
   }
   warnOfLocalStatistics(place, 'time-out', cause.message);
-  return layer.forwardLocally(x);
+  return layer.forwardLocally(x, sequence);
 }
 
 /** The layer that the replicas were copied from. */

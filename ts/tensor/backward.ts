@@ -7,8 +7,8 @@ import { isSynchronous, isTurnDue, synchronously, turn, withRoom } from '../devi
 import type { Device, DeviceGroup } from '../device/device.ts';
 import { NotInitializedError } from '../errors.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
-import { HookedPass, hooksOf } from './gradient_hooks.ts';
-import type { Differentiable, Edge, Gradients, GraphNode } from './graph_node.ts';
+import { type GradientOf, HookedPass, hooksOf } from './gradient_hooks.ts';
+import type { Differentiable, Edge, Gradients, GraphNode, Source } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
 import { formatShape, sameShape } from './shape.ts';
@@ -47,9 +47,9 @@ export function runBackwardSync<T extends Differentiable<T>>(start: Edge<T>, dy:
 }
 
 function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: Device): Steps {
-  const pass = new BackwardPass<T>();
+  const { nodes, leaves, usedBefore } = behind(start);
+  const pass = new BackwardPass<T>(usedBefore);
   pass.own(dy);
-  const { nodes, leaves } = behind(start);
   const begun: GraphNode<T>[] = [];
   const hooks = hooksOf(leaves);
   let hooked: HookedPass<T> | null = null;
@@ -63,17 +63,23 @@ function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: 
     yield* whenReady(device);
     if (hooks.size > 0) {
       refuseHooks();
-      hooked = new HookedPass(hooks, nodes, (leaf) => pass.gradientOf(leaf));
+      hooked = new HookedPass(hooks, nodes);
     }
     pass.deliver(start, dy);
     for (const node of nodes) {
+      const complete = hooked?.completedBy(node) ?? [];
       yield* pass.run(node);
-      hooked?.done(node);
+      for (const leaf of complete) {
+        hooked?.ready(leaf, yield* pass.gradientOf(leaf));
+      }
       if (!isSynchronous() && isTurnDue([device])) {
         yield turn();
       }
     }
     if (hooked !== null) {
+      for (const leaf of hooked.withoutNodes()) {
+        hooked.ready(leaf, yield* pass.gradientOf(leaf));
+      }
       pass.change(yield* settled(hooked.finish()));
     }
     yield* pass.commit();
@@ -115,49 +121,68 @@ function* settled<V>(result: V | Promise<V>): Steps<V> {
   return values[0] as V;
 }
 
+/** A gradient that has come to an output or a leaf. */
+interface Contribution<T> {
+  readonly gradient: T;
+  /** Of the use that it comes from. */
+  readonly order: number;
+}
+
 /** The gradients of one backward pass on their way. Every tensor in here belongs to the pass. */
 class BackwardPass<T extends Differentiable<T>> {
-  readonly #waiting = new Map<GraphNode<T>, (T | null)[]>();
-  readonly #leaves = new Map<T, T>();
+  /** What has come to each output of nodes that have not run. */
+  readonly #waiting = new Map<GraphNode<T>, Contribution<T>[][]>();
+  readonly #leaves = new Map<T, Contribution<T>[]>();
+  readonly #usedBefore: ReadonlySet<GraphNode<T> | T>;
   /** Leaves whose gradient takes the place of their `grad`. */
   readonly #replacing = new Set<T>();
   readonly #owned = new Set<T>();
   /** Devices that work on results together, which nobody has awaited. */
   readonly #groups = new Set<DeviceGroup>();
 
+  /** @param usedBefore - see {@link Behind} */
+  constructor(usedBefore: ReadonlySet<GraphNode<T> | T>) {
+    this.#usedBefore = usedBefore;
+  }
+
   own(gradient: T): void {
     untrack(gradient);
     this.#owned.add(gradient);
   }
 
-  /** Brings a gradient to its place and sums it with what is there. */
-  deliver(edge: Edge<T>, gradient: T): void {
-    if ('leaf' in edge.target) {
-      const { leaf } = edge.target;
-      const sum = this.#leaves.get(leaf);
-      this.#leaves.set(leaf, sum === undefined ? gradient : this.#sum(sum, gradient));
-      return;
-    }
-    const { node, index } = edge.target;
-    const slots = this.#waiting.get(node) ?? [];
-    this.#waiting.set(node, slots);
-    const sum = slots[index] ?? null;
-    slots[index] = sum === null ? gradient : this.#sum(sum, gradient);
+  /** Brings a gradient to its place. @returns what has come there, which is to be summed; `null` while more may come in between. */
+  deliver({ target, order }: Edge<T>, gradient: T): Contribution<T>[] | null {
+    const contributions = 'leaf' in target ? this.#atLeaf(target.leaf) : this.#atOutput(target);
+    contributions.push({ gradient, order });
+    return this.#usedBefore.has('leaf' in target ? target.leaf : target.node) ? null : contributions;
   }
 
-  gradientOf(leaf: T): T | null {
-    return this.#leaves.get(leaf) ?? null;
+  #atLeaf(leaf: T): Contribution<T>[] {
+    const contributions = this.#leaves.get(leaf) ?? [];
+    this.#leaves.set(leaf, contributions);
+    return contributions;
+  }
+
+  #atOutput({ node, index }: Source<T>): Contribution<T>[] {
+    const outputs = this.#waiting.get(node) ?? [];
+    this.#waiting.set(node, outputs);
+    return (outputs[index] ??= []);
+  }
+
+  /** What has come to a leaf. */
+  *gradientOf(leaf: T): Steps<T | null> {
+    return yield* this.#sumOf(this.#leaves.get(leaf) ?? []);
   }
 
   /** Takes other gradients in the place of those of some leaves. */
-  change(changes: ReadonlyMap<T, { readonly gradient: T; readonly replacesGrad: boolean }>): void {
+  change(changes: ReadonlyMap<T, GradientOf<T>>): void {
     for (const [leaf, { gradient, replacesGrad }] of changes) {
-      const before = this.#leaves.get(leaf);
       this.own(gradient);
-      this.#leaves.set(leaf, gradient);
-      if (before !== undefined && before !== gradient) {
-        this.#drop(before);
-      }
+      const before = this.#leaves.get(leaf) ?? [];
+      this.#leaves.set(leaf, [{ gradient, order: 0 }]);
+      before
+        .filter((contribution) => contribution.gradient !== gradient)
+        .forEach((contribution) => this.#drop(contribution.gradient));
       if (replacesGrad) {
         this.#replacing.add(leaf);
       }
@@ -166,12 +191,15 @@ class BackwardPass<T extends Differentiable<T>> {
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
   *run(node: GraphNode<T>): Steps {
-    const slots = this.#waiting.get(node);
-    if (slots === undefined) {
+    const outputs = this.#waiting.get(node);
+    if (outputs === undefined) {
       return;
     }
+    const gradients: (T | null)[] = [];
+    for (const index of outputs.keys()) {
+      gradients.push(yield* this.#sumOf(outputs[index] ?? []));
+    }
     this.#waiting.delete(node);
-    const gradients = Array.from(slots, (gradient) => gradient ?? null);
     // Nobody but the pass holds these, so the node may write its results over them.
     gradients.forEach((gradient) => gradient?.donate());
     const start = upcomingSerial();
@@ -196,7 +224,7 @@ class BackwardPass<T extends Differentiable<T>> {
       }
       checkGradient(node, i, edge, gradient);
       yield* whenReady(gradient.storage.device);
-      yield* settled(withRoom(() => this.deliver(edge, gradient)));
+      yield* this.#sumOf(this.deliver(edge, gradient) ?? []);
     }
     node.free();
   }
@@ -207,11 +235,18 @@ class BackwardPass<T extends Differentiable<T>> {
    * is taken back when the GPU says so.
    */
   *commit(): Steps {
+    const gradients = new Map<T, T>();
+    for (const [leaf, contributions] of this.#leaves) {
+      const gradient = yield* this.#sumOf(contributions);
+      if (gradient !== null) {
+        gradients.set(leaf, gradient);
+      }
+    }
     if (!isSynchronous()) {
       if (this.#groups.size > 0) {
         yield Promise.all(Array.from(this.#groups, (group) => group.confirm()));
       }
-      for (const [leaf, { storage }] of this.#leaves) {
+      for (const [leaf, { storage }] of gradients) {
         const grad = leaf.gradToAddTo;
         if (grad?.storage.isExposed === true) {
           const copy = yield* settled(copyTo(grad.storage, storage.device));
@@ -223,7 +258,7 @@ class BackwardPass<T extends Differentiable<T>> {
         }
       }
     }
-    accumulateGrads(this.#leaves, this.#owned, this.#replacing);
+    accumulateGrads(gradients, this.#owned, this.#replacing);
   }
 
   end(): void {
@@ -257,12 +292,18 @@ class BackwardPass<T extends Differentiable<T>> {
     });
   }
 
-  #sum(sum: T, gradient: T): T {
-    const total = sum.plus(gradient);
-    this.own(total);
-    this.#drop(sum);
-    this.#drop(gradient);
-    return total;
+  /** The sum of what has come to one place, latest use first; `null` when nothing has. It takes the place of its terms. */
+  *#sumOf(contributions: Contribution<T>[]): Steps<T | null> {
+    contributions.sort((a, b) => b.order - a.order);
+    for (let [sum, next] = contributions; sum !== undefined && next !== undefined; [sum, next] = contributions) {
+      const [a, b] = [sum.gradient, next.gradient];
+      const gradient = yield* settled(withRoom(() => a.plus(b)));
+      this.own(gradient);
+      contributions.splice(0, 2, { gradient, order: next.order });
+      this.#drop(a);
+      this.#drop(b);
+    }
+    return contributions[0]?.gradient ?? null;
   }
 
   #drop(gradient: T): void {
@@ -288,23 +329,41 @@ function refuseToWait<T extends Differentiable<T>>(
   );
 }
 
-/** Every node that the start leads to, latest first, and every leaf. */
-function behind<T extends Differentiable<T>>(
-  start: Edge<T>,
-): { readonly nodes: readonly GraphNode<T>[]; readonly leaves: ReadonlySet<T> } {
+/** The graph behind a tensor. */
+interface Behind<T extends Differentiable<T>> {
+  /** Latest first. */
+  readonly nodes: readonly GraphNode<T>[];
+  readonly leaves: ReadonlySet<T>;
+  /**
+   * Nodes and leaves whose gradients do not all come in the order of uses, since one that uses them runs before others that were called
+   * after it.
+   */
+  readonly usedBefore: ReadonlySet<GraphNode<T> | T>;
+}
+
+function behind<T extends Differentiable<T>>(start: Edge<T>): Behind<T> {
   const nodes = new Set<GraphNode<T>>();
   const leaves = new Set<T>();
+  const usedBefore = new Set<GraphNode<T> | T>();
   const open: Edge<T>[] = [start];
   for (let edge = open.pop(); edge !== undefined; edge = open.pop()) {
     const { target } = edge;
     if ('leaf' in target) {
       leaves.add(target.leaf);
     } else if (!nodes.has(target.node)) {
-      nodes.add(target.node);
-      open.push(...target.node.edges.filter((next) => next !== null));
+      const { node } = target;
+      nodes.add(node);
+      for (const next of node.edges) {
+        if (next !== null) {
+          open.push(next);
+          if (next.order !== node.sequence) {
+            usedBefore.add('leaf' in next.target ? next.target.leaf : next.target.node);
+          }
+        }
+      }
     }
   }
-  return { nodes: [...nodes].sort((a, b) => b.sequence - a.sequence), leaves };
+  return { nodes: [...nodes].sort((a, b) => b.sequence - a.sequence), leaves, usedBefore };
 }
 
 function checkGradient<T extends Differentiable<T>>(

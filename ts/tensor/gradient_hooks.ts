@@ -63,11 +63,9 @@ export class HookedPass<T extends Differentiable<T>> {
   /** Of each leaf with a hook, through how many edges gradients may still come. */
   readonly #open = new Map<T, number>();
   readonly #leavesBehind = new Map<GraphNode<T>, readonly T[]>();
-  readonly #gradientOf: (leaf: T) => T | null;
 
-  constructor(hookOf: ReadonlyMap<T, HookOf<T>>, nodes: readonly GraphNode<T>[], gradientOf: (leaf: T) => T | null) {
+  constructor(hookOf: ReadonlyMap<T, HookOf<T>>, nodes: readonly GraphNode<T>[]) {
     this.#hookOf = hookOf;
-    this.#gradientOf = gradientOf;
     for (const node of nodes) {
       const leaves = node.edges.flatMap((edge) => (edge !== null && 'leaf' in edge.target ? [edge.target.leaf] : []));
       this.#leavesBehind.set(node, leaves);
@@ -79,33 +77,38 @@ export class HookedPass<T extends Differentiable<T>> {
     }
   }
 
-  /** A node has been run, or passed over. */
-  done(node: GraphNode<T>): void {
+  /** The leaves with hooks whose gradients are complete when a node has been run, or passed over. To be asked once for each node. */
+  completedBy(node: GraphNode<T>): T[] {
+    const complete: T[] = [];
     for (const leaf of this.#leavesBehind.get(node) ?? []) {
       const open = (this.#open.get(leaf) ?? 0) - 1;
       this.#open.set(leaf, open);
-      if (open === 0) {
-        this.#ready(leaf);
+      if (open === 0 && this.#hookOf.has(leaf)) {
+        complete.push(leaf);
       }
     }
+    return complete;
+  }
+
+  /** The leaves with hooks that no node leads to: the pass begins there. */
+  withoutNodes(): T[] {
+    return [...this.#hookOf.keys()].filter((leaf) => !this.#open.has(leaf));
+  }
+
+  ready(leaf: T, gradient: T | null): void {
+    const hook = this.#hookOf.get(leaf);
+    const pass = hook && this.#passes.get(hook);
+    pass?.ready(leaf, gradient, leaf.gradToAddTo);
   }
 
   /** @returns what takes the place of gradients. */
   async finish(): Promise<ReadonlyMap<T, GradientOf<T>>> {
-    // A pass that begins at a leaf has no node before it.
-    [...this.#hookOf.keys()].filter((leaf) => !this.#open.has(leaf)).forEach((leaf) => this.#ready(leaf));
     const changes = await Promise.all(Array.from(this.#passes.values(), (pass) => pass.finish()));
     return new Map(changes.flatMap((change) => [...change]));
   }
 
   fail(reason: unknown): void {
     this.#passes.forEach((pass) => pass.fail(reason));
-  }
-
-  #ready(leaf: T): void {
-    const hook = this.#hookOf.get(leaf);
-    const pass = hook && this.#passes.get(hook);
-    pass?.ready(leaf, this.#gradientOf(leaf), leaf.gradToAddTo);
   }
 }
 

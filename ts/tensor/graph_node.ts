@@ -51,6 +51,8 @@ export interface Edge<T extends Differentiable<T>> {
   readonly target: Source<T> | { readonly leaf: T };
   readonly shape: Shape;
   readonly device: string;
+  /** When the input was used: gradients that meet are summed in descending order. */
+  readonly order: number;
 }
 
 export interface GraphNodeOptions<T extends Differentiable<T>> {
@@ -64,6 +66,11 @@ export interface GraphNodeOptions<T extends Differentiable<T>> {
   readonly freeCallbacks?: FreeCallbacks;
   /** The node's place in the order of all nodes, from {@link nextInOrder}; by default the next. */
   readonly sequence?: number;
+  /**
+   * For each input its place in the order of all uses, where that is not the node's: a layer that waits for other replicas was called
+   * before its node is made.
+   */
+  readonly orders?: readonly number[];
   /**
    * Gradients of the outputs to gradients of the inputs. A `null` output gradient, or one missing at the end, means zero.
    * The tensors returned pass to the tape, which disposes them; those received belong to the tape too and may be written
@@ -99,7 +106,9 @@ export class GraphNode<T extends Differentiable<T>> {
   constructor(options: GraphNodeOptions<T>) {
     this.name = options.name;
     this.sequence = options.sequence ?? nextInOrder();
-    this.#edges = options.inputs.map((input) => (input?.requiresGrad === true ? edgeTo(input) : null));
+    this.#edges = options.inputs.map((input, i) =>
+      input?.requiresGrad === true ? edgeTo(input, options.orders?.[i] ?? this.sequence) : null,
+    );
     this.#saved = options.saved;
     this.#saved.forEach((storage) => storage.retain());
     this.#backward = options.backward;
@@ -191,8 +200,8 @@ export class GraphNode<T extends Differentiable<T>> {
   }
 }
 
-function edgeTo<T extends Differentiable<T>>(input: T): Edge<T> {
+function edgeTo<T extends Differentiable<T>>(input: T, order: number): Edge<T> {
   const { shape, device, source } = input;
   source?.node.retain();
-  return { target: source ?? { leaf: input }, shape, device };
+  return { target: source ?? { leaf: input }, shape, device, order };
 }

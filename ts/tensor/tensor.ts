@@ -623,7 +623,7 @@ export class Tensor implements Differentiable<Tensor> {
       new Tensor({ storage: Storage.from(storage.device, Float32Array.of(1)), shape, memoryFormat });
     const gradient = dy?.detach() ?? ones();
     const node = this.#source?.node.retain() ?? null;
-    const start = { target: this.#source ?? { leaf: this }, shape, device };
+    const start = { target: this.#source ?? { leaf: this }, shape, device, order: 0 };
     if (dy?.isDonated === true) {
       dy.dispose();
     }

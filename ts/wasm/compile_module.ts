@@ -1,26 +1,34 @@
 /** WebAssembly modules as they travel inside JavaScript: deflated, in base64. See `scripts/build_wasm.mjs`. */
 
 import { NoWebAssemblyError } from '../errors.ts';
+import { nodeModule } from '../platform_modules.ts';
 
 /**
  * @param text - the deflated module in base64.
  * @throws NoWebAssemblyError where the platform, or the page's content security policy, allows none.
  */
 export async function compileModule(text: string): Promise<WebAssembly.Module> {
+  return compileBytes(await inflate(decodeBase64(text)));
+}
+
+/**
+ * Compiles a module.
+ * @throws NoWebAssemblyError where the platform, or the page's content security policy, allows none.
+ */
+export async function compileBytes(bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<WebAssembly.Module> {
   if (!('WebAssembly' in globalThis)) {
     throw new NoWebAssemblyError();
   }
-  const bytes = await inflate(decodeBase64(text));
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
-    throw isRefusedByPolicy(cause) ? new NoWebAssemblyError({ cause }) : cause;
+    throw isRefused(cause) ? new NoWebAssemblyError({ cause }) : cause;
   }
 }
 
-/** Texts of V8, SpiderMonkey and JavaScriptCore for what a content security policy forbids. */
-function isRefusedByPolicy(cause: unknown): boolean {
-  return cause instanceof Error && /content security policy|\bCSP\b|unsafe-eval/i.test(cause.message);
+/** Texts of V8, SpiderMonkey and JavaScriptCore for what a content security policy, or the platform, forbids. */
+function isRefused(cause: unknown): boolean {
+  return cause instanceof Error && /content security policy|\bCSP\b|unsafe-eval|by embedder/i.test(cause.message);
 }
 
 /** `atob` exists on every platform, unlike `Buffer` and `Uint8Array.fromBase64`. */
@@ -33,7 +41,12 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-function inflate(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> {
+/** Jest's jsdom has none of the web's streams, but Node's modules. */
+function inflate(bytes: Uint8Array<ArrayBuffer>): ArrayBufferView<ArrayBuffer> | Promise<ArrayBuffer> {
+  const zlib = nodeModule('node:zlib') as { inflateSync(deflated: Uint8Array): Uint8Array<ArrayBuffer> } | null;
+  if (!('DecompressionStream' in globalThis) && zlib !== null) {
+    return zlib.inflateSync(bytes);
+  }
   const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
   return new Response(inflated).arrayBuffer();
 }

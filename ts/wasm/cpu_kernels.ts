@@ -1,6 +1,6 @@
 /**
  * The only place that imports the generated bindings of the CPU kernels: instantiates them for each device, and turns what
- * they throw into the library's errors. The module comes from outside (`cpu_module.ts`), since a worker is sent a compiled one.
+ * they throw into the library's errors. The module comes from outside (`modules.ts`), since a worker is sent a compiled one.
  */
 
 import { OutOfMemoryError, PartialError } from '../errors.ts';

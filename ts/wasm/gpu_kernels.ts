@@ -3,9 +3,8 @@
  * GPU's. Loaded when the first WebGPU device is made ready.
  */
 
-import { compileModule } from './compile_module.ts';
 import { createGlue, type bindings } from './generated/gpu_glue.js';
-import { wasmDeflatedBase64 } from './generated/gpu_module.js';
+import { gpuModule } from './modules.ts';
 
 /** A device by name of its kernels; see `crates/wasm-gpu`. */
 export type GpuKernels = bindings.GpuKernels;
@@ -55,7 +54,7 @@ export function isGpuFailure(error: unknown): error is GpuFailure {
 
 async function load(): Promise<GpuBindings> {
   const glue = createGlue();
-  glue.initSync({ module: await compileModule(wasmDeflatedBase64) });
+  glue.initSync({ module: await gpuModule() });
   const { GpuKernels: kernels } = glue;
   let making: Promise<BufferAdopter> | null = null;
   return {

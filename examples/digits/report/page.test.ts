@@ -42,6 +42,39 @@ describe('the report', () => {
     expect(page()).not.toContain('zero to the last bit');
   });
 
+  it('says_its_conclusion_in_the_headline', () => {
+    const records = runsFor(8, 16).map(madeUpRecord);
+    expect(page({}, records)).toMatch(
+      /<h1>Trained on 8 devices with plain batch norm, a network tells 95.24 % .* where one device reaches 95.24 %<\/h1>/,
+    );
+    const [first] = records;
+    const same = records.map((record) => ({
+      ...record,
+      checkpoints: first?.checkpoints ?? [],
+      logits: Float32Array.of(0),
+    }));
+    expect(page({}, same)).toMatch(/<h1>.*to the last bit: 95.24 %<\/h1>/);
+  });
+
+  it('tells_machine_version_and_date', () => {
+    const text = page();
+    for (const part of ['cpu: calling thread', 'Processor', 'syncbn 1.2.3', '2026-11-29']) expect(text).toContain(part);
+  });
+
+  it('shows_at_most_24_digits_and_tells_how_many_there_are', () => {
+    const text = page();
+    expect(text.match(/7, taken for 1/g)).toHaveLength(24);
+    expect(text).toContain('30 test images in all; the first 24.');
+    expect(page({ wrongDigits: [] })).not.toContain('taken for');
+  });
+
+  it.each([
+    ['cpu', 'All devices are in one thread here'],
+    ['worker', 'the calls take longer than the arithmetic'],
+  ])('explains_the_speed_on_%s_devices', (device, text) => {
+    expect(page({ options: parseOptions(['--device', device, '--steps', String(STEPS)]) })).toContain(text);
+  });
+
   it('shows_text_as_text', () => {
     const text = page({ network: 'Net<"a" & b>' });
     expect(text).toContain('Net&lt;&quot;a&quot; &amp; b&gt;');
@@ -68,6 +101,12 @@ function page(details: Partial<ReportDetails> = {}, records = runsFor(8, 16).map
     trainImages: 9000,
     testImages: 1000,
     seconds: 9.4,
+    machine: { adapter: 'calling thread', description: 'Processor', version: '1.2.3', date: '2026-11-29' },
+    wrongDigits: Array.from({ length: 30 }, () => ({
+      image: Float32Array.from({ length: 784 }, (_, i) => i % 5),
+      label: 7,
+      guess: 1,
+    })),
     ...details,
   });
 }
