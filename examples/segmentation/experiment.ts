@@ -1,4 +1,4 @@
-/** The runs: one network on one device, and with one sample on each of eight devices, plain and synchronized. */
+/** The runs: one network on one device, and with one sample on each of sixteen devices, plain and synchronized. */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { convertModel, DataParallel } from 'syncbn';
@@ -9,7 +9,7 @@ import { Overlap } from './overlap.ts';
 import { CLASSES, drawShapes, select, type Shapes, SIZE } from './shapes.ts';
 
 /** Devices, and samples of a step. */
-export const DEVICES = 8;
+export const DEVICES = 16;
 
 export interface ExperimentOptions {
   readonly steps: number;
@@ -32,7 +32,7 @@ export interface RunRecord {
   readonly checkpoints: readonly Checkpoint[];
   /** Intersection over union of each class at the end. */
   readonly perClass: readonly number[];
-  /** What it says of the test images at the end, (N, 32, 32). */
+  /** What it says of the test images at the end, (N, 24, 24). */
   readonly masks: Uint8Array;
   readonly samplesPerSecond: number;
 }

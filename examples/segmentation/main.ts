@@ -1,5 +1,5 @@
 /**
- * Segmentation with one image per device: a TensorFlow.js model trains on one device, on eight devices with plain batch norm, and on eight
+ * Segmentation with one image per device: a TensorFlow.js model trains on one device, on sixteen devices with plain batch norm, and on sixteen
  * devices with synchronized batch norm. `npm run example:segmentation`; `-- --help` lists the options.
  */
 

@@ -7,7 +7,7 @@ import { CLASSES, SIZE } from './shapes.ts';
 const WIDTHS = [8, 16, 32] as const;
 
 /**
- * A model of images (N, 32, 32, 3) that gives the shares of the classes, (N, 32, 32, 4). It has seven batch norms.
+ * A model of images (N, 24, 24, 3) that gives the shares of the classes, (N, 24, 24, 4). It has seven batch norms.
  * @param seed - of the initial weights.
  */
 export function segmentationNet(seed: number): LayersModel {

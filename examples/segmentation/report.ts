@@ -22,8 +22,8 @@ const COLOURS = [
 ] as const;
 
 const PICTURE_STYLE = `
-.pictures { display: grid; grid-template-columns: minmax(7rem, auto) repeat(${SHOWN}, minmax(3rem, 7rem)); gap: .4rem; align-items: center; }
-.pictures img { width: 100%; image-rendering: pixelated; display: block; border-radius: .25rem; }
+.pictures { display: grid; grid-template-columns: minmax(6rem, 13rem) repeat(${SHOWN}, minmax(0, 7rem)); gap: .4rem; align-items: center; }
+.pictures img { width: 100%; height: auto; image-rendering: pixelated; display: block; border-radius: .25rem; }
 .pictures span { font-size: .875rem; color: var(--faint); }
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: .2em; margin: 0 .35em 0 .9em; vertical-align: -.05em; }
 `;
@@ -44,7 +44,7 @@ export function reportPage(
 <body>
 <h1>${escapeHtml(headline(runs))}</h1>
 <p>A small U-Net learns what each pixel of a synthetic picture from above shows: water, forest, sand or snow. It was trained three times, from the
-same weights on the same batches: on one device, and with one picture on each of eight devices. What a pixel shows is told by how bright it is,
+same weights on the same batches: on one device, and with one picture on each of sixteen devices. What a pixel shows is told by how bright it is,
 compared with other pictures. Plain batch norm makes the mean of every picture 0, so that a forest in water looks like snow on sand; and in use
 it takes running statistics of many pictures, which give other values than those it has learned from. Synchronized batch norm
 takes the statistics of the whole batch, as one device does.</p>
@@ -56,7 +56,7 @@ ${figure('Test images', 'Mean intersection over union, with running statistics.'
 </div>
 <figure><figcaption><h2>Masks</h2><span class="faint">${legend()}</span></figcaption>
 <div class="pictures">${pictures(runs, test)}</div></figure>
-<p class="faint">${options.steps} steps of 8 images, seed ${options.seed}, ${options.trainImages} training images. The devices are CPU devices of one thread: they
+<p class="faint">${options.steps} steps of 16 images, seed ${options.seed}, ${options.trainImages} training images. The devices are CPU devices of one thread: they
 take turns, so that a split run is no faster than one device here.</p>
 </body>
 </html>

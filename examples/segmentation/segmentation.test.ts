@@ -38,7 +38,7 @@ it('intersection over union is counted over all images, and leaves out what nobo
 });
 
 describe('the experiment', () => {
-  const options = { steps: 6, seed: 1, trainImages: 16, testImages: 8 };
+  const options = { steps: 6, seed: 1, trainImages: 32, testImages: 8 };
   beforeAll(async () => {
     await tf.setBackend('wasm');
     registerTrainingKernels();
@@ -54,7 +54,7 @@ describe('the experiment', () => {
     expect(distance(plain)).toBeGreaterThan(0.1);
     const page = reportPage(results, options);
     expect(page.match(/<img src="data:image\/png;base64,/g)).toHaveLength(6 * 5);
-    expect(page).toContain('8 devices, 1 sample each, synchronized');
+    expect(page).toContain('16 devices, 1 sample each, synchronized');
     expect(page).not.toMatch(/NaN|undefined/);
   });
 });

@@ -3,7 +3,7 @@
 import type { Random } from '../digits/random.ts';
 
 /** Side of an image in pixels. */
-export const SIZE = 32;
+export const SIZE = 24;
 /** What a pixel can show; the number of a class is its place here. */
 export const CLASS_NAMES = ['water', 'forest', 'sand', 'snow'] as const;
 export const CLASSES = CLASS_NAMES.length;
@@ -18,9 +18,9 @@ const COLOURS = [
 
 /** Images and masks of N samples. */
 export interface Shapes {
-  /** (N, 32, 32, 3), mostly between 0 and 1. */
+  /** (N, 24, 24, 3), mostly between 0 and 1. */
   readonly images: Float32Array;
-  /** (N, 32, 32): numbers of classes. */
+  /** (N, 24, 24): numbers of classes. */
   readonly masks: Uint8Array;
 }
 
@@ -34,8 +34,8 @@ const outlines: readonly Contains[] = [
 ];
 
 /**
- * Draws `count` samples: two to five disks, squares and triangles of ground on other ground, with noise. What a pixel shows is told by
- * how bright it is, compared with other images: one image alone seldom has all four kinds.
+ * Draws `count` samples: one to three disks, squares and triangles of one kind of ground on another, with noise. What a pixel shows is told by
+ * how bright it is, compared with other images.
  */
 export function drawShapes(count: number, random: Random): Shapes {
   const images = new Float32Array(count * SIZE * SIZE * 3);
@@ -43,11 +43,11 @@ export function drawShapes(count: number, random: Random): Shapes {
   const draw = (choices: number): number => Math.floor(choices * random());
   for (let sample = 0; sample < count; sample++) {
     const mask = masks.subarray(sample * SIZE * SIZE, (sample + 1) * SIZE * SIZE).fill(draw(CLASSES));
-    for (let left = 2 + draw(4); left > 0; left--) {
-      const class_ = draw(CLASSES);
-      const [radius, contains] = [5 + 5 * random(), outlines[draw(outlines.length)]];
+    const other = draw(CLASSES);
+    for (let left = 1 + draw(3); left > 0; left--) {
+      const [radius, contains] = [4 + 4 * random(), outlines[draw(outlines.length)]];
       const [cx, cy] = [radius + (SIZE - 2 * radius) * random(), radius + (SIZE - 2 * radius) * random()];
-      fillWhere(mask, class_, (x, y) => contains?.((x - cx) / radius, (y - cy) / radius) === true);
+      fillWhere(mask, other, (x, y) => contains?.((x - cx) / radius, (y - cy) / radius) === true);
     }
     mask.forEach((class_, pixel) => {
       const colour = COLOURS[class_] ?? COLOURS[0];
