@@ -56,7 +56,6 @@ export async function fineTune(
       epochs: 1,
       batchSize,
       shuffle: false,
-      verbose: 0,
       onStep({ loss }) {
         losses.push(loss);
         onStep(name, losses.length, loss);
