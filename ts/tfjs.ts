@@ -12,3 +12,4 @@ export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionO
 export type { Network } from './tfjs/network.ts';
 export type { StepReport, TrainingExtras } from './tfjs/training_loop.ts';
 export { type TensorFlowLayers, useSyncbnLayers } from './tfjs/use_syncbn_layers.ts';
+export { loadTorchWeights, type LoadTorchWeightsOptions } from './tfjs/torch_weights.ts';
