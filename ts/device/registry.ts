@@ -100,6 +100,7 @@ export const devices = {
     const names = new Set([...made.keys(), ...workers, ...(hasWebGpu() ? ['webgpu:0'] : [])]);
     return [...names].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   },
+  /** The device of that name, made when it does not exist yet. @throws UnknownDeviceError for a name that names no device. */
   get,
   /** What exists, what it runs on and what it holds. */
   describe(): DeviceDescription[] {

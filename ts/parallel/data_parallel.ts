@@ -11,6 +11,7 @@ import { isModule, survey, tensorsOf } from '../nn/module_tree.ts';
 import { replicaPlace } from '../nn/replica.ts';
 import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
 
+/** Which devices a {@link DataParallel} runs on, and how it cuts the batch. */
 export interface DataParallelOptions {
   /**
    * Devices to run on, in this order; the first holds the module. Default: the device of the module, then all others of its
@@ -94,6 +95,7 @@ export class DataParallel<M extends Module = Module> extends Module {
     return this.split.sizes;
   }
 
+  /** @throws TypeError or RangeError for what are no sizes. */
   set splitSizes(sizes: SplitSizes | null) {
     this.split.sizes = checkSplitSizes(sizes);
   }

@@ -14,6 +14,7 @@ import { isTensor, Tensor } from './tensor.ts';
 /** Numbers, or arrays of numbers nested to any depth. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
+/** Options of {@link empty} and {@link tensor}. */
 export interface TensorOptions {
   /** Name of the device; default `'cpu'`. */
   readonly device?: DeviceName;

@@ -430,6 +430,7 @@ export class Tensor implements Differentiable<Tensor> {
     }
   }
 
+  /** {@link Tensor.dispose}, for `using`. */
   [disposeSymbol](): void {
     this.dispose();
   }
