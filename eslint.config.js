@@ -44,7 +44,7 @@ const layers = {
   'safetensors.ts': ['safetensors'],
   distributed: ['index.ts'],
   'distributed.ts': ['distributed'],
-  tfjs: ['index.ts'],
+  tfjs: ['index.ts', 'safetensors.ts'],
   'tfjs.ts': ['tfjs'],
 };
 

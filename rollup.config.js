@@ -158,6 +158,8 @@ const declarations = () => [
 
 /** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
 const outside = [mainEntry, /^@tensorflow\//];
+const safetensorsEntry = here('ts/safetensors.ts');
+const outsideOf = (name) => (name === 'safetensors' ? outside : [...outside, safetensorsEntry]);
 
 /** What is made of an entry beside the main one: a file that imports the main one. */
 const besideMain = (extension, format) => ({
@@ -165,7 +167,7 @@ const besideMain = (extension, format) => ({
   format,
   banner,
   // What all main entries export: so such an entry serves each of them.
-  paths: { [mainEntry]: `./main.${extension}` },
+  paths: { [mainEntry]: `./main.${extension}`, [safetensorsEntry]: `./safetensors.${extension}` },
   plugins: [withoutComments],
 });
 
@@ -219,14 +221,14 @@ export default [
   ...besides.map((name) => ({
     input: here(`ts/${name}.ts`),
     plugins: [eraseTypes],
-    external: outside,
+    external: outsideOf(name),
     onLog,
     output: [besideMain('js', 'es'), besideMain('cjs', 'cjs')],
   })),
   ...besides.map((name) => ({
     input: here(`ts/${name}.ts`),
     plugins: declarations(),
-    external: outside,
+    external: outsideOf(name),
     output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
   })),
 ];

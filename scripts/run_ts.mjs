@@ -10,6 +10,7 @@ import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
 import { buildWorker } from './build_worker.mjs';
+import { besides } from './entries.mjs';
 import { softwareGpu } from './software_gpu.mjs';
 import { root } from './tools.mjs';
 
@@ -20,6 +21,11 @@ if (file === undefined) {
   console.error('usage: node scripts/run_ts.mjs [--sources] FILE [ARGUMENT...]');
   process.exit(2);
 }
+// The longer names first: each stands for all names that begin with it.
+const sources = Object.fromEntries([
+  ...besides.map((name) => [`syncbn/${name}`, `./ts/${name}.ts`]),
+  ['syncbn', './ts/index.ts'],
+]);
 // Workers run a bundle of the sources.
 if (fromSources) await buildWorker();
 
@@ -38,7 +44,7 @@ await build({
   format: 'esm',
   target: 'node20',
   sourcemap: 'inline',
-  ...(fromSources ? { alias: { syncbn: './ts/index.ts' } } : {}),
+  alias: fromSources ? sources : {},
   // `paths` of tsconfig.json would put the sources in the place of the package.
   tsconfigRaw: {},
   logLevel: 'warning',

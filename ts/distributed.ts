@@ -1,5 +1,11 @@
 /** Several processes that train together: the entry `syncbn/distributed`, with the names of `torch.distributed`. */
 
+export {
+  DistributedDataParallel,
+  type DistributedDataParallelOptions,
+} from './distributed/distributed_data_parallel.ts';
+export { DistributedSampler, type DistributedSamplerOptions } from './distributed/distributed_sampler.ts';
+export type { Reduction } from './distributed/gradient_reducer.ts';
 export { createLocalGroups, type LocalGroupOptions, runRanks } from './distributed/local.ts';
 export type { FrameCounts } from './distributed/messenger.ts';
 export {

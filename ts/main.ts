@@ -73,6 +73,12 @@ export {
   tensorFromGPUBufferSync,
   tensorsFromGPUBuffers,
 } from './tensor/gpu_buffers.ts';
+export {
+  type GradientHook,
+  type GradientPass,
+  type HookedGradient,
+  registerGradientHook,
+} from './tensor/register_gradient_hook.ts';
 export { isGradEnabled, noGrad } from './tensor/grad_mode.ts';
 export { Parameter } from './tensor/parameter.ts';
 export type { DataOptions, DataOrder } from './tensor/reading.ts';

@@ -1,4 +1,12 @@
-import { BatchNorm1d, BatchNorm2d, convertModel, SynchronizedBatchNorm1d, tensor, type Tensor } from 'syncbn';
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  convertModel,
+  functional,
+  SynchronizedBatchNorm1d,
+  tensor,
+  type Tensor,
+} from 'syncbn';
 import { describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { deviceKinds, deviceNames, numericsOf } from '../support/device_kinds.ts';
@@ -37,6 +45,18 @@ describe.each(deviceKinds)('on %s', (kind) => {
       });
     },
   );
+
+  it('the_function_has_the_option_too', async () => {
+    const bn = new BatchNorm2d(3, { device, runningVar: 'biased', momentum: 0.25 });
+    const [mean, variance] = [tensor([0, 0, 0], [3], { device }), tensor([1, 1, 1], [3], { device })];
+    const x = tensor(randomArray(1, 60, { scale: 3, offset: 2 }), shape, { device });
+    await bn.forward(x);
+    await functional.batchNorm(x, mean, variance, { training: true, momentum: 0.25, runningVar: 'biased' });
+    expectSameBits(await mean.data(), await read(bn.runningMean), 'running_mean');
+    expectSameBits(await variance.data(), await read(bn.runningVar), 'running_var');
+    const wrong = { training: true, runningVar: 'Biased' as 'biased' };
+    await expect(functional.batchNorm(x, mean, variance, wrong)).rejects.toThrow('runningVar');
+  });
 
   it('the_running_variance_is_that_of_evaluation_after_a_batch_of_weight_1', async () => {
     // With momentum 1 evaluation normalizes a batch with what training on it has kept: with the biased variance that is what

@@ -9,6 +9,7 @@ import type { Module } from '../nn/module.ts';
 import type { ModuleInterface } from '../nn/module_interface.ts';
 import { childrenOf, isModule, refuseModulesInContainers, survey } from '../nn/module_tree.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
+import { joinGroup } from '../nn/synchronized_batch_norm_group.ts';
 import type {
   SynchronizedBatchNorm1d,
   SynchronizedBatchNorm2d,
@@ -127,8 +128,14 @@ function convert<M extends Module>(module: M, options: ConvertOptions = {}): Con
   checkOptions(operation, options, convertOptions);
   const settings = synchronizationOf(options);
   const tell = tellerOf(operation, options);
+  const replaced = replaceModules(module, operation, (original) => synchronizedTwin(original, settings));
+  const { processGroup } = settings;
+  if (processGroup !== null) {
+    // In the order of the tree, which is the same on all ranks: that of the first calls need not be.
+    replaced.converted.forEach((twin) => joinGroup(twin, processGroup));
+  }
   // The class of the twin follows from the class of the root as the type says.
-  return tell(replaceModules(module, operation, (original) => synchronizedTwin(original, settings))) as Converted<M>;
+  return tell(replaced) as Converted<M>;
 }
 
 function revert<M extends Module>(module: M, options: Reporting = {}): Reverted<M> {
@@ -157,6 +164,8 @@ function freeze<M extends Module>(module: M, options: Reporting = {}): Frozen<M>
 /** A tree in which modules have been replaced. */
 interface Replaced {
   readonly root: ModuleInterface;
+  /** What has taken the place of others, in the order of the tree. */
+  readonly converted: readonly ModuleInterface[];
   readonly report: ConversionReport;
 }
 
@@ -178,7 +187,8 @@ function replaceModules(root: Module, operation: string, twinFor: (module: Modul
   for (const { parent, name, twin } of replacements) {
     (parent as unknown as Record<string, unknown>)[name] = twin;
   }
-  return { root: twins.get(root) ?? root, report: reportOf(outcomes) };
+  const converted = [...twins].flatMap(([module, twin]) => (twin === module ? [] : [twin]));
+  return { root: twins.get(root) ?? root, converted, report: reportOf(outcomes) };
 }
 
 /**

@@ -7,7 +7,8 @@ import { nextInOrder } from '../tensor/graph_node.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkArguments, checkBatchSize, checkMomentum, checkRenewable } from './batch_norm_checks.ts';
+import type { RunningVarMode } from './batch_norm.ts';
+import { checkArguments, checkBatchSize, checkMomentum, checkOneOf, checkRenewable } from './batch_norm_checks.ts';
 import { batchNormOperation, discardBatch } from './batch_norm_operation.ts';
 import { onDevice } from './functional_support.ts';
 import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
@@ -22,6 +23,8 @@ export interface BatchNormFunctionOptions {
   readonly momentum?: number;
   /** Default 1e-5. */
   readonly eps?: number;
+  /** Which variance of the batch goes into `runningVar`: `'unbiased'` (default), as PyTorch does, or `'biased'`, as Keras does. */
+  readonly runningVar?: RunningVarMode;
   /** Default `'stable'`. */
   readonly numerics?: Numerics;
 }
@@ -32,6 +35,7 @@ const batchNormFunctionOptions: KnownOptions<BatchNormFunctionOptions> = {
   training: 'boolean',
   momentum: 'number',
   eps: 'number',
+  runningVar: 'string',
   numerics: 'string',
 };
 
@@ -45,6 +49,7 @@ export function batchNorm(
 ): Tensor | Promise<Tensor> {
   checkOptions('functional.batchNorm()', options, batchNormFunctionOptions, extra);
   const { weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5, numerics = 'stable' } = options;
+  const { runningVar: mode = 'unbiased' } = options;
   const sequence = nextInOrder();
   return onDevice('batchNorm', { x }, () => {
     if (x.shape.length < 2) {
@@ -61,6 +66,7 @@ export function batchNorm(
       );
     }
     checkMomentum(momentum, 'number');
+    checkOneOf('runningVar', mode, ['biased', 'unbiased']);
     if (typeof training !== 'boolean') {
       throw new TypeError(`functional.batchNorm(): expected training to be a boolean, got ${describeValue(training)}`);
     }
@@ -91,7 +97,7 @@ export function batchNorm(
         running,
         usesBatchStatistics: training,
         factor,
-        correction: 1,
+        correction: mode === 'biased' ? 0 : 1,
         eps,
         numerics,
         sequence,

@@ -9,6 +9,7 @@ import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule, survey, tensorsOf } from '../nn/module_tree.ts';
 import { replicaPlace } from '../nn/replica.ts';
+import type * as Replicas from './forward_on_devices.ts';
 import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
 
 /** Which devices a {@link DataParallel} runs on, and how it cuts the batch. */
@@ -38,6 +39,14 @@ const dataParallelOptions: KnownOptions<DataParallelOptions> = {
   dim: 'number',
   splitSizes: 'array',
 };
+
+/** The code that only wrappers need, a file of its own; `null` until the first forward of one. */
+let replicas: typeof Replicas | null = null;
+
+async function loadReplicas(): Promise<typeof Replicas> {
+  replicas = await import('./forward_on_devices.ts');
+  return replicas;
+}
 
 /**
  * Runs a module on several devices, as `torch.nn.DataParallel`: inputs are scattered along one dimension, replicas of the
@@ -130,8 +139,7 @@ export class DataParallel<M extends Module = Module> extends Module {
       const devices = this.deviceIds.map(deviceByName);
       const target = deviceByName(this.outputDevice);
       const { module, dim, splitSizes, hasReplicationCallback: meets } = this;
-      // What only several devices need is a file of its own.
-      const { forwardOnDevices } = await import('./forward_on_devices.ts');
+      const { forwardOnDevices } = replicas ?? (await loadReplicas());
       // One device gives what the module gives; several give the same structure with gathered tensors.
       const output = await forwardOnDevices(inputs, { module, tree, devices, target, dim, splitSizes, meets });
       return output as Awaited<ReturnType<M['forward']>>;

@@ -11,8 +11,13 @@ import { confirmation } from './storage_ops.ts';
  *
  * @param gradients - by leaf, on devices that are ready.
  * @param owned - tensors that the pass will dispose; those that become a `grad` leave this set.
+ * @param replacing - leaves whose gradient takes the place of what their `grad` held.
  */
-export function accumulateGrads<T extends Differentiable<T>>(gradients: ReadonlyMap<T, T>, owned: Set<T>): void {
+export function accumulateGrads<T extends Differentiable<T>>(
+  gradients: ReadonlyMap<T, T>,
+  owned: Set<T>,
+  replacing: ReadonlySet<T>,
+): void {
   const first = new Map<T, T>();
   const sums = new Map<T, T>();
   for (const [leaf, given] of gradients) {
@@ -29,6 +34,8 @@ export function accumulateGrads<T extends Differentiable<T>>(gradients: Readonly
     }
     if (grad === null) {
       first.set(leaf, gradient);
+    } else if (replacing.has(leaf)) {
+      sums.set(grad, gradient);
     } else {
       const { buffer } = gradient.storage;
       // Two leaves may have been given one tensor as their grad.

@@ -7,6 +7,7 @@ import { isSynchronous, isTurnDue, synchronously, turn, withRoom } from '../devi
 import type { Device, DeviceGroup } from '../device/device.ts';
 import { NotInitializedError } from '../errors.ts';
 import { accumulateGrads } from './accumulate_grad.ts';
+import { type GradientOf, HookedPass, hooksOf } from './gradient_hooks.ts';
 import type { Differentiable, Edge, Gradients, GraphNode, Source } from './graph_node.ts';
 import { untrack } from './scope.ts';
 import { upcomingSerial } from './serial.ts';
@@ -50,6 +51,8 @@ function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: 
   const pass = new BackwardPass<T>(usedBefore);
   pass.own(dy);
   const begun: GraphNode<T>[] = [];
+  const hooks = hooksOf(leaves);
+  let hooked: HookedPass<T> | null = null;
   nodes.forEach((node) => node.retain());
   try {
     for (const node of nodes) {
@@ -58,18 +61,44 @@ function* passSteps<T extends Differentiable<T>>(start: Edge<T>, dy: T, device: 
     }
     leaves.forEach((leaf) => leaf.gradToAddTo);
     yield* whenReady(device);
+    if (hooks.size > 0) {
+      refuseHooks();
+      hooked = new HookedPass(hooks, nodes);
+    }
     pass.deliver(start, dy);
     for (const node of nodes) {
+      const complete = hooked?.completedBy(node) ?? [];
       yield* pass.run(node);
+      for (const leaf of complete) {
+        hooked?.ready(leaf, yield* pass.gradientOf(leaf));
+      }
       if (!isSynchronous() && isTurnDue([device])) {
         yield turn();
       }
     }
+    if (hooked !== null) {
+      for (const leaf of hooked.withoutNodes()) {
+        hooked.ready(leaf, yield* pass.gradientOf(leaf));
+      }
+      pass.change(yield* settled(hooked.finish()));
+    }
     yield* pass.commit();
+  } catch (error) {
+    hooked?.fail(error);
+    throw error;
   } finally {
     pass.end();
     begun.forEach((node) => node.endPass());
     nodes.forEach((node) => node.release());
+  }
+}
+
+/** @throws Error in a synchronous pass, which cannot wait for what hooks exchange. */
+function refuseHooks(): void {
+  if (isSynchronous()) {
+    throw new Error(
+      'backwardSync(): the gradients of this graph are exchanged with other ranks, which has to be awaited; await backward() instead',
+    );
   }
 }
 
@@ -105,6 +134,8 @@ class BackwardPass<T extends Differentiable<T>> {
   readonly #waiting = new Map<GraphNode<T>, Contribution<T>[][]>();
   readonly #leaves = new Map<T, Contribution<T>[]>();
   readonly #usedBefore: ReadonlySet<GraphNode<T> | T>;
+  /** Leaves whose gradient takes the place of their `grad`. */
+  readonly #replacing = new Set<T>();
   readonly #owned = new Set<T>();
   /** Devices that work on results together, which nobody has awaited. */
   readonly #groups = new Set<DeviceGroup>();
@@ -136,6 +167,26 @@ class BackwardPass<T extends Differentiable<T>> {
     const outputs = this.#waiting.get(node) ?? [];
     this.#waiting.set(node, outputs);
     return (outputs[index] ??= []);
+  }
+
+  /** What has come to a leaf. */
+  *gradientOf(leaf: T): Steps<T | null> {
+    return yield* this.#sumOf(this.#leaves.get(leaf) ?? []);
+  }
+
+  /** Takes other gradients in the place of those of some leaves. */
+  change(changes: ReadonlyMap<T, GradientOf<T>>): void {
+    for (const [leaf, { gradient, replacesGrad }] of changes) {
+      this.own(gradient);
+      const before = this.#leaves.get(leaf) ?? [];
+      this.#leaves.set(leaf, [{ gradient, order: 0 }]);
+      before
+        .filter((contribution) => contribution.gradient !== gradient)
+        .forEach((contribution) => this.#drop(contribution.gradient));
+      if (replacesGrad) {
+        this.#replacing.add(leaf);
+      }
+    }
   }
 
   /** Runs a node's backward, unless no gradient has reached it, and frees the node. */
@@ -207,7 +258,7 @@ class BackwardPass<T extends Differentiable<T>> {
         }
       }
     }
-    accumulateGrads(gradients, this.#owned);
+    accumulateGrads(gradients, this.#owned, this.#replacing);
   }
 
   end(): void {

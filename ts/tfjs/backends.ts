@@ -4,13 +4,24 @@ import { DeviceMismatchError, Tensor } from '../index.ts';
 import { activeBackend } from './engine.ts';
 import { type HandOver, hostHandOver } from './hand_over.ts';
 
+/** Name of the backend that computes for a device, ready: the active one for CPU devices and workers. */
+export async function backendFor(_device: string): Promise<string> {
+  return activeBackend();
+}
+
+/** How tensors of a device get to a backend that {@link backendFor} gave. */
+export function handOverOn(device: string, backend: string): HandOver {
+  return hostHandOver(device, backend);
+}
+
 /**
- * How tensors get to tfjs: by the active backend for CPU devices and workers.
+ * How the inputs of a function get to tfjs.
  * @param where - names the function in errors.
  * @throws TypeError for what are no tensors, DeviceMismatchError for tensors of several devices.
  */
 export async function handOverFor(where: string, inputs: readonly Tensor[]): Promise<HandOver> {
-  return hostHandOver(deviceOf(where, inputs), await activeBackend());
+  const device = deviceOf(where, inputs);
+  return handOverOn(device, await backendFor(device));
 }
 
 function deviceOf(where: string, inputs: readonly unknown[]): string {

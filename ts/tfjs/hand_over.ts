@@ -17,6 +17,8 @@ export interface HandOver {
    * @throws OutOfMemoryError; none is made then.
    */
   fromTf(given: readonly tf.Tensor[]): Tensor[] | Promise<Tensor[]>;
+  /** Replaces the values of tensors of the library, in the same order. To be called in a scope of tfjs, with the backend. */
+  copyTo(given: readonly tf.Tensor[], targets: readonly Tensor[]): Promise<void>;
 }
 
 /** The part of tfjs' wasm backend that shows its memory. */
@@ -39,7 +41,14 @@ export function hostHandOver(device: string, backend: string): HandOver {
     },
     fromTf(given) {
       const floats = given.map((item) => (item.dtype === 'float32' ? item : tf.cast(item, 'float32')));
-      return isHeld(backend) ? sentAll(floats, device, floats.map(valuesOf)) : sentLater(floats, device);
+      return isHeld(backend)
+        ? sentAll(floats, device, floats.map(valuesOf))
+        : readLater(floats, (values) => sentAll(floats, device, values));
+    },
+    async copyTo(given, targets) {
+      const copy = (values: readonly Float32Array[]): Promise<unknown> =>
+        Promise.all(targets.map((target, i) => target.copy_(values[i] ?? new Float32Array())));
+      await (isHeld(backend) ? copy(given.map(valuesOf)) : readLater(given, copy));
     },
   };
 }
@@ -55,7 +64,7 @@ async function readAll(given: readonly Tensor[]): Promise<() => tf.Tensor[]> {
 }
 
 /** On a CPU device that is ready. */
-function receive(given: Tensor): tf.Tensor {
+export function receive(given: Tensor): tf.Tensor {
   const memory = wasmMemory();
   const shape = [...given.shape];
   if (memory === null) {
@@ -67,7 +76,8 @@ function receive(given: Tensor): tf.Tensor {
   return made;
 }
 
-function valuesOf(given: tf.Tensor): Float32Array {
+/** The values of a tensor, without a copy where they are in memory of the host. */
+export function valuesOf(given: tf.Tensor): Float32Array {
   // The backend's `readSync` would copy what `tensor()` copies anyway.
   return wasmMemory()?.typedArrayFromHeap(given) ?? asFloats(given.dataSync());
 }
@@ -82,12 +92,16 @@ function wasmMemory(): WasmMemory | null {
   return backend.makeOutput !== undefined && backend.typedArrayFromHeap !== undefined ? (backend as WasmMemory) : null;
 }
 
-async function sentLater(given: readonly tf.Tensor[], device: string): Promise<Tensor[]> {
+/** Waits for the values. */
+async function readLater<T>(
+  given: readonly tf.Tensor[],
+  use: (values: readonly Float32Array[]) => T,
+): Promise<Awaited<T>> {
   // The scope of the caller is over when the values are there.
   const kept = given.map((item) => tf.keep(tf.clone(item)));
   try {
     const values = await Promise.all(kept.map((item) => item.data()));
-    return sentAll(given, device, values.map(asFloats));
+    return await use(values.map(asFloats));
   } finally {
     tf.dispose(kept);
   }

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable, LayersModel } from '@tensorflow/tfjs-layers';
-import { Module, type ModuleDict, Tensor } from '../index.ts';
+import { Module, type ModuleDict, reportToOriginal, Tensor } from '../index.ts';
 import { Flow } from './flow.ts';
 import { traceGraph } from './graph.ts';
 import { adoptWeights, moduleAt, type Places, tensorAt } from './layer_weights.ts';
@@ -35,6 +35,8 @@ export class LayersModule extends Module {
   declare readonly plan: Plan;
   /** @internal */
   declare readonly places: Places;
+  /** How long the first replica was in its batch norm layers in the last forward pass, in milliseconds. @internal */
+  declare syncMilliseconds: number;
 
   /** @internal */
   constructor(model: LayersModel, device: string) {
@@ -47,6 +49,7 @@ export class LayersModule extends Module {
     for (const [key, value] of Object.entries({ model, plan: new Plan(graph), places })) {
       Object.defineProperty(this, key, { value });
     }
+    Object.defineProperty(this, 'syncMilliseconds', { value: 0, writable: true });
   }
 
   /**
@@ -65,17 +68,28 @@ export class LayersModule extends Module {
       );
     }
     const flow = new Flow();
+    let milliseconds = 0;
     sources.forEach((source, i) => flow.values.set(source, present(inputs[i], 'an input')));
     try {
       for (const step of steps) {
+        const start = performance.now();
         await (step.kind === 'segment' ? this.runSegment(step, flow) : this.runBatchNorm(step, flow));
+        milliseconds += step.kind === 'segment' ? 0 : performance.now() - start;
         step.spent.forEach((value) => flow.free(value));
       }
+      reportToOriginal(this, milliseconds);
       // Handles of their own: a result may be an input, or two results the same value.
       const outputs = results.map((value) => flow.get(value).view(flow.get(value).shape));
       return outputs.length === 1 ? present(outputs[0], 'an output') : outputs;
     } finally {
       flow.freeAllBut(sources);
+    }
+  }
+
+  /** @internal */
+  override onReport(milliseconds: unknown, replica: number): void {
+    if (replica === 0) {
+      this.syncMilliseconds = Number(milliseconds);
     }
   }
 

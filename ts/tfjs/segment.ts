@@ -71,7 +71,7 @@ function call({ layer, inputs, outputs }: Vertex, known: Map<Value, Known>, trai
 }
 
 /** Runs `work` while variables of layers have other values. It is synchronous, so nobody else sees that. */
-function withValues(variables: readonly LayerVariable[], values: readonly tf.Tensor[], work: () => void): void {
+export function withValues(variables: readonly LayerVariable[], values: readonly tf.Tensor[], work: () => void): void {
   const fields = variables as unknown as readonly { val: tf.Tensor | undefined }[];
   const own = fields.map(({ val }) => val);
   fields.forEach((field, i) => (field.val = values[i]));

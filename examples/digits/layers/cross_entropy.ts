@@ -5,15 +5,20 @@ import { savedTensor } from './saved.ts';
 import { matrixSizes } from './sizes.ts';
 
 /**
- * The mean over the batch of `−log softmax(logits)[label]`. Shapes: logits (N, K), the result a single element.
+ * The mean over the batch of `−log softmax(logits)[label]`. Shapes: logits (N, K), the result a single element. Of a shard of a batch it is the
+ * shard's part of the mean: the sum over the shard divided by the samples of the whole batch, which is the last argument.
  * @throws RangeError unless there is one label for each row.
  */
-export const crossEntropy = defineFunction({
+export function crossEntropy(logits: Tensor, labels: Uint8Array, samples = labels.length): Promise<Tensor> {
+  return partOfMean(logits, labels, samples);
+}
+
+const partOfMean = defineFunction({
   name: 'crossEntropy',
-  forward: async (context, logits: Tensor, labels: Uint8Array) => {
-    const [samples, classes] = matrixSizes('crossEntropy', logits);
-    if (labels.length !== samples) {
-      throw new RangeError(`crossEntropy: expected ${samples} labels, one per row, got ${labels.length}`);
+  forward: async (context, logits: Tensor, labels: Uint8Array, samples: number) => {
+    const [rows, classes] = matrixSizes('crossEntropy', logits);
+    if (labels.length !== rows) {
+      throw new RangeError(`crossEntropy: expected ${rows} labels, one per row, got ${labels.length}`);
     }
     const { device } = logits;
     const scores = await logits.data();
@@ -44,6 +49,7 @@ export const crossEntropy = defineFunction({
         saved.shape,
         { device: dloss.device },
       ),
+      null,
       null,
     ];
   },

@@ -1,0 +1,169 @@
+/** The HTML report: curves, a table, and the masks that each run gives. One file without scripts that needs nothing from the network. */
+
+import { Buffer } from 'node:buffer';
+import { encode } from 'fast-png';
+import { escapeHtml } from '../digits/report/escape.ts';
+import { lineChart, type Series } from '../digits/report/line_chart.ts';
+import { linearScale } from '../digits/report/scale.ts';
+import { STYLE } from '../digits/report/style.ts';
+import type { ExperimentOptions, RunRecord } from './experiment.ts';
+import { CLASS_NAMES, type Shapes, SIZE } from './shapes.ts';
+
+/** Test images that are shown. */
+const SHOWN = 6;
+const PIXELS = SIZE * SIZE;
+
+/** Colours of the classes, as Okabe and Ito have them. */
+const COLOURS = [
+  [0, 114, 178],
+  [0, 158, 115],
+  [230, 159, 0],
+  [240, 228, 220],
+] as const;
+
+const PICTURE_STYLE = `
+.pictures { display: grid; grid-template-columns: minmax(6rem, 13rem) repeat(${SHOWN}, minmax(0, 7rem)); gap: .4rem; align-items: center; }
+.pictures img { width: 100%; height: auto; image-rendering: pixelated; display: block; border-radius: .25rem; }
+.pictures span { font-size: .875rem; color: var(--faint); }
+.swatch { display: inline-block; width: .8em; height: .8em; border-radius: .2em; margin: 0 .35em 0 .9em; vertical-align: -.05em; }
+`;
+
+/** The whole page. */
+export function reportPage(
+  { runs, test }: { readonly runs: readonly RunRecord[]; readonly test: Shapes },
+  options: ExperimentOptions,
+): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>syncbn: segmentation with one sample per device</title>
+<style>${STYLE}${PICTURE_STYLE}</style>
+</head>
+<body>
+<h1>${escapeHtml(headline(runs))}</h1>
+<p>A small U-Net learns what each pixel of a synthetic picture from above shows: water, forest, sand or snow. It was trained three times, from the
+same weights on the same batches: on one device, and with one picture on each of sixteen devices. What a pixel shows is told by how bright it is,
+compared with other pictures. Plain batch norm makes the mean of every picture 0, so that a forest in water looks like snow on sand; and in use
+it takes running statistics of many pictures, which give other values than those it has learned from. Synchronized batch norm
+takes the statistics of the whole batch, as one device does.</p>
+<div class="scroll">${table(runs)}</div>
+<p class="faint">Intersection over union on ${test.masks.length / PIXELS} test images: the pixels that prediction and truth have in common, of those that either has.</p>
+<div class="charts">
+${figure('Training loss', 'Mean of the last 20 steps.', lossChart(runs, options.steps))}
+${figure('Test images', 'Mean intersection over union, with running statistics.', overlapChart(runs, options.steps))}
+</div>
+<figure><figcaption><h2>Masks</h2><span class="faint">${legend()}</span></figcaption>
+<div class="pictures">${pictures(runs, test)}</div></figure>
+<p class="faint">${options.steps} steps of 16 images, seed ${options.seed}, ${options.trainImages} training images. The devices are CPU devices of one thread: they
+take turns, so that a split run is no faster than one device here.</p>
+</body>
+</html>
+`;
+}
+
+function headline(runs: readonly RunRecord[]): string {
+  const [one = '', plain = '', synchronized = ''] = runs.map(({ checkpoints }) => percent(checkpoints.at(-1)?.overlap));
+  return `With one picture per device, plain batch norm reaches ${plain}, synchronized batch norm ${synchronized}, one device ${one}`;
+}
+
+function table(runs: readonly RunRecord[]): string {
+  const head = ['', 'mean', ...CLASS_NAMES, 'last loss', 'images per second'].map(
+    (text) => `<th scope="col">${text}</th>`,
+  );
+  const rows = runs.map((run, i) => {
+    const key = `<svg class="key" viewBox="0 0 28 12" aria-hidden="true"><line class="line line-${i}" x1="1" x2="27" y1="6" y2="6"/></svg>`;
+    const cells = [
+      percent(run.checkpoints.at(-1)?.overlap),
+      ...run.perClass.map(percent),
+      smoothed(run.losses).at(-1)?.y.toFixed(3) ?? '',
+      run.samplesPerSecond.toFixed(1),
+    ];
+    return `<tr><td>${key}${escapeHtml(run.name)}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
+  });
+  return `<table><thead><tr>${head.join('')}</tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>`;
+}
+
+function figure(title: string, note: string, content: string): string {
+  return `<figure><figcaption><h2>${title}</h2><span class="faint">${note}</span></figcaption>\n${content}</figure>`;
+}
+
+function lossChart(runs: readonly RunRecord[], steps: number): string {
+  const series = runs.map(({ name, losses }, style): Series => ({
+    label: name,
+    style,
+    points: smoothed(losses),
+    isMarked: false,
+  }));
+  const highest = Math.max(...series.flatMap(({ points }) => points.map(({ y }) => y)));
+  const [xScale, yScale] = [linearScale(0, steps), linearScale(0, highest)];
+  return lineChart({
+    title: 'Training loss',
+    xLabel: 'step',
+    xScale,
+    yScale,
+    series,
+    formatValue: (value) => value.toFixed(3),
+  });
+}
+
+function overlapChart(runs: readonly RunRecord[], steps: number): string {
+  const series = runs.map(({ name, checkpoints }, style): Series => {
+    const points = checkpoints.map(({ step, overlap }) => ({ x: step, y: overlap }));
+    return { label: name, style, points, isMarked: true };
+  });
+  const [xScale, yScale] = [linearScale(0, steps), linearScale(0, 1, percent)];
+  return lineChart({ title: 'Test images', xLabel: 'step', xScale, yScale, series, formatValue: percent });
+}
+
+function smoothed(losses: readonly number[]): { x: number; y: number }[] {
+  return losses.map((_, i) => {
+    const last = losses.slice(Math.max(0, i - 19), i + 1);
+    return { x: i + 1, y: last.reduce((sum, loss) => sum + loss, 0) / last.length };
+  });
+}
+
+function pictures(runs: readonly RunRecord[], test: Shapes): string {
+  const rows: (readonly [name: string, urls: readonly string[]])[] = [
+    ['image', shown((i) => picture((pixel) => shade(test.images, i * PIXELS + pixel)))],
+    ['truth', shown((i) => maskPicture(test.masks, i))],
+    ...runs.map(({ name, masks }) => [name, shown((i) => maskPicture(masks, i))] as const),
+  ];
+  return rows
+    .map(([name, urls]) => {
+      const images = urls.map(
+        (url, i) =>
+          `<img src="${url}" alt="${escapeHtml(`${name}, test image ${i + 1}`)}" width="${SIZE}" height="${SIZE}">`,
+      );
+      return `<span>${escapeHtml(name)}</span>${images.join('')}`;
+    })
+    .join('\n');
+}
+
+function shown(draw: (image: number) => string): string[] {
+  return Array.from({ length: SHOWN }, (_, i) => draw(i));
+}
+
+function maskPicture(masks: Uint8Array, image: number): string {
+  return picture((pixel) => COLOURS[masks[image * PIXELS + pixel] ?? 0] ?? COLOURS[0]);
+}
+
+function shade(images: Float32Array, pixel: number): readonly number[] {
+  return [0, 1, 2].map((channel) => Math.round(255 * Math.min(1, Math.max(0, images[pixel * 3 + channel] ?? 0))));
+}
+
+/** A picture as the address of a PNG. */
+function picture(colourOf: (pixel: number) => readonly number[]): string {
+  const data = Uint8Array.from(Array.from({ length: PIXELS }, (_, pixel) => colourOf(pixel)).flat());
+  return `data:image/png;base64,${Buffer.from(encode({ width: SIZE, height: SIZE, channels: 3, data })).toString('base64')}`;
+}
+
+function legend(): string {
+  const colours = COLOURS.map((colour) => `rgb(${colour.join(' ')})`);
+  return CLASS_NAMES.map((name, i) => `<i class="swatch" style="background:${colours[i] ?? ''}"></i>${name}`).join('');
+}
+
+function percent(share = NaN): string {
+  return Number.isNaN(share) ? '–' : `${(100 * share).toFixed(0)} %`;
+}

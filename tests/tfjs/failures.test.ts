@@ -1,0 +1,143 @@
+/** What fails in training: the first real error, the state as before, and no tensor of tfjs left. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { layers, type LayersModel, sequential } from '@tensorflow/tfjs-layers';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { convertModel, DataParallel, devices, OutOfMemoryError, ReplicaError, tensor } from 'syncbn';
+import { fromLayersModel, type LayersModule, trainOnBatch } from 'syncbn/tfjs';
+import { CpuDevice } from '../../ts/device/cpu_device.ts';
+import { randomArray } from '../support/random.ts';
+import { useBackend } from './backends.ts';
+
+beforeAll(() => useBackend('cpu'));
+
+/** A layer that throws when it is told to, in forward or in its gradient. */
+class Unreliable extends layers.Layer {
+  static readonly className = 'Unreliable';
+  readonly fault = new Error('the layer is wrong');
+  failsIn: 'forward' | 'backward' | null = null;
+  /** Which of the calls fails. */
+  countdown = 0;
+
+  override computeOutputShape<S>(inputShape: S): S {
+    return inputShape;
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    const [x] = [inputs].flat() as [tf.Tensor];
+    const fail = (stage: typeof this.failsIn): void => {
+      if (this.failsIn === stage && this.countdown-- <= 0) throw this.fault;
+    };
+    fail('forward');
+    const identity = tf.customGrad((...given) => {
+      const [value, save] = given as unknown as [tf.Tensor, (saved: tf.Tensor[]) => void];
+      save([value]);
+      const gradFunc = (dy: tf.Tensor): tf.Tensor => {
+        fail('backward');
+        return dy;
+      };
+      return { value: tf.clone(value), gradFunc };
+    });
+    return identity(x);
+  }
+}
+
+function setUp(): {
+  model: LayersModel;
+  network: DataParallel<LayersModule>;
+  unreliable: Unreliable;
+  step: () => Promise<unknown>;
+} {
+  const unreliable = new Unreliable();
+  const model = sequential({
+    layers: [
+      layers.dense({ units: 4, inputShape: [5] }),
+      layers.batchNormalization(),
+      unreliable,
+      layers.dense({ units: 4 }),
+      layers.batchNormalization(),
+      layers.dense({ units: 2 }),
+    ],
+  });
+  model.compile({ optimizer: 'adam', loss: 'meanSquaredError' });
+  const network = convertModel(new DataParallel(fromLayersModel(model), { deviceIds: ['cpu:0', 'cpu:1'] }));
+  const [xs, ys] = [tf.tensor(randomArray(1, 35), [7, 5]), tf.tensor(randomArray(2, 14), [7, 2])];
+  return { model, network, unreliable, step: () => trainOnBatch(network, xs, ys) };
+}
+
+/** All values of the state. */
+async function stateOf(network: DataParallel<LayersModule>): Promise<Record<string, unknown>> {
+  const entries = Object.entries(network.stateDict()).map(async ([name, value]) => {
+    return [name, typeof value === 'number' ? value : Array.from(await value.data())] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+describe.each(['forward', 'backward'] as const)('a layer that throws in %s', (stage) => {
+  it.each([0, 1])('fails_the_step_with_its_error_and_leaves_the_state_as_it_was_call_%i', async (countdown) => {
+    const { network, unreliable, step } = setUp();
+    await step();
+    const before = await stateOf(network);
+    const { numTensors } = tf.memory();
+    Object.assign(unreliable, { failsIn: stage, countdown });
+    const error: unknown = await step().catch((reason: unknown) => reason);
+    expect(error instanceof ReplicaError ? error.cause : error).toBe(unreliable.fault);
+    expect(error instanceof ReplicaError).toBe(stage === 'forward');
+    expect(await stateOf(network)).toEqual(before);
+    expect(tf.memory().numTensors).toBe(numTensors);
+    unreliable.failsIn = null;
+    await step();
+    expect(await stateOf(network)).not.toEqual(before);
+  });
+});
+
+it('after_200_steps_some_of_them_failed_or_abandoned_there_are_as_many_tensors_of_tfjs_as_after_2', async () => {
+  const { network, unreliable, step } = setUp();
+  await step();
+  await step();
+  const { numTensors } = tf.memory();
+  const x = randomArray(3, 15);
+  for (let i = 0; i < 198; i += 1) {
+    unreliable.failsIn = i % 20 === 7 ? 'forward' : i % 20 === 13 ? 'backward' : null;
+    unreliable.countdown = i % 2;
+    await step().catch(() => undefined);
+    if (i % 20 === 3) {
+      unreliable.failsIn = null;
+      const abandoned = await network.forward(tensor(x, [3, 5]));
+      [abandoned].flat().forEach((output) => output.dispose());
+    }
+  }
+  expect(tf.memory().numTensors).toBe(numTensors);
+});
+
+it('a_device_without_memory_fails_the_step_and_leaves_the_state_as_it_was', async () => {
+  const { network, step } = setUp();
+  await step();
+  const before = await stateOf(network);
+  const { numTensors } = tf.memory();
+  const device = devices.get('cpu:1');
+  if (!(device instanceof CpuDevice)) throw new Error('expected a CPU device');
+  device.memoryLimit = 0;
+  const error: unknown = await step().catch((reason: unknown) => reason);
+  device.memoryLimit = Infinity;
+  expect(error instanceof ReplicaError ? error.cause : error).toBeInstanceOf(OutOfMemoryError);
+  expect(await stateOf(network)).toEqual(before);
+  expect(tf.memory().numTensors).toBe(numTensors);
+});
+
+it('a_device_that_is_lost_fails_the_step_with_its_error', async () => {
+  const { model, network } = setUp();
+  await network.to('worker:0');
+  const [xs, ys] = [tf.ones([4, 5]), tf.ones([4, 2])];
+  const onWorkers = convertModel(new DataParallel(network.module, { deviceIds: ['worker:0', 'worker:1'] }));
+  await trainOnBatch(onWorkers, xs, ys);
+  const { numTensors } = tf.memory();
+  await devices.close('worker:1');
+  // A fresh device takes the name, so that training goes on.
+  await expect(trainOnBatch(onWorkers, xs, ys)).resolves.toEqual(expect.any(Number));
+  await devices.close('worker:0');
+  const error: unknown = await trainOnBatch(onWorkers, xs, ys).catch((reason: unknown) => reason);
+  expect(String(error)).toMatch(/worker:0/);
+  expect(tf.memory().numTensors).toBe(numTensors);
+  expect(model.weights[0]?.read().isDisposed).toBe(false);
+});
