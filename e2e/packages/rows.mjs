@@ -247,7 +247,7 @@ test('sums', async () => { process.stdout.write('sums ' + (await checksum(syncbn
     },
   })),
   {
-    name: 'workerd (Cloudflare), syncbn/slim',
+    name: 'workerd (Cloudflare), compatibility date 2025-06-01, syncbn/slim',
     quick: false,
     tools: { miniflare: '4', esbuild: '0.25' },
     // It has no workers of its own: the step runs on the devices of the calling thread twice.
@@ -272,7 +272,7 @@ const modules = [
   { type: 'ESModule', path: 'out.js', contents: readFileSync('out.js', 'utf8') },
   { type: 'CompiledWasm', path: 'cpu.wasm', contents: readFileSync('node_modules/syncbn/dist/cpu.wasm') },
 ];
-const server = new Miniflare({ modules, compatibilityDate: '2025-01-01' });
+const server = new Miniflare({ modules, compatibilityDate: '2025-06-01' });
 console.log(await (await server.dispatchFetch('http://localhost/')).text());
 await server.dispose();\n`,
       'bundle.mjs': `import { build } from 'esbuild';

@@ -44,12 +44,10 @@ export type ChannelRange = readonly [first: number, end: number];
 /**
  * Rows of C values that a buffer of statistics has: `mean_hi`, `mean_lo`, `invstd_hi`, `invstd_lo`. Mean and inverse
  * deviation are the sums of two f32, so that neither spoils the last digit of the result.
- *
- * @internal
  */
 export const STATISTICS_ROWS = 4;
 
-/** A piece of a device's memory, `length` f32 values long. Opaque to all but its device. @internal */
+/** A piece of a device's memory, `length` f32 values long. Opaque to all but its device. */
 export interface DeviceBuffer {
   readonly device: Device;
   readonly length: number;
@@ -141,9 +139,9 @@ export type CommandOf<Table extends Readonly<Record<string, Row>>, Name extends 
   [N in Name]: { readonly operation: N } & Fields<Table[N]>;
 }[Name];
 
-/** What {@link Device.run} takes. @internal */
+/** What {@link Device.run} takes. */
 export type Command = CommandOf<typeof commands>;
-/** What {@link Device.reduce} takes. @internal */
+/** What {@link Device.reduce} takes. */
 export type Reduction = CommandOf<typeof reductions>;
 
 /** One device's share of a batch that a {@link DeviceGroup} normalizes. `nextMean` and `nextVariance` are of all devices alike. */
@@ -155,8 +153,6 @@ export type GroupBackwardArguments = Fields<(typeof groupCommands)['jointBatchNo
 /**
  * Devices that exchange partials among themselves. A command is given to all of them at once, with a share of the batch for
  * each, in order of samples and of devices; the bits are those of the steps.
- *
- * @internal
  */
 export interface DeviceGroup {
   /** `stable` numerics. @throws the error of a device that is lost; nothing has been written then. */
