@@ -22,5 +22,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/docs/examples_run.test.ts': 'reads the pages and writes their programs to files',
   'tests/docs/links.test.ts': 'reads the pages',
   'tests/docs/troubleshooting.test.ts': 'reads the page and the sources',
+  'tests/distributed/nats.test.ts': 'starts processes and a NATS server',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

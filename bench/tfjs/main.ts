@@ -1,0 +1,213 @@
+/**
+ * `npm run bench:tfjs`: training steps of TensorFlow.js models, by tfjs alone and with this library.
+ *
+ * All ways take turns, step by step, and the shortest step counts. What cannot be computed is told with its reason.
+ */
+
+import { writeFile } from 'node:fs/promises';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
+import '@tensorflow/tfjs-backend-wasm';
+import { Command, InvalidArgumentError } from 'commander';
+import { devices, init } from 'syncbn';
+import { atLeast, atMost, type Case, judge } from '../figures.ts';
+import { describeMachine } from '../machine.ts';
+import { milliseconds, percent, table, verdictTable } from '../report.ts';
+import { batchOf, type Network, networks } from './networks.ts';
+import { type Shares, sharesOf } from './shares.ts';
+import { timeBatchNorm, timeConvolution } from './single_layers.ts';
+import { meanings, prepare, type Way, type WayName, wayNames } from './ways.ts';
+
+type BackendName = 'cpu' | 'wasm' | 'webgpu';
+const backendNames: readonly BackendName[] = ['cpu', 'wasm', 'webgpu'];
+
+/** What was found of a network on a backend: seconds at best, or why there are none. */
+interface Finding {
+  readonly network: string;
+  readonly backend: BackendName;
+  readonly times: Partial<Record<WayName, number | string>>;
+  readonly shares: Shares | null;
+}
+
+interface Options {
+  readonly quick: boolean;
+  readonly check: boolean;
+  readonly backends: readonly BackendName[];
+  readonly networks: readonly string[];
+  readonly json?: string;
+}
+
+const options = new Command('npm run bench:tfjs --')
+  .description('Measures training steps of TensorFlow.js models, by tfjs alone and with this library.')
+  .option('--quick', 'fewer steps, the digits network alone', false)
+  .option('--check', 'judges each figure; exit code 1 when one is missed', false)
+  .option('--backends <names>', 'of tfjs, separated by commas', namesOf(backendNames), ['cpu', 'wasm'])
+  .option('--networks <names>', 'separated by commas', namesOf(Object.keys(networks)), Object.keys(networks))
+  .option('--json <file>', 'where all times go')
+  .allowExcessArguments(false)
+  .parse()
+  .opts<Options>();
+
+await init(['cpu:0', 'cpu:1']);
+console.log(Object.values(describeMachine()).join(' · '), `· tfjs ${tf.version_core}`);
+const findings: Finding[] = [];
+const cases: Record<string, Case[]> = {};
+for (const backend of options.backends) {
+  await useBackend(backend);
+  for (const name of options.quick ? ['digits'] : options.networks) {
+    const network = networks[name];
+    // tfjs' cpu backend takes minutes for a step of the larger ones.
+    if (network !== undefined && (backend !== 'cpu' || name === 'digits'))
+      findings.push(await measure(network, backend));
+  }
+}
+console.log(timesTable(findings));
+for (const [name, meaning] of Object.entries(meanings)) console.log(`  ${name}: ${meaning}`);
+judgeSteps();
+await judgeSingleLayers();
+const figures = [
+  atLeast('digits CNN, wasm, against the cpu backend of tfjs', 20, cases['digits'] ?? []),
+  atLeast('MobileNetV2, wasm, against tfjs with the same convolutions', 2, cases['mobilenet'] ?? []),
+  atMost('two cpu devices against one', 1.3, '×', cases['devices'] ?? []),
+  atMost('hand-over, of a step of MobileNetV2', 12, '%', cases['handOver'] ?? []),
+  atLeast('convolution (8, 32, 32, 32), both passes, wasm against the cpu backend', 100, cases['convolution'] ?? []),
+  atMost('the same, against its forward pass', 5, '×', cases['forward'] ?? []),
+  atLeast('batch norm (8, 128, 128, 64), wasm', 40, cases['batchNorm wasm'] ?? []),
+  atLeast('batch norm (8, 128, 128, 64), webgpu', 20, cases['batchNorm webgpu'] ?? []),
+].filter(({ cases }) => cases.length > 0);
+const verdicts = figures.map(judge);
+console.log(verdictTable(verdicts));
+if (options.json !== undefined) await writeFile(options.json, JSON.stringify({ findings, cases }, null, 1));
+process.exit(options.check && verdicts.some(({ missed }) => missed.length > 0) ? 1 : 0);
+
+/** Measures all ways, which take turns. */
+async function measure(network: Network, backend: BackendName): Promise<Finding> {
+  const batch = batchOf(network);
+  const times: Partial<Record<WayName, number | string>> = {};
+  const ways: Way[] = [];
+  for (const name of wayNames) {
+    // Off wasm the kernels change nothing, and on GPUs of tfjs the adapter would copy.
+    if (backend === 'cpu' && name !== 'tfjs' && name !== 'layers') continue;
+    if (backend === 'webgpu' && name !== 'tfjs' && name !== 'layers') continue;
+    const way = await prepare(name, network, batch);
+    try {
+      await way.step();
+      ways.push(way);
+    } catch (error) {
+      times[name] = firstLine(error);
+    }
+  }
+  const rounds = options.quick ? 3 : backend === 'cpu' ? 2 : 8;
+  for (let round = 0; round < rounds; round += 1) {
+    for (const way of ways) {
+      const start = performance.now();
+      await way.step();
+      const seconds = (performance.now() - start) / 1000;
+      times[way.name] = Math.min(seconds, Number(times[way.name] ?? Infinity));
+    }
+  }
+  const adapter = ways.find(({ name }) => name === 'adapter 1');
+  const shares = adapter === undefined ? null : await sharesOf(adapter);
+  tf.dispose(batch);
+  return { network: network.name, backend, times, shares };
+}
+
+function timesTable(found: readonly Finding[]): string {
+  const rows = found.map(({ network, backend, times, shares }) => [
+    network,
+    backend,
+    ...wayNames.map((name) => {
+      const time = times[name];
+      return typeof time === 'number' ? milliseconds(time) : time === undefined ? '' : 'cannot';
+    }),
+    ...(shares === null ? ['', ''] : [percent(shares.kernels), percent(shares.handOver)]),
+  ]);
+  const head = ['ms per step at best', 'backend', ...wayNames, 'adapter 1: batch norm', 'hand-over'];
+  const reasons = found.flatMap(({ network, backend, times }) =>
+    Object.entries(times).flatMap(([way, time]) =>
+      typeof time === 'string' ? [`  ${network}, ${backend}, ${way}: ${time}`] : [],
+    ),
+  );
+  return [table('Training steps', head, rows), ...reasons].join('\n');
+}
+
+/** The cases of the figures that steps have. */
+function judgeSteps(): void {
+  const timeOf = (network: string, backend: BackendName, way: WayName): number | null => {
+    const time = findings.find((one) => one.network === network && one.backend === backend)?.times[way];
+    return typeof time === 'number' ? time : null;
+  };
+  const add = (figure: string, text: string, over: number | null, under: number | null): void => {
+    if (over !== null && under !== null) (cases[figure] ??= []).push({ label: text, value: over / under });
+  };
+  const { digits, mobilenet } = networks;
+  for (const way of ['layers', 'adapter 1'] as const) {
+    add('digits', way, timeOf(digits?.name ?? '', 'cpu', 'tfjs'), timeOf(digits?.name ?? '', 'wasm', way));
+    const plain = timeOf(mobilenet?.name ?? '', 'wasm', 'kernels');
+    add('mobilenet', way, plain, timeOf(mobilenet?.name ?? '', 'wasm', way));
+  }
+  for (const { network, backend, shares } of findings) {
+    add('devices', network, timeOf(network, backend, 'adapter 2'), timeOf(network, backend, 'adapter 1'));
+    if (network === mobilenet?.name && shares !== null) {
+      (cases['handOver'] ??= []).push({ label: network, value: shares.handOver * 100 });
+    }
+  }
+}
+
+async function judgeSingleLayers(): Promise<void> {
+  const times = options.quick ? 3 : 15;
+  if (options.backends.includes('wasm')) {
+    await useBackend('wasm');
+    const { forward, both } = timeConvolution(times);
+    (cases['forward'] ??= []).push({ label: 'wasm', value: both / forward });
+    const norm = await timeBatchNorm(options.quick ? 1 : 3, () => Promise.resolve());
+    console.log(
+      `batch norm (8, 128, 128, 64), wasm: tfjs ${milliseconds(norm.tfjs)} ms, with the library ${milliseconds(norm.syncbn)} ms`,
+    );
+    (cases['batchNorm wasm'] ??= []).push({ label: 'wasm', value: norm.tfjs / norm.syncbn });
+    if (options.backends.includes('cpu')) {
+      await useBackend('cpu');
+      (cases['convolution'] ??= []).push({ label: 'wasm', value: timeConvolution(1).both / both });
+    }
+  }
+  if (options.backends.includes('webgpu')) {
+    await useBackend('webgpu');
+    const norm = await timeBatchNorm(3, async (results) => {
+      for (const result of results) await tf.sum(result).data();
+    });
+    console.log(
+      `batch norm (8, 128, 128, 64), webgpu: tfjs ${milliseconds(norm.tfjs)} ms, with the library ${milliseconds(norm.syncbn)} ms`,
+    );
+    (cases['batchNorm webgpu'] ??= []).push({ label: 'webgpu', value: norm.tfjs / norm.syncbn });
+  }
+}
+
+async function useBackend(name: BackendName): Promise<void> {
+  // The type says that there always is one.
+  const known: unknown = tf.findBackendFactory(name);
+  if (name === 'webgpu' && known === null) {
+    const { gpuDevice } = await devices.create();
+    tf.registerBackend(
+      'webgpu',
+      () =>
+        new WebGPUBackend(gpuDevice, { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo),
+    );
+  }
+  if (!(await tf.setBackend(name))) throw new Error(`the backend ${name} of TensorFlow.js does not start`);
+}
+
+function firstLine(error: unknown): string {
+  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+  return line;
+}
+
+/** Reads names separated by commas. */
+function namesOf<Name extends string>(known: readonly Name[]): (text: string) => Name[] {
+  return (text) => {
+    const names = text.split(',');
+    const wrong = names.find((name) => !(known as readonly string[]).includes(name));
+    if (wrong !== undefined) throw new InvalidArgumentError(`expected some of ${known.join(', ')}, got ${wrong}`);
+    return names as Name[];
+  };
+}

@@ -1,0 +1,147 @@
+/** The networks whose training steps are measured. */
+
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  initializers,
+  input,
+  layers,
+  loadLayersModel,
+  type LayersModel,
+  model,
+  sequential,
+} from '@tensorflow/tfjs-layers';
+import type { SymbolicTensor } from '@tensorflow/tfjs-layers';
+
+/** A network with a batch. */
+export interface Network {
+  readonly name: string;
+  /** Samples of a batch. */
+  readonly batchSize: number;
+  readonly inputShape: readonly number[];
+  readonly outputShape: readonly number[];
+  /** A new model, the same each time. */
+  make(): Promise<LayersModel>;
+}
+
+/** By name. */
+export const networks: Readonly<Record<string, Network>> = {
+  digits: { name: 'digits CNN', batchSize: 16, inputShape: [28, 28, 1], outputShape: [10], make: digits },
+  mobilenet: { name: 'MobileNetV2, 96²', batchSize: 4, inputShape: [96, 96, 3], outputShape: [5], make: mobileNetV2 },
+  segmentation: {
+    name: 'segmentation, 64²',
+    batchSize: 2,
+    inputShape: [64, 64, 3],
+    outputShape: [64, 64, 4],
+    make: segmentation,
+  },
+};
+
+/** A batch for a network: random inputs, and the same class for all. */
+export function batchOf({ batchSize, inputShape, outputShape }: Network): [xs: tf.Tensor, ys: tf.Tensor] {
+  const xs = tf.randomUniform([batchSize, ...inputShape], -1, 1, 'float32', 1);
+  const [classes = 0, ...sizes] = [...outputShape].reverse();
+  const places = sizes.reduce((product, size) => product * size, batchSize);
+  const ys = tf.tidy(() =>
+    tf.reshape(tf.cast(tf.oneHot(tf.zeros([places], 'int32'), classes), 'float32'), [batchSize, ...outputShape]),
+  );
+  return [xs, ys];
+}
+
+/** Compiled, with an optimizer of its own. */
+export async function compiled(network: Network): Promise<LayersModel> {
+  const made = await network.make();
+  made.compile({ optimizer: tf.train.sgd(0.01), loss: 'categoricalCrossentropy' });
+  return made;
+}
+
+let seed = 1;
+
+function convolution(filters: number, kernelSize: number, strides = 1): layers.Layer {
+  seed += 1;
+  const kernelInitializer = initializers.heNormal({ seed });
+  return layers.conv2d({ filters, kernelSize, strides, padding: 'same', useBias: false, kernelInitializer });
+}
+
+/** As `examples/digits`: two convolutions, each with batch norm and pooling, and a hidden layer with batch norm. */
+function digits(): Promise<LayersModel> {
+  seed = 1;
+  const { batchNormalization, reLU, maxPooling2d, flatten, dense, softmax, inputLayer } = layers;
+  const kernelInitializer = initializers.heNormal({ seed: 9 });
+  const made = sequential({
+    layers: [
+      inputLayer({ inputShape: [28, 28, 1] }),
+      ...[convolution(8, 3), batchNormalization(), reLU(), maxPooling2d({ poolSize: 2 })],
+      ...[convolution(16, 3), batchNormalization(), reLU(), maxPooling2d({ poolSize: 2 })],
+      ...[flatten(), dense({ units: 32, useBias: false, kernelInitializer }), batchNormalization(), reLU()],
+      ...[dense({ units: 10, kernelInitializer }), softmax()],
+    ],
+  });
+  return Promise.resolve(made);
+}
+
+/** A small U-Net: down twice, up twice, with skips. */
+function segmentation(): Promise<LayersModel> {
+  seed = 1;
+  const block = (x: SymbolicTensor, filters: number, strides = 1): SymbolicTensor =>
+    [convolution(filters, 3, strides), layers.batchNormalization(), layers.reLU()].reduce(
+      (y, layer) => layer.apply(y) as SymbolicTensor,
+      x,
+    );
+  const up = (x: SymbolicTensor, skip: SymbolicTensor, filters: number): SymbolicTensor => {
+    const kernelInitializer = initializers.heNormal({ seed: (seed += 1) });
+    const larger = layers
+      .conv2dTranspose({ filters, kernelSize: 2, strides: 2, kernelInitializer })
+      .apply(x) as SymbolicTensor;
+    return block(layers.concatenate().apply([larger, skip]) as SymbolicTensor, filters);
+  };
+  const images = input({ shape: [64, 64, 3] });
+  const first = block(images, 16);
+  const second = block(first, 32, 2);
+  const third = block(block(second, 64, 2), 64);
+  const last = up(up(third, second, 32), first, 16);
+  const classes = layers.softmax({ axis: -1 }).apply(convolution(4, 1).apply(last)) as SymbolicTensor;
+  return Promise.resolve(model({ inputs: images, outputs: classes }));
+}
+
+/** The network of the package `nsfwjs`, with its weights, for small images. */
+async function mobileNetV2(): Promise<LayersModel> {
+  const require = createRequire(join(process.cwd(), 'package.json'));
+  const folder = join(process.cwd(), 'node_modules', 'nsfwjs', 'dist', 'models', 'mobilenet_v2');
+  // Both files are scripts that export a value.
+  const load = (name: string): unknown => {
+    const loaded = require(join(folder, name)) as { readonly default?: unknown };
+    return loaded.default ?? loaded;
+  };
+  const stored = structuredClone(load('model.min.js')) as StoredModel;
+  const weights = Buffer.from(load('group1-shard1of1.min.js') as string, 'base64');
+  for (const { class_name: kind, config } of stored.modelTopology.model_config.config.layers) {
+    if (kind === 'InputLayer') config.batch_input_shape = [null, 96, 96, 3];
+    // Of what is left of 96 × 96 pixels.
+    if (kind === 'AveragePooling2D') Object.assign(config, { pool_size: [3, 3], strides: [3, 3] });
+  }
+  const made = await loadLayersModel(
+    tf.io.fromMemory({
+      modelTopology: stored.modelTopology,
+      weightSpecs: stored.weightsManifest.flatMap((group) => group.weights),
+      weightData: weights.buffer.slice(weights.byteOffset, weights.byteOffset + weights.byteLength),
+    }),
+  );
+  // Some come frozen.
+  made.layers.forEach((layer) => (layer.trainable = true));
+  return made;
+}
+
+interface StoredModel {
+  readonly modelTopology: {
+    readonly model_config: {
+      readonly config: { readonly layers: { readonly class_name: string; readonly config: StoredLayer }[] };
+    };
+  };
+  readonly weightsManifest: { readonly weights: tf.io.WeightsManifestEntry[] }[];
+}
+
+interface StoredLayer {
+  batch_input_shape?: (number | null)[];
+}
