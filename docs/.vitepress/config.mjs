@@ -45,6 +45,7 @@ export default defineConfig({
         text: 'Use',
         items: [
           { text: 'Devices: cores, GPUs, machines', link: '/devices' },
+          { text: 'TensorFlow.js models on several devices', link: '/tfjs' },
           { text: 'Your own layers', link: '/your_own_layers' },
           { text: 'Saving and loading', link: '/saving_and_loading' },
           { text: 'Memory', link: '/memory' },
