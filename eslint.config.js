@@ -42,7 +42,7 @@ const layers = {
   // Entries beside the main one, of which they see what users see.
   safetensors: ['index.ts'],
   'safetensors.ts': ['safetensors'],
-  distributed: ['index.ts'],
+  distributed: ['index.ts', 'distributed.ts'],
   'distributed.ts': ['distributed'],
   tfjs: ['index.ts', 'safetensors.ts'],
   'tfjs.ts': ['tfjs'],

@@ -112,7 +112,7 @@ const alsoAsCts = {
   name: 'also-as-cts',
   generateBundle(_options, bundle) {
     for (const { fileName, code } of Object.values(bundle)) {
-      const source = code.replaceAll("'./index.js'", "'./index.cjs'");
+      const source = code.replaceAll(/'(\.\/\w+)\.js'/g, "'$1.cjs'");
       this.emitFile({ type: 'asset', fileName: fileName.replace('.d.ts', '.d.cts'), source });
     }
   },
@@ -147,9 +147,11 @@ const onLog = (level, log) => {
 const declarations = () => [dts({ tsconfig: 'tsconfig.lib.json' }), withoutParameters, alsoAsCts];
 
 /** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
-const outside = [mainEntry, /^@tensorflow\//];
+const outside = [mainEntry, /^@tensorflow\//, /^@nats-io\//];
 const safetensorsEntry = here('ts/safetensors.ts');
-const outsideOf = (name) => (name === 'safetensors' ? outside : [...outside, safetensorsEntry]);
+const distributedEntry = here('ts/distributed.ts');
+const outsideOf = (name) =>
+  [...outside, safetensorsEntry, distributedEntry].filter((entry) => entry !== here(`ts/${name}.ts`));
 
 /** What is made of an entry beside the main one: a file that imports the main one. */
 const besideMain = (extension, format) => ({
@@ -157,7 +159,11 @@ const besideMain = (extension, format) => ({
   format,
   banner,
   // What all main entries export: so such an entry serves each of them.
-  paths: { [mainEntry]: `./main.${extension}`, [safetensorsEntry]: `./safetensors.${extension}` },
+  paths: {
+    [mainEntry]: `./main.${extension}`,
+    [safetensorsEntry]: `./safetensors.${extension}`,
+    [distributedEntry]: `./distributed.${extension}`,
+  },
   plugins: [withoutComments],
 });
 
@@ -219,6 +225,10 @@ export default [
     input: here(`ts/${name}.ts`),
     plugins: declarations(),
     external: outsideOf(name),
-    output: { ...files('d.ts'), format: 'es', paths: { [mainEntry]: './index.js' } },
+    output: {
+      ...files('d.ts'),
+      format: 'es',
+      paths: { [mainEntry]: './index.js', [distributedEntry]: './distributed.js' },
+    },
   })),
 ];

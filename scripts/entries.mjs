@@ -9,7 +9,9 @@ const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 /** Names of all entries but the main one, whose sources are `ts/NAME.ts`: what can be imported and required. */
 export const entries = Object.keys(exports)
   .filter((path) => typeof exports[path].import === 'object' && path !== '.')
-  .map((path) => path.slice(2));
+  .map((path) => path.slice(2))
+  // The longer name first: where names are replaced, each stands for all that begin with it.
+  .sort((a, b) => b.length - a.length);
 
 /** Entries that are built together with the main one, since they stand in its place. */
 export const inPlace = ['slim'];

@@ -12,6 +12,7 @@ import { setUpBrowser } from './setup/browser.mjs';
 import { setUpCandle } from './setup/candle.mjs';
 import { setUpDeno } from './setup/deno.mjs';
 import { setUpLinker } from './setup/linker.mjs';
+import { setUpNatsServer } from './setup/nats_server.mjs';
 import { setUpNode } from './setup/node.mjs';
 import { setUpPackages } from './setup/packages.mjs';
 import { setUpRust } from './setup/rust.mjs';
@@ -37,6 +38,7 @@ try {
   if (purpose === 'test') {
     setUpBrowser();
     setUpDeno();
+    setUpNatsServer();
     setUpAdapter();
   }
 } catch (error) {

@@ -5,6 +5,12 @@ export {
   type DistributedDataParallelOptions,
 } from './distributed/distributed_data_parallel.ts';
 export { DistributedSampler, type DistributedSamplerOptions } from './distributed/distributed_sampler.ts';
+export {
+  type Backend,
+  initProcessGroup,
+  type InitProcessGroupOptions,
+  type Rendezvous,
+} from './distributed/init_process_group.ts';
 export type { Reduction } from './distributed/gradient_reducer.ts';
 export { createLocalGroups, type LocalGroupOptions, runRanks } from './distributed/local.ts';
 export type { FrameCounts } from './distributed/messenger.ts';

@@ -11,6 +11,8 @@ export async function bundledWorkers(file: string): Promise<() => SpawnedWorker>
     entryPoints: [file],
     outfile,
     bundle: true,
+    // The annotations of package.json are about what is published, and take `ts/index.ts` for a file that does nothing.
+    ignoreAnnotations: true,
     platform: 'node',
     format: 'esm',
     target: 'node20',

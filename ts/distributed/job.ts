@@ -25,7 +25,7 @@ const PROBE_MS = 250;
 /** When it begins to ask whether a rank is there at all. */
 const ALIVE_AFTER_MS = 200;
 /** How often in a row a rank must be found gone: a connection may be made anew. */
-const GONE_TIMES = 2;
+const GONE_TIMES = 3;
 /**
  * How long all ranks must have waited, with nothing on its way, until that is a mismatch. Not at once: a rank whose forward has several
  * branches may wait in one of them while another is still on its way.

@@ -3,15 +3,20 @@
 import { DeviceMismatchError, Tensor } from '../index.ts';
 import { activeBackend } from './engine.ts';
 import { type HandOver, hostHandOver } from './hand_over.ts';
+import { webGpuBackendFor, webGpuHandOver } from './webgpu_hand_over.ts';
 
-/** Name of the backend that computes for a device, ready: the active one for CPU devices and workers. */
-export async function backendFor(_device: string): Promise<string> {
-  return activeBackend();
+/** Name of the backend that computes for a device, ready: the active one for CPU devices and workers, one of its own for a GPU. */
+export async function backendFor(device: string): Promise<string> {
+  return isGpu(device) ? webGpuBackendFor(device) : activeBackend();
 }
 
 /** How tensors of a device get to a backend that {@link backendFor} gave. */
 export function handOverOn(device: string, backend: string): HandOver {
-  return hostHandOver(device, backend);
+  return isGpu(device) ? webGpuHandOver(device, backend) : hostHandOver(device, backend);
+}
+
+function isGpu(device: string): boolean {
+  return device.startsWith('webgpu');
 }
 
 /**

@@ -8,6 +8,10 @@ export interface HandOver {
   /** Name of the backend. */
   readonly backend: string;
   /**
+   * Says that tensors of tfjs that were made of these use their memory: they must live for as long as those. `null`: tfjs has values of its own.
+   */
+  readonly lend: ((tensors: readonly Tensor[]) => void) | null;
+  /**
    * Gets everything that has to be waited for.
    * @returns makes the tensors of tfjs, in the same order, at once; to be called in a scope, with the backend.
    */
@@ -32,6 +36,7 @@ export function hostHandOver(device: string, backend: string): HandOver {
   const isAtOnce = device.startsWith('cpu');
   return {
     backend,
+    lend: null,
     toTf(given) {
       if (!isAtOnce) {
         return readAll(given);

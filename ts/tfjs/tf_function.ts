@@ -88,6 +88,9 @@ export function tfFunction<const Inputs extends readonly tf.Tensor[], Output ext
         const wanted = given.filter((_, i) => context.needsInputGrad[i]);
         const tape = new Tape(nodes, wanted, result.outputs);
         context.onFree(() => tape.dispose());
+        if (handOver.lend !== null) {
+          context.saveForBackward(...inputs);
+        }
         const kept: Kept = { tape, handOver, inputs: given.map(({ id }) => id) };
         Object.assign(context.attributes, kept);
         return { isMany: result.isMany, made: handOver.fromTf(result.outputs) };
@@ -97,6 +100,7 @@ export function tfFunction<const Inputs extends readonly tf.Tensor[], Output ext
     },
     async backward(context, ...gradients) {
       const { tape, handOver, inputs } = context.attributes as unknown as Kept;
+      handOver.lend?.(context.savedTensors);
       const toTf = await handOver.toTf(gradients);
       const places: number[] = [];
       const made = await inBackend(handOver, () => {

@@ -21,29 +21,34 @@ export interface LayoutOptions {
 type Rule = (shape: readonly number[], options: LayoutOptions) => TorchWeight;
 
 /** The layouts by the class of a layer and the name of its weight. */
-const rules: Readonly<Record<string, Readonly<Record<string, Rule>>>> = {
-  Conv1D: { kernel: convolution, bias: as('bias') },
-  Conv2D: { kernel: convolution, bias: as('bias') },
-  Conv3D: { kernel: convolution, bias: as('bias') },
-  Conv2DTranspose: { kernel: convolution, bias: as('bias') },
-  Conv3DTranspose: { kernel: convolution, bias: as('bias') },
-  DepthwiseConv2D: { depthwise_kernel: depthwise('weight'), bias: as('bias') },
-  SeparableConv2D: {
-    depthwise_kernel: depthwise('depthwise.weight'),
-    pointwise_kernel: (shape) => ({ ...convolution(shape), key: 'pointwise.weight' }),
-    bias: as('pointwise.bias'),
-  },
-  Dense: { kernel: dense, bias: as('bias') },
-  BatchNormalization: {
-    gamma: as('weight'),
-    beta: as('bias'),
-    moving_mean: as('running_mean'),
-    moving_variance: as('running_var'),
-  },
-  LayerNormalization: { gamma: as('weight'), beta: as('bias') },
-  Embedding: { embeddings: as('weight') },
-  PReLU: { alpha: slopes },
-};
+const rules: Readonly<Record<string, Readonly<Record<string, Rule>>>> = /* @__PURE__ */ rulesByClass();
+
+/** A function, so that a bundle that does not read PyTorch's weights has none of them. */
+function rulesByClass(): Record<string, Record<string, Rule>> {
+  return {
+    Conv1D: { kernel: convolution, bias: as('bias') },
+    Conv2D: { kernel: convolution, bias: as('bias') },
+    Conv3D: { kernel: convolution, bias: as('bias') },
+    Conv2DTranspose: { kernel: convolution, bias: as('bias') },
+    Conv3DTranspose: { kernel: convolution, bias: as('bias') },
+    DepthwiseConv2D: { depthwise_kernel: depthwise('weight'), bias: as('bias') },
+    SeparableConv2D: {
+      depthwise_kernel: depthwise('depthwise.weight'),
+      pointwise_kernel: (shape) => ({ ...convolution(shape), key: 'pointwise.weight' }),
+      bias: as('pointwise.bias'),
+    },
+    Dense: { kernel: dense, bias: as('bias') },
+    BatchNormalization: {
+      gamma: as('weight'),
+      beta: as('bias'),
+      moving_mean: as('running_mean'),
+      moving_variance: as('running_var'),
+    },
+    LayerNormalization: { gamma: as('weight'), beta: as('bias') },
+    Embedding: { embeddings: as('weight') },
+    PReLU: { alpha: slopes },
+  };
+}
 
 /**
  * The layout of a weight.

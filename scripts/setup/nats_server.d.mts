@@ -1,0 +1,2 @@
+export function setUpNatsServer(): void;
+export function present(): string | null;
