@@ -45,6 +45,8 @@ await build({
   target: 'node20',
   sourcemap: 'inline',
   alias: fromSources ? sources : {},
+  // `sideEffects` of package.json tells of the files in `dist`.
+  ignoreAnnotations: fromSources,
   // `paths` of tsconfig.json would put the sources in the place of the package.
   tsconfigRaw: {},
   logLevel: 'warning',

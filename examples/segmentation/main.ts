@@ -20,7 +20,7 @@ const count = (text: string): number => {
 
 const { steps, seed, testImages, report } = new Command('npm run example:segmentation --')
   .description('Trains a small U-Net with one image per device, plain and synchronized, and writes an HTML report.')
-  .option('--steps <n>', 'training steps of each run', count, 300)
+  .option('--steps <n>', 'training steps of each run', count, 200)
   .option('--seed <n>', 'of images and initial weights', count, 1)
   .option('--test-images <n>', 'images to test with', count, 100)
   .option('--report <file>', 'where to write the HTML report', 'reports/segmentation.html')

@@ -32,6 +32,14 @@ describe('spawn, of the packed package', () => {
     expect(runInUserProject('spawn.cjs', text)).toEqual(expected);
   });
 
+  it('runs_a_program_that_imports_nothing_else', () => {
+    const program = `export default async ({ rank, group }) => [...(await group.allReduce(Float32Array.of(rank + 0.5)))];\n`;
+    writeFileSync(join(inject('userProject'), 'alone.mjs'), program);
+    const text = `import { spawn } from 'syncbn/distributed';
+    spawn(new URL('./alone.mjs', import.meta.url), { nprocs: 2 }).then((found) => console.log(JSON.stringify(found)));`;
+    expect(runInUserProject('spawn_alone.mjs', text)).toEqual([[2], [2]]);
+  });
+
   it('tells_a_program_that_is_not_there', () => {
     const text = `import { spawn } from 'syncbn/distributed';
     spawn(new URL('./none.mjs', import.meta.url), { nprocs: 1 }).catch((error) => console.log(JSON.stringify(error.message)));`;

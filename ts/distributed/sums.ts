@@ -28,7 +28,15 @@ async function sumInOrder(first: Float32Array, others: readonly Float32Array[]):
     return first.slice();
   }
   const device = devices.get('cpu');
-  await device.ready();
+  try {
+    await device.ready();
+  } catch {
+    // A program that has loaded no kernels. In f64 the sum of two f32 is exact enough that rounding it gives the f32 sum: the same bits.
+    return others.reduce<Float32Array>((sum, part) => {
+      part.forEach((value, i) => (sum[i] = (sum[i] ?? 0) + value));
+      return sum;
+    }, first.slice());
+  }
   const sum = device.allocate(first.length);
   try {
     const addend = device.allocate(first.length);
