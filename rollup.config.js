@@ -123,17 +123,22 @@ const alsoAsCts = {
  * add nothing to its own.
  */
 const olderLibraries = `/// <reference lib="esnext.disposable" />
-/// <reference lib="es2022.error" />
 declare global {
   interface GPUDevice {}
   interface GPUBuffer {}
 }`;
 
-/** Typed arrays have had no parameter before TypeScript 5.7. */
-const withoutParameters = {
-  name: 'without-parameters',
+/**
+ * What older compilers do not know: parameters of typed arrays (before TypeScript 5.7), `ErrorOptions` (before ES2022). And what the declarations of
+ * the classes no longer keep to, once what is internal has been taken out.
+ */
+const forOlderCompilers = {
+  name: 'for-older-compilers',
   renderChunk: (code) =>
-    code.replaceAll(/\b((?:Float32|Float64|Uint8)Array|ArrayBufferView)<ArrayBuffer(?:Like)?>/g, '$1'),
+    code
+      .replaceAll(/\b(\w+Array|ArrayBufferView)<(?:Shared)?ArrayBuffer(?:Like)?>/g, '$1')
+      .replaceAll(/\bErrorOptions\b/g, '{ readonly cause?: unknown }')
+      .replaceAll(/ implements (?:Differentiable<Tensor>|ModuleInterface)(?= \{)/g, ''),
 };
 
 // Chunks of an earlier build would be published, too.
@@ -144,7 +149,12 @@ const onLog = (level, log) => {
   if (level === 'warn') throw new Error(log.message);
 };
 
-const declarations = () => [dts({ tsconfig: 'tsconfig.lib.json' }), withoutParameters, alsoAsCts];
+/** What is marked as internal is for the library, and for tests of this project; users do not see it. */
+const declarations = () => [
+  dts({ tsconfig: 'tsconfig.lib.json', compilerOptions: { stripInternal: true } }),
+  forOlderCompilers,
+  alsoAsCts,
+];
 
 /** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
 const outside = [mainEntry, /^@tensorflow\//, /^@nats-io\//];

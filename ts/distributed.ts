@@ -28,7 +28,9 @@ export {
   PeerLostError,
   RendezvousError,
 } from './distributed/process_group_errors.ts';
-export { type RankContext, type RankMain, spawnable, startRank } from './distributed/rank_program.ts';
+export { type RankContext, type RankMain, spawnable } from './distributed/rank_program.ts';
+/** @internal */
+export { startRank } from './distributed/rank_program.ts';
 export { RankError, spawn, type SpawnedWorker, type SpawnOptions } from './distributed/spawn.ts';
 export type { ReduceOp } from './distributed/sums.ts';
 export type { Liveness, Transport } from './distributed/transport.ts';

@@ -9,23 +9,21 @@ export {
   type Frozen,
   type Reverted,
 } from './convert/convert_model.ts';
-export {
-  type Command,
-  type Device,
-  type DeviceGroup,
-  type DeviceBuffer,
-  type DeviceDetails,
-  type DeviceKind,
-  type EpsMode,
-  type GpuWork,
-  type MemoryFormat,
-  type MemoryUsage,
-  type Numerics,
-  type Reduction,
-  STATISTICS_ROWS,
-  type Traffic,
-  type WebGpuDevice,
+export type {
+  Device,
+  DeviceDetails,
+  DeviceKind,
+  DeviceName,
+  EpsMode,
+  GpuWork,
+  MemoryFormat,
+  MemoryUsage,
+  Numerics,
+  Traffic,
+  WebGpuDevice,
 } from './device/device.ts';
+/** What tests and benchmarks of this project see of devices. @internal */
+export { type Command, type DeviceBuffer, type DeviceGroup, type Reduction, STATISTICS_ROWS } from './device/device.ts';
 export { type DeviceDescription, type DeviceOptions, devices, init } from './device/registry.ts';
 export type { WebGpuOptions } from './device/webgpu_origin.ts';
 export * from './errors.ts';

@@ -156,7 +156,7 @@ function judgeSteps(): void {
 }
 
 async function judgeSingleLayers(): Promise<void> {
-  const times = options.quick ? 3 : 15;
+  const times = options.quick ? 5 : 40;
   if (options.backends.includes('wasm')) {
     await useBackend('wasm');
     const { forward, both } = timeConvolution(times);

@@ -30,7 +30,9 @@ describe('the packed package', () => {
 
   it('contains_what_is_published_and_nothing_else', () => {
     const files = listed().filter((name) => !name.startsWith('docs/'));
-    expect(files.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...distFiles].sort());
+    expect(files.sort()).toEqual(
+      ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json', ...distFiles].sort(),
+    );
   });
 
   it('contains_every_file_that_readme_links_to', () => {

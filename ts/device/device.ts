@@ -22,6 +22,12 @@ export type EpsMode = 'plus' | 'clamp';
 /** The kinds of device that exist. */
 export type DeviceKind = 'cpu' | 'worker' | 'webgpu';
 
+/**
+ * The name of a device: `'cpu'` is short for `'cpu:0'`, and so on. Any text is taken by the types, since names are often computed; one that names no
+ * device is an `UnknownDeviceError`.
+ */
+export type DeviceName = DeviceKind | `${DeviceKind}:${number}` | (string & Record<never, never>);
+
 /** A batch in memory: N samples, C channels, L values per sample and channel. */
 export interface BatchLayout {
   readonly samples: number;
@@ -179,40 +185,46 @@ export interface Device {
 
   /** Largest sum of bytes in use that the device grants; set it lower to fail earlier. */
   memoryLimit: number;
+  /** What the device holds now. */
   memoryUsage(): MemoryUsage;
+  /** What the device runs on, and what its work has cost. */
   details(): DeviceDetails;
 
   /**
    * Memory for `length` f32 values, contents undefined.
    * @throws OutOfMemoryError with the bytes wanted and in use; nothing is lost.
+   * @internal
    */
   allocate(length: number): DeviceBuffer;
-  /** Gives the memory back. The buffer must not be used afterwards. */
+  /** Gives the memory back. The buffer must not be used afterwards. @internal */
   release(buffer: DeviceBuffer): void;
+  /** @internal */
   write(buffer: DeviceBuffer, data: Float32Array): void;
-  /** A copy of the contents. */
+  /** A copy of the contents. @internal */
   read(buffer: DeviceBuffer): Promise<Float32Array>;
-  /** Rows of a buffer, end to end, in an array that belongs to the caller. */
+  /** Rows of a buffer, end to end, in an array that belongs to the caller. @internal */
   readRows(source: Rows, rowLength: number, rows: number): Promise<Float32Array<ArrayBuffer>>;
-  /** Rows given end to end, put into a buffer. The device may take the array over: nobody else must use it afterwards. */
+  /** Rows given end to end, put into a buffer. The device may take the array over: nobody else must use it afterwards. @internal */
   writeRows(values: Float32Array<ArrayBuffer>, target: Rows, rowLength: number, rows: number): void;
-  /** Copies rows into `target`, which is on this device; `source` may be on any device. */
+  /** Copies rows into `target`, which is on this device; `source` may be on any device. @internal */
   copyRows(source: Rows, target: Rows, rowLength: number, rows: number): void | Promise<void>;
-  /** The same to a CPU device of the calling thread, where this device has a better way than `readRows`; else `null`. */
+  /** The same to a CPU device of the calling thread, where this device has a better way than `readRows`; else `null`. @internal */
   copyOut?(source: Rows, target: Rows, rowLength: number, rows: number): Promise<void> | null;
   /**
    * Resolves once it is sure that what wrote a buffer has not failed; before this nothing must be kept of what comes of it.
    * `null`, or absent: it is sure already, as it always is where no memory of others takes part.
+   * @internal
    */
   confirm?(buffer: DeviceBuffer): Promise<void> | null;
 
+  /** @internal */
   run(command: Command): void;
-  /** The bytes of a partial. */
+  /** The bytes of a partial. @internal */
   reduce(reduction: Reduction): Promise<Uint8Array>;
-  /** Merges partials of one kind that cover adjacent ranges, given in order of samples. */
+  /** Merges partials of one kind that cover adjacent ranges, given in order of samples. @internal */
   merge(partials: readonly Uint8Array[]): Promise<Uint8Array>;
 
-  /** The group of these devices, this one the first, all of them ready; `null`, or absent: they must meet elsewhere. */
+  /** The group of these devices, this one the first, all of them ready; `null`, or absent: they must meet elsewhere. @internal */
   group?(devices: readonly Device[]): DeviceGroup | null;
 }
 
@@ -227,16 +239,17 @@ export interface WebGpuDevice extends Device {
   readonly kind: 'webgpu';
   /** The platform's device. @throws NotInitializedError before `ready()` */
   readonly gpuDevice: GPUDevice;
-  /** The platform's buffer behind a buffer; it may be longer. */
+  /** The platform's buffer behind a buffer; it may be longer. @internal */
   gpuBuffer(buffer: DeviceBuffer): GPUBuffer;
   /**
    * A buffer that exists, which stays its owner's: `release` forgets it.
    * @param onRelease - called once, when the buffer is no longer needed: all commands that use it have been submitted, or the device is lost.
    * It must not throw.
    * @throws RangeError unless its size and usages suit the kernels; DeviceMismatchError for a buffer of another device.
+   * @internal
    */
   adoptBuffer(buffer: GPUBuffer, length: number, onRelease?: () => void): Promise<DeviceBuffer>;
-  /** The same at once. Whose the buffer is turns out later: until then it is in doubt, as {@link Device.confirm} tells. */
+  /** The same at once. Whose the buffer is turns out later: until then it is in doubt, as {@link Device.confirm} tells. @internal */
   adoptBufferNow(buffer: GPUBuffer, length: number, onRelease?: () => void): DeviceBuffer;
   /**
    * Compiles what the steps of such batches run, of any number of samples; else the first step does. Either way the event loop has a

@@ -5,7 +5,7 @@ import { NoAdapterError, NoWebGpuError, UnknownDeviceError } from '../errors.ts'
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { cpuModule } from '../wasm/modules.ts';
 import { CpuDevice } from './cpu_device.ts';
-import type { Device, DeviceDetails, DeviceKind, MemoryUsage, WebGpuDevice } from './device.ts';
+import type { Device, DeviceDetails, DeviceKind, DeviceName, MemoryUsage, WebGpuDevice } from './device.ts';
 import { suggestDevice } from './device_name.ts';
 import { host, kernelsFor } from './host.ts';
 import { LazyDevice } from './lazy_device.ts';
@@ -100,6 +100,7 @@ export const devices = {
     const names = new Set([...made.keys(), ...workers, ...(hasWebGpu() ? ['webgpu:0'] : [])]);
     return [...names].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   },
+  /** The device of that name, made when it does not exist yet. @throws UnknownDeviceError for a name that names no device. */
   get,
   /** What exists, what it runs on and what it holds. */
   describe(): DeviceDescription[] {
@@ -160,7 +161,7 @@ export const devices = {
    * `DeviceLostError`; the names may be used again. Resolves when they have ended.
    * @throws UnknownDeviceError; RangeError for a device of the calling thread.
    */
-  async close(...names: readonly string[]): Promise<void> {
+  async close(...names: readonly DeviceName[]): Promise<void> {
     const ending = names.length > 0 ? names.map(lazyByName) : [...made.values()].filter(isLazy);
     ending.forEach(({ name }) => made.delete(name));
     await Promise.all(ending.map((device) => device.close()));
@@ -169,7 +170,7 @@ export const devices = {
    * A fresh device under the name of one that was lost, or still lives: that one is closed. Its tensors stay dead.
    * @throws UnknownDeviceError; RangeError for an adopted device, which its owner must replace.
    */
-  recreate(name: string): Device {
+  recreate(name: DeviceName): Device {
     const device = deviceByName(name);
     if (device instanceof CpuDevice) {
       const fresh = device.succeed();
@@ -192,7 +193,7 @@ export const devices = {
  * @param names - default `['cpu:0']`.
  * @throws TypeError for anything but an array of names, UnknownDeviceError; WorkerStartError, NoWebGpuError, NoAdapterError
  */
-export async function init(names: readonly string[] = ['cpu:0']): Promise<void> {
+export async function init(names: readonly DeviceName[] = ['cpu:0']): Promise<void> {
   if (typeof names !== 'object' || (names as unknown) === null || !(Symbol.iterator in names)) {
     throw new TypeError(`init(): expected an array of device names such as ['cpu:0'], got ${quoteValue(names)}`);
   }
@@ -206,7 +207,7 @@ export async function init(names: readonly string[] = ['cpu:0']): Promise<void> 
  * @throws UnknownDeviceError for a name that names no device.
  */
 function get(name: 'webgpu' | `webgpu:${number}`): WebGpuDevice;
-function get(name: string): Device;
+function get(name: DeviceName): Device;
 function get(name: string): Device {
   return deviceByName(name);
 }

@@ -8,6 +8,7 @@ const MAX_FRAME = 2 ** 20 + 2 ** 14;
 /** A port, and what Node's have besides. */
 type Port = MessagePort & { ref?(): void; unref?(): void };
 
+/** Of a transport by message ports. */
 export interface PortsOptions {
   /** The number of this thread, from 0. */
   readonly rank: number;

@@ -9,6 +9,7 @@ import type { FrameCounts } from './messenger.ts';
 import { reduceInOrder, type ReduceOp } from './sums.ts';
 import type { Transport } from './transport.ts';
 
+/** How long a {@link ProcessGroup} waits. */
 export interface ProcessGroupOptions {
   /** How long a rank waits for another, in seconds; `Infinity`: for ever. Default 60. */
   readonly timeout?: number;

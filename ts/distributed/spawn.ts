@@ -5,6 +5,7 @@ import { describeValue } from '../describe_value.ts';
 import { connectedPorts } from './ports.ts';
 import { type RankNews, type RankStart, startedKey, type Told, toldOf } from './rank_program.ts';
 
+/** How many ranks {@link spawn} starts, and what it gives them. */
 export interface SpawnOptions {
   /** How many ranks; default: as many as there are cores. */
   readonly nprocs?: number;
@@ -25,7 +26,9 @@ const spawnOptions: KnownOptions<SpawnOptions> = {
 
 /** A worker, of a page or of Node. */
 export interface SpawnedWorker {
+  /** Sends a message; the ports are given away. */
   postMessage(message: unknown, transfer: readonly MessagePort[]): void;
+  /** Ends the worker. */
   terminate(): unknown;
 }
 

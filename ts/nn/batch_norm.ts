@@ -4,7 +4,7 @@ import { describeValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { awaited } from '../device/awaited.ts';
 import { computedAtOnce } from '../device/calling_thread.ts';
-import type { Numerics } from '../device/device.ts';
+import type { DeviceName, Numerics } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { tensor } from '../tensor/create.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
@@ -64,7 +64,7 @@ export interface BatchNormOptions {
   /** `'stable'` (default) is the most accurate, `'torch'` is PyTorch's CPU result to the bit, on CPU devices. */
   readonly numerics?: Numerics;
   /** Where parameters and buffers are made; default `'cpu'`. */
-  readonly device?: string;
+  readonly device?: DeviceName;
 }
 
 /** In PyTorch's order. */

@@ -2,10 +2,12 @@
 
 import { copyKey, thisCopy } from '../copy_of_library.ts';
 import { describeValue } from '../describe_value.ts';
+import type { DeviceName } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import type { Parameter } from '../tensor/parameter.ts';
 import { checkFunction } from '../tensor/check_function.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
+import { inspectKey } from '../tensor/tensor_repr.ts';
 import { moveModule } from './module_device.ts';
 import type { ModuleInterface } from './module_interface.ts';
 import { formatModule } from './module_repr.ts';
@@ -109,7 +111,7 @@ export abstract class Module implements ModuleInterface {
    * Moves parameters, gradients and buffers to a device. Parameters stay the same objects. On failure nothing has moved.
    * @throws UnknownDeviceError, OutOfMemoryError; ForwardInProgressError while a `DataParallel` runs the module.
    */
-  async to(device: string): Promise<this> {
+  async to(device: DeviceName): Promise<this> {
     await moveModule(this, deviceByName(device));
     return this;
   }
@@ -227,6 +229,11 @@ export abstract class Module implements ModuleInterface {
   /** As PyTorch prints a module, children indented. */
   toString(): string {
     return formatModule(this);
+  }
+
+  /** What `console.log(module)` shows in Node, Deno and Bun. */
+  [inspectKey](): string {
+    return this.toString();
   }
 
   /** @throws TypeError always: JSON has no room for tensors. */

@@ -37,6 +37,7 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
     throw new Error('ModuleDict has no forward(); call its modules by name');
   }
 
+  /** Whether there is a module of that name. */
   has(name: string): boolean {
     return this.names().includes(name);
   }
@@ -80,25 +81,30 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
     return module;
   }
 
+  /** Takes all modules out. */
   clear(): void {
     this.names().forEach((name) => this.delete(name));
   }
 
+  /** The names, in order. */
   *keys(): Generator<string> {
     yield* this.names();
   }
 
+  /** The modules, in order of their names. */
   *values(): Generator<M> {
     for (const [, module] of this.entries()) {
       yield module;
     }
   }
 
+  /** Names and modules, in order. */
   *entries(): Generator<[string, M]> {
     // Each was checked when it was put there.
     yield* childrenOf(this) as [string, M][];
   }
 
+  /** {@link ModuleDict.entries}. */
   [Symbol.iterator](): Generator<[string, M]> {
     return this.entries();
   }

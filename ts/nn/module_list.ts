@@ -99,6 +99,7 @@ export class ModuleList<M extends Module = Module> extends Module implements Ite
     return module;
   }
 
+  /** The modules, in order. */
   *[Symbol.iterator](): Generator<M> {
     yield* this.items();
   }

@@ -11,6 +11,7 @@ export type StateDict = Record<string, Tensor | number>;
  */
 export type LoadableStateDict = Readonly<Record<string, Tensor | Float32Array | BigInt64Array | number | bigint>>;
 
+/** What {@link Module.loadStateDict} takes besides the dict. */
 export interface LoadStateDictOptions {
   /** Whether missing and unexpected keys are errors; default `true`. Mismatches always are. */
   readonly strict?: boolean;

@@ -2,6 +2,7 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
+import type { DeviceName } from '../device/device.ts';
 import { deviceByName, devices, isAdopted } from '../device/registry.ts';
 import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
@@ -11,14 +12,15 @@ import { replicaPlace } from '../nn/replica.ts';
 import type * as Replicas from './forward_on_devices.ts';
 import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
 
+/** Which devices a {@link DataParallel} runs on, and how it cuts the batch. */
 export interface DataParallelOptions {
   /**
    * Devices to run on, in this order; the first holds the module. Default: the device of the module, then all others of its
    * kind that `devices.list()` offers, but for adopted GPUs; for a module on a `'cpu'` device that device alone.
    */
-  readonly deviceIds?: readonly string[];
+  readonly deviceIds?: readonly DeviceName[];
   /** Where the outputs are gathered; default the first of `deviceIds`. */
-  readonly outputDevice?: string;
+  readonly outputDevice?: DeviceName;
   /**
    * The dimension that inputs are scattered and outputs gathered along; default 0. Along another one synchronized layers compute the
    * same statistics, but add the values in another order than one device does: results may differ from its in the last bits.
@@ -102,6 +104,7 @@ export class DataParallel<M extends Module = Module> extends Module {
     return this.split.sizes;
   }
 
+  /** @throws TypeError or RangeError for what are no sizes. */
   set splitSizes(sizes: SplitSizes | null) {
     this.split.sizes = checkSplitSizes(sizes);
   }

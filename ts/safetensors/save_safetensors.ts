@@ -5,6 +5,7 @@ import { describeValue } from '../describe_value.ts';
 import { type StateDict, Tensor } from '../index.ts';
 import { LENGTH_BYTES, METADATA_KEY } from './header.ts';
 
+/** What {@link saveSafetensors} takes besides the state dict. */
 export interface SaveSafetensorsOptions {
   /**
    * Texts that the file carries beside the tensors; default none. The Python package `transformers` wants `{ format: 'pt' }`

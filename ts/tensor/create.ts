@@ -2,7 +2,7 @@
 
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { checkOptions, type KnownOptions } from '../check_options.ts';
-import type { MemoryFormat } from '../device/device.ts';
+import type { DeviceName, MemoryFormat } from '../device/device.ts';
 import { deviceByName } from '../device/registry.ts';
 import { adviceForGone, float32ArrayOf } from '../typed_array.ts';
 import { type DataOptions, orderOf } from './reading.ts';
@@ -14,9 +14,10 @@ import { isTensor, Tensor } from './tensor.ts';
 /** Numbers, or arrays of numbers nested to any depth. */
 export type NestedNumbers = number | readonly NestedNumbers[];
 
+/** Options of {@link empty} and {@link tensor}. */
 export interface TensorOptions {
   /** Name of the device; default `'cpu'`. */
-  readonly device?: string;
+  readonly device?: DeviceName;
   /** Whether `backward()` computes its gradient; default `false`. */
   readonly requiresGrad?: boolean;
   /** Order in memory, `'channels_last'` for rank ≥ 3 only; default `'contiguous'`. */

@@ -4,7 +4,7 @@ import { copyKey, refuseOtherCopy, thisCopy } from '../copy_of_library.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { withRoom } from '../device/awaited.ts';
 import { checkCommandable, readableAtOnce } from '../device/calling_thread.ts';
-import type { MemoryFormat } from '../device/device.ts';
+import type { DeviceName, MemoryFormat } from '../device/device.ts';
 import { deviceByName, webGpuDevice } from '../device/registry.ts';
 import { checkSameDevice } from '../device/same_device.ts';
 import { DisposedError } from '../errors.ts';
@@ -19,6 +19,7 @@ import { nextSerial } from './serial.ts';
 import { batchLayout, elementCount, formatShape, sameShape, type Shape } from './shape.ts';
 import { Storage } from './storage.ts';
 import { copyTo, duplicate, holding, inFormat, placed } from './storage_ops.ts';
+import { formatValues, inspectKey } from './tensor_repr.ts';
 import { type Seen, seenAs, type ViewOptions } from './view.ts';
 
 /** What a tensor is made of. The tensor takes over one reference to the storage. */
@@ -239,7 +240,7 @@ export class Tensor implements Differentiable<Tensor> {
   }
 
   /** The same values on another device: this tensor when it is there already. Gradients flow back. */
-  async to(device: string): Promise<Tensor> {
+  async to(device: DeviceName): Promise<Tensor> {
     const target = deviceByName(device);
     const { storage } = this;
     if (storage.device === target) {
@@ -429,6 +430,7 @@ export class Tensor implements Differentiable<Tensor> {
     }
   }
 
+  /** {@link Tensor.dispose}, for `using`. */
   [disposeSymbol](): void {
     this.dispose();
   }
@@ -436,6 +438,18 @@ export class Tensor implements Differentiable<Tensor> {
   toString(): string {
     const state = this.#storage === null ? 'disposed' : this.device;
     return `Tensor(${formatShape(this.shape)}, ${state}${this.#requiresGrad ? ', requiresGrad' : ''})`;
+  }
+
+  /** What `console.log(tensor)` shows in Node, Deno and Bun: {@link Tensor.toString}, and the values where they can be had at once. */
+  [inspectKey](): string {
+    const device = this.#storage?.device;
+    if (device === undefined) {
+      return String(this);
+    }
+    const canRead = device.kind === 'cpu' && device.isReady && device.lost === null;
+    return canRead
+      ? `${String(this)}\n${formatValues(this.dataSync(), this.shape)}`
+      : `${String(this)}, values by await data()`;
   }
 
   /** @throws TypeError always: JSON has no room for tensors. */

@@ -4,6 +4,7 @@
  */
 
 import { OutOfMemoryError, PartialError } from '../errors.ts';
+import { nodeModule } from '../platform_modules.ts';
 import { createGlue, type bindings } from './generated/cpu_glue.js';
 
 /** The kernels by name; see `crates/wasm-cpu`. */
@@ -20,9 +21,24 @@ const NO_BUFFER = 0;
 
 /** A new instance of the compiled module. */
 export function instantiateCpuKernels(module: WebAssembly.Module): CpuInstance {
-  const glue = createGlue();
+  const glue = withTextDecoder(createGlue);
   const { memory } = glue.initSync({ module });
   return { kernels: new glue.CpuKernels(), memory };
+}
+
+/** The glue asks for a `TextDecoder` by its global name when it is made. Jest's jsdom has none of its own, but that of Node. */
+function withTextDecoder<T>(make: () => T): T {
+  const util = nodeModule('node:util') as { readonly TextDecoder: typeof TextDecoder } | null;
+  if ('TextDecoder' in globalThis || util === null) {
+    return make();
+  }
+  const page = globalThis as { TextDecoder?: typeof TextDecoder };
+  page.TextDecoder = util.TextDecoder;
+  try {
+    return make();
+  } finally {
+    delete page.TextDecoder;
+  }
 }
 
 /**

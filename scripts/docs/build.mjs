@@ -1,0 +1,26 @@
+/**
+ * `npm run docs:build`: makes the site in `build/site`, static files that work in any folder of any server: the reference from the
+ * sources, the program of the demo page, the pages, and relative addresses in all of them.
+ */
+
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, run } from '../tools.mjs';
+import { relocate } from './relocate.mjs';
+
+const site = join(root, 'build', 'site');
+rmSync(join(root, 'docs', 'api'), { recursive: true, force: true });
+rmSync(site, { recursive: true, force: true });
+/** @returns {string} what the program has printed */
+const make = (program, ...parameters) => {
+  const { ok, output } = run(program, parameters, { quiet: true });
+  if (!ok) throw new Error(`${program} ${parameters.join(' ')}:\n${output}`);
+  return output;
+};
+const bare =
+  make('typedoc', '--logLevel', 'Warn').match(/\S+ \([A-Za-z]+\), defined in .* does not have any documentation/g) ??
+  [];
+if (bare.length > 0) throw new Error(`what is public has to be documented:\n${bare.join('\n')}`);
+make('vitepress', 'build', 'docs');
+relocate(site);
+console.log(`site: built, ${site}`);
