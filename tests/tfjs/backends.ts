@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+import '@tensorflow/tfjs-backend-webgl';
 // The gradients of its kernels, which tfjs-core alone does not register.
 import '@tensorflow/tfjs-layers';
 
@@ -15,8 +16,11 @@ const wasmFiles: Readonly<Record<string, string>> = import.meta.glob(
 /** Those that hold values in host memory. */
 export const hostBackends = ['cpu', 'wasm'] as const;
 
+/** Those that a network can be trained on: a page has WebGL, too. */
+export const trainingBackends = typeof document === 'undefined' ? hostBackends : ([...hostBackends, 'webgl'] as const);
+
 /** Makes a backend the active one. */
-export async function useBackend(name: (typeof hostBackends)[number]): Promise<void> {
+export async function useBackend(name: (typeof hostBackends)[number] | 'webgl'): Promise<void> {
   if (name === 'wasm' && typeof document !== 'undefined' && tf.engine().registry['wasm'] === undefined) {
     const byName = Object.entries(wasmFiles).map(([path, url]) => [path.split('/').at(-1) ?? '', url] as const);
     setWasmPaths(Object.fromEntries(byName));

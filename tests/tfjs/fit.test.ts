@@ -134,7 +134,9 @@ describe('fit', () => {
       callbacks: { onBatchEnd: (_batch, logs) => void seen.push(Number(logs?.['size'])) },
       onStep: ({ step, loss, samplesPerSecond, syncMilliseconds }) => {
         steps.push(step);
-        expect([loss, samplesPerSecond, syncMilliseconds].every((value) => value > 0)).toBe(true);
+        expect([loss, samplesPerSecond].every((value) => value > 0)).toBe(true);
+        // The clock of a page may not see so short a time.
+        expect(syncMilliseconds).toBeGreaterThanOrEqual(0);
       },
     });
     expect(seen).toEqual([6, 6, 6, 2, 6, 6, 6, 2]);

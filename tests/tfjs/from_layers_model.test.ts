@@ -10,14 +10,14 @@ import {
   sequential,
   type SymbolicTensor,
 } from '@tensorflow/tfjs-layers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BatchNorm1d, convertModel, DataParallel, FrozenBatchNorm1d, type Module, tensor, type Tensor } from 'syncbn';
-import { fromLayersModel, tfFunction } from 'syncbn/tfjs';
+import { fromLayersModel, registerTrainingKernels, tfFunction } from 'syncbn/tfjs';
 import { tensorAt } from '../../ts/tfjs/layer_weights.ts';
 import { expectSameBits } from '../support/bits.ts';
 import { randomArray } from '../support/random.ts';
 import { largestDifference } from '../support/tolerances.ts';
-import { useBackend } from './backends.ts';
+import { trainingBackends, useBackend } from './backends.ts';
 import { convolutional, inputsFor, models, twins } from './models.ts';
 import { plainBatchNorm, referenceBatchNorm } from './reference_batch_norm.ts';
 
@@ -112,6 +112,28 @@ describe.each(models)('$name', ({ make }) => {
     // Moving averages among them.
     actual.weights.forEach((weight, i) => expectSameBits(weight, expected.weights[i] ?? [], `weight ${i}`));
     expect(difference([...actual.gradients.values()], [...expected.gradients.values()])).toBeLessThan(most);
+  });
+});
+
+describe.each(trainingBackends)('the convolutional network on the backend %s', (backend) => {
+  let undo = (): void => undefined;
+  beforeAll(async () => {
+    await useBackend(backend);
+    if (backend === 'wasm') undo = registerTrainingKernels();
+  });
+  afterAll(async () => {
+    undo();
+    await useBackend('cpu');
+  });
+
+  it('has_the_gradients_of_plain_tfjs', async () => {
+    const [plain, own] = twins(convolutional, plainBatchNorm, plainBatchNorm);
+    const expected = passOfTfjs(plain, true);
+    const actual = await passOfModule(own, ['cpu:0'], true);
+    const apart = difference([...actual.gradients.values()], [...expected.gradients.values()]);
+    console.log(`gradients on ${backend}: apart by ${apart} of the largest`);
+    expect(apart).toBeLessThan(1e-6);
+    expect(difference(actual.outputs, expected.outputs)).toBeLessThan(1e-6);
   });
 });
 

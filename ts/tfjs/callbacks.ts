@@ -3,7 +3,7 @@
 import { type Callback, CallbackList, CustomCallback, type CustomCallbackArgs, History } from '@tensorflow/tfjs-layers';
 import type { CompiledModel } from './compiled_model.ts';
 
-/** A callback of tfjs, what `progressBar()` gives, or functions by the names of events. */
+/** A callback of tfjs, or functions by the names of events. */
 export type CallbackLike = Pick<Callback, 'setParams' | 'setModel'> | CustomCallbackArgs;
 
 /** One callback or several. */

@@ -23,7 +23,7 @@ export interface TrainingExtras {
   readonly onStep?: (report: StepReport) => void;
   /** Ends the training before the next step; the call then rejects with the signal's reason. What was learned stays. */
   readonly signal?: AbortSignal;
-  /** Callbacks of tfjs, such as `tf.callbacks.earlyStopping()`, what `progressBar()` gives, and objects of functions such as `onEpochEnd`. */
+  /** Callbacks of tfjs, such as `tf.callbacks.earlyStopping()`, and objects of functions such as `onEpochEnd`. */
   readonly callbacks?: Callbacks;
   /** How often the event loop gets its turn: see `tf.ModelFitArgs`; default `'auto'`. */
   readonly yieldEvery?: ConstructorParameters<typeof CustomCallback>[1];
