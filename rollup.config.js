@@ -34,13 +34,15 @@ const eraseTypes = {
 };
 
 /**
- * Comments are half of a file; those that users need are in the declarations. Names and lines stay, so that the traces of errors read well.
+ * Comments are half of a file; those that users need are in the declarations. Lines stay.
  * There are no source maps: they would be larger than all else, and point at sources that are not published.
  */
 const withoutComments = {
   name: 'without-comments',
-  async renderChunk(code) {
-    const { code: shorter } = await transform(code, { minifySyntax: true, target: 'es2022', charset: 'utf8' });
+  async renderChunk(code, { name }, { format }) {
+    // Local names of what is loaded later are short, or the package would weigh more than 800 kB. Errors tell the names of the classes in `library`.
+    const options = { minifySyntax: true, minifyIdentifiers: name !== 'main', target: 'es2022', charset: 'utf8' };
+    const { code: shorter } = await transform(code, { ...options, format: format === 'cjs' ? 'cjs' : 'esm' });
     return { code: stripComments(shorter), map: null };
   },
 };
