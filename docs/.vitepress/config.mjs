@@ -46,6 +46,8 @@ export default defineConfig({
         items: [
           { text: 'Devices: cores, GPUs, machines', link: '/devices' },
           { text: 'TensorFlow.js models on several devices', link: '/tfjs' },
+          { text: 'TensorFlow.js on one device', link: '/tfjs_on_one_device' },
+          { text: 'Several processes and machines', link: '/distributed' },
           { text: 'Your own layers', link: '/your_own_layers' },
           { text: 'Saving and loading', link: '/saving_and_loading' },
           { text: 'Memory', link: '/memory' },
