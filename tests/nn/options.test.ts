@@ -77,7 +77,7 @@ const withoutOptions = new Set([
   ...['Sequential', 'BatchNorm', 'ModuleList', 'ModuleDict'],
   ...['devices.list', 'devices.get', 'devices.describe', 'devices.adopt', 'devices.best', 'devices.close'],
   ...['devices.recreate', 'functional.backwardParameters', 'functional.updateRunning'],
-  ...['functional.mergeMoments', 'functional.mergeSums', 'reportToOriginal'],
+  ...['functional.mergeMoments', 'functional.mergeSums', 'reportToOriginal', 'registerGradientHook'],
 ]);
 
 /** Every public function and class, those in objects too. Errors are made by the library. */

@@ -8,6 +8,7 @@ import { nodeModule } from '../platform_modules.ts';
  * @throws NoWebAssemblyError where the platform, or the page's content security policy, allows none.
  */
 export async function compileModule(text: string): Promise<WebAssembly.Module> {
+  checkPlatform();
   return compileBytes(await inflate(decodeBase64(text)));
 }
 
@@ -16,13 +17,17 @@ export async function compileModule(text: string): Promise<WebAssembly.Module> {
  * @throws NoWebAssemblyError where the platform, or the page's content security policy, allows none.
  */
 export async function compileBytes(bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<WebAssembly.Module> {
-  if (!('WebAssembly' in globalThis)) {
-    throw new NoWebAssemblyError();
-  }
+  checkPlatform();
   try {
     return await WebAssembly.compile(bytes);
   } catch (cause) {
     throw isRefused(cause) ? new NoWebAssemblyError({ cause }) : cause;
+  }
+}
+
+function checkPlatform(): void {
+  if (!('WebAssembly' in globalThis)) {
+    throw new NoWebAssemblyError();
   }
 }
 
