@@ -5,7 +5,13 @@ export type { CallbackLike, Callbacks } from './tfjs/callbacks.ts';
 export type { ClassWeights, TensorsByName } from './tfjs/compiled_model.ts';
 export { evaluate, type EvaluateArgs, predict } from './tfjs/evaluate.ts';
 export { fit, type FitArgs, trainOnBatch, type TrainOnBatchArgs } from './tfjs/fit.ts';
-export { type DatasetBatch, type DatasetLike, fitDataset, type FitDatasetArgs } from './tfjs/fit_dataset.ts';
+export {
+  type BatchIterator,
+  type DatasetBatch,
+  type DatasetLike,
+  fitDataset,
+  type FitDatasetArgs,
+} from './tfjs/fit_dataset.ts';
 export { fromLayersModel, type FromLayersModelOptions, type LayersModule } from './tfjs/layers_module.ts';
 export { registerTrainingKernels } from './tfjs/register_training_kernels.ts';
 export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionOptions } from './tfjs/tf_function.ts';

@@ -1,6 +1,6 @@
 /**
  * `npm run docs:build`: makes the site in `build/site`, static files that work in any folder of any server: the reference from the
- * sources, the program of the demo page, the pages, and relative addresses in all of them.
+ * sources, the pages, and relative addresses in all of them.
  */
 
 import { rmSync } from 'node:fs';

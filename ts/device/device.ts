@@ -157,6 +157,7 @@ export type GroupBackwardArguments = Fields<(typeof groupCommands)['jointBatchNo
 export interface DeviceGroup {
   /** `stable` numerics. @throws the error of a device that is lost; nothing has been written then. */
   batchNorm(shares: readonly GroupForwardArguments[]): void;
+  /** The gradients of {@link DeviceGroup.batchNorm}. @throws as there. */
   batchNormBackward(shares: readonly GroupBackwardArguments[]): void;
   /**
    * Resolves when all devices have done what they were given so far. Nobody awaits the commands one by one, so that the calling

@@ -3,6 +3,7 @@
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 
+/** Options of {@link DistributedSampler}, as PyTorch has them. */
 export interface DistributedSamplerOptions {
   /** How many ranks there are: `group.size`. */
   readonly numReplicas: number;
@@ -75,6 +76,7 @@ export class DistributedSampler implements Iterable<number> {
     this.#epoch = epoch;
   }
 
+  /** The numbers of this rank's samples, in the order of the epoch. */
   *[Symbol.iterator](): Generator<number, void> {
     const { numReplicas, rank, shuffle, seed } = this.#options;
     const order = Uint32Array.from({ length: this.#samples }, (_, i) => i);

@@ -13,6 +13,7 @@ import {
 } from '../index.ts';
 import type { ProcessGroup } from './process_group.ts';
 
+/** What becomes of the gradients of all ranks: their mean, as in PyTorch, or their sum. */
 export type Reduction = 'mean' | 'sum';
 
 /** What a parameter's `grad` holds. */

@@ -22,6 +22,7 @@ export interface Backend {
   connect(place: Rendezvous): Promise<Transport>;
 }
 
+/** Options of {@link initProcessGroup}. */
 export interface InitProcessGroupOptions {
   /** `nats()` of `syncbn/distributed/nats`, for example; default: the ports of the thread that `spawn()` has started. */
   readonly backend?: Backend;

@@ -19,7 +19,14 @@ export interface DatasetBatch {
 export interface DatasetLike {
   /** How many batches; absent, `null` or infinite where that is not known. */
   readonly size?: number | null;
-  iterator(): Promise<{ next(): Promise<{ readonly value: unknown; readonly done?: boolean }> }>;
+  /** Begins an epoch. */
+  iterator(): Promise<BatchIterator>;
+}
+
+/** The batches of one epoch, as tfjs-data gives them. */
+export interface BatchIterator {
+  /** The next batch, `{ xs, ys }`; `done` when there is none. */
+  next(): Promise<{ readonly value: unknown; readonly done?: boolean }>;
 }
 
 /** Options of {@link fitDataset}: those of `model.fitDataset`, and more. */

@@ -9,7 +9,10 @@ import { hostExchange } from './host_exchange.ts';
 
 /** What {@link useSyncbnLayers} needs of TensorFlow.js: the module `@tensorflow/tfjs`, or `@tensorflow/tfjs-layers`. */
 export interface TensorFlowLayers {
-  readonly layers: { batchNormalization(options?: object): object };
+  readonly layers: {
+    /** Makes a layer, from whose class the others are told. */
+    batchNormalization(options?: object): object;
+  };
 }
 
 type Call = (
