@@ -2,13 +2,13 @@
 
 import type { KnownOptions } from '../check_options.ts';
 import type { EpsMode } from '../device/device.ts';
+import { loadOnce } from '../load_once.ts';
 import type { ProcessGroup } from '../sync/process_group.ts';
 import { nextInOrder } from '../tensor/graph_node.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, type BatchNormOptions } from './batch_norm.ts';
 import { type Synchronization, synchronizationOf, synchronizationOptions } from './synchronized_batch_norm_settings.ts';
 import { joinGroup } from './synchronized_batch_norm_group.ts';
-import type * as Passes from './synchronized_batch_norm_forward.ts';
 import { meetingPlace } from './synchronized_batch_norm_place.ts';
 
 /** Options of every synchronized layer. */
@@ -20,13 +20,8 @@ interface SynchronizedLayer1d extends BatchNorm1d, Synchronization {}
 interface SynchronizedLayer2d extends BatchNorm2d, Synchronization {}
 interface SynchronizedLayer3d extends BatchNorm3d, Synchronization {}
 
-/** The code of layers that meet others; `null` until the first one does. */
-let passes: typeof Passes | null = null;
-
-async function loadPasses(): Promise<typeof Passes> {
-  passes = await import('./synchronized_batch_norm_forward.ts');
-  return passes;
-}
+/** The code of layers that meet others, a file of its own. */
+const passes = loadOnce(() => import('./synchronized_batch_norm_forward.ts'));
 
 /** A class of batch norm layers. */
 type LayerClass<Layer, Options> = new (numFeatures: number, options?: Options, ...extra: never[]) => Layer;
@@ -70,7 +65,8 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
         return super.forward(x);
       }
       const sequence = nextInOrder();
-      const { synchronizedForward } = passes ?? (await loadPasses());
+      const loaded = passes();
+      const { synchronizedForward } = loaded instanceof Promise ? await loaded : loaded;
       return synchronizedForward(this, x, place, sequence);
     }
 

@@ -4,12 +4,12 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { DeviceName } from '../device/device.ts';
 import { deviceByName, devices, isAdopted } from '../device/registry.ts';
+import { loadOnce } from '../load_once.ts';
 import { beginForward } from '../nn/forward_passes.ts';
 import { Module } from '../nn/module.ts';
 import { typeNameOf } from '../nn/module_repr.ts';
 import { isModule, survey, tensorsOf } from '../nn/module_tree.ts';
 import { replicaPlace } from '../nn/replica.ts';
-import type * as Replicas from './forward_on_devices.ts';
 import { checkSplitSizes, type SplitSizes } from './split_sizes.ts';
 
 /** Which devices a {@link DataParallel} runs on, and how it cuts the batch. */
@@ -40,13 +40,8 @@ const dataParallelOptions: KnownOptions<DataParallelOptions> = {
   splitSizes: 'array',
 };
 
-/** The code that only wrappers need, a file of its own; `null` until the first forward of one. */
-let replicas: typeof Replicas | null = null;
-
-async function loadReplicas(): Promise<typeof Replicas> {
-  replicas = await import('./forward_on_devices.ts');
-  return replicas;
-}
+/** The code that only wrappers need, a file of its own. */
+const replicas = loadOnce(() => import('./forward_on_devices.ts'));
 
 /**
  * Runs a module on several devices, as `torch.nn.DataParallel`: inputs are scattered along one dimension, replicas of the
@@ -139,7 +134,8 @@ export class DataParallel<M extends Module = Module> extends Module {
       const devices = this.deviceIds.map(deviceByName);
       const target = deviceByName(this.outputDevice);
       const { module, dim, splitSizes, hasReplicationCallback: meets } = this;
-      const { forwardOnDevices } = replicas ?? (await loadReplicas());
+      const loaded = replicas();
+      const { forwardOnDevices } = loaded instanceof Promise ? await loaded : loaded;
       // One device gives what the module gives; several give the same structure with gathered tensors.
       const output = await forwardOnDevices(inputs, { module, tree, devices, target, dim, splitSizes, meets });
       return output as Awaited<ReturnType<M['forward']>>;
