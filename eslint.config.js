@@ -18,7 +18,8 @@ const forAll = [
   'check_options.ts',
   'typed_array.ts',
   'copy_of_library.ts',
-  'platform_modules.ts', 'load_once.ts',
+  'platform_modules.ts',
+  'load_once.ts',
 ];
 const layers = {
   'errors.ts': [],
@@ -26,7 +27,8 @@ const layers = {
   'check_options.ts': [],
   'typed_array.ts': [],
   'copy_of_library.ts': [],
-  'platform_modules.ts', 'load_once.ts': [],
+  'platform_modules.ts': [],
+  'load_once.ts': [],
   wasm: [],
   device: ['wasm'],
   tensor: ['device'],
