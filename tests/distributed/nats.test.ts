@@ -5,13 +5,8 @@ import { createUser } from '@nats-io/nkeys';
 import { initProcessGroup, RendezvousError } from 'syncbn/distributed';
 import { nats } from 'syncbn/distributed/nats';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import {
-  bundleProgram,
-  type NatsServer,
-  type RankProcess,
-  startNatsServer,
-  startRank,
-} from '../support/nats_server.ts';
+import { bundleProgram } from '../support/bundle_program.ts';
+import { type NatsServer, type RankProcess, startNatsServer, startRank } from '../support/nats_server.ts';
 import type { NatsTask } from './nats_rank.ts';
 
 let program: string;

@@ -4,9 +4,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { build } from 'esbuild';
 import { present } from '../../scripts/setup/nats_server.mjs';
 
 export interface NatsServer {
@@ -73,30 +72,6 @@ export interface RankProcess {
   /** The last line. */
   end(): Promise<RankLine>;
   kill(): Promise<void>;
-}
-
-/** Bundles a program of the tests, for processes that know no TypeScript. */
-export async function bundleProgram(file: string): Promise<string> {
-  const outfile = resolve('build', 'test_workers', file.replace(/\.ts$/, '.mjs'));
-  await build({
-    entryPoints: [file],
-    outfile,
-    bundle: true,
-    // The annotations of package.json are about what is published, and take `ts/index.ts` for a file that does nothing.
-    ignoreAnnotations: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    external: ['@nats-io/*'],
-    alias: {
-      syncbn: './ts/index.ts',
-      'syncbn/distributed': './ts/distributed.ts',
-      'syncbn/distributed/nats': './ts/distributed/nats.ts',
-    },
-    tsconfigRaw: {},
-    logLevel: 'warning',
-  });
-  return outfile;
 }
 
 export function startRank(program: string, task: object): RankProcess {
