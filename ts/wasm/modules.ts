@@ -4,6 +4,7 @@
  * made ready.
  */
 
+import { loadOnce } from '../load_once.ts';
 import { compileModule } from './compile_module.ts';
 
 /** Gives a module, compiled or as text for {@link compileModule}. Asked once, unless it fails. */
@@ -36,14 +37,9 @@ export function gpuModule(): Promise<WebAssembly.Module> {
 
 /** Asks a source, and compiles, when the module is first needed. A failure is not remembered, so that the next call tries again. */
 export function compiledOnce(source: ModuleSource): () => Promise<WebAssembly.Module> {
-  let compiling: Promise<WebAssembly.Module> | null = null;
-  const compile = async (): Promise<WebAssembly.Module> => {
+  const module = loadOnce(async () => {
     const given = await source();
     return typeof given === 'string' ? compileModule(given) : given;
-  };
-  return () =>
-    (compiling ??= compile().catch((error: unknown) => {
-      compiling = null;
-      throw error;
-    }));
+  });
+  return async () => module();
 }
