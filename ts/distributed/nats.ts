@@ -8,6 +8,7 @@
 
 import type { ConnectionOptions, Msg, NatsConnection, RequestError } from '@nats-io/nats-core';
 import { type Backend, type Liveness, type Rendezvous, RendezvousError, type Transport } from '../distributed.ts';
+import { importFromPlatform, isNode } from '../platform_modules.ts';
 
 /** How a rank shows the server who it is. */
 export type NatsCredentials =
@@ -72,19 +73,17 @@ async function join(options: NatsOptions, place: Rendezvous): Promise<Transport>
 }
 
 async function connectTo(options: NatsOptions, { job }: Rendezvous): Promise<NatsConnection> {
-  const { process } = globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } };
-  const isNode = process?.versions?.node !== undefined;
   const servers = typeof options.servers === 'string' ? [options.servers] : [...options.servers];
   const isWeb = servers.every((server) => /^wss?:/.test(server));
-  if (isNode ? isWeb && !('WebSocket' in globalThis) : !isWeb) {
+  if (isNode() ? isWeb && !('WebSocket' in globalThis) : !isWeb) {
     throw new RendezvousError(
       job,
-      isNode
+      isNode()
         ? `expected servers of nats:// or tls:// in this version of Node, which has no WebSocket, got ${servers.join(', ')}`
         : `expected servers of ws:// or wss:// in a browser, got ${servers.join(', ')}`,
     );
   }
-  const library = await load(isNode, job);
+  const library = await load(job);
   const { credentials, tls } = options;
   const authenticator = credentials && authenticatorOf(library, credentials);
   const settings: ConnectionOptions = {
@@ -108,18 +107,16 @@ async function connectTo(options: NatsOptions, { job }: Rendezvous): Promise<Nat
   }
 }
 
-async function load(isNode: boolean, job: string): Promise<NatsPackage> {
+async function load(job: string): Promise<NatsPackage> {
   try {
-    if (!isNode) {
+    if (!isNode()) {
       return await import('@nats-io/nats-core');
     }
-    // A variable, so that bundlers for browsers do not look for what only Node has.
-    const name = '@nats-io/transport-node';
-    return (await import(/* webpackIgnore: true */ /* @vite-ignore */ name)) as NatsPackage;
+    return (await importFromPlatform('@nats-io/transport-node')) as NatsPackage;
   } catch (cause) {
     throw new RendezvousError(
       job,
-      `expected the package ${isNode ? '@nats-io/transport-node' : '@nats-io/nats-core'}; install it`,
+      `expected the package ${isNode() ? '@nats-io/transport-node' : '@nats-io/nats-core'}; install it`,
       {
         cause,
       },

@@ -1,5 +1,6 @@
 /** What runs in a thread that `spawn()` has started: makes the group, calls the user's function, and tells what has become of it. */
 
+import { importFromPlatform, isNode } from '../platform_modules.ts';
 import { portsTransport } from './ports.ts';
 import { ProcessGroup } from './process_group.ts';
 
@@ -136,7 +137,7 @@ export function spawnable<Args, Result>(main: RankMain<Args, Result>): RankMain<
   if (scope[startedKey] === true) {
     return main;
   }
-  if (scope.process?.versions?.node !== undefined) {
+  if (isNode()) {
     void listenInNode(main);
   } else if (scope.WorkerGlobalScope !== undefined) {
     scope.addEventListener('message', function listen({ data }: MessageEvent<unknown>) {
@@ -151,7 +152,6 @@ export function spawnable<Args, Result>(main: RankMain<Args, Result>): RankMain<
 
 /** The globals of a worker. */
 interface WorkerScope extends Parent {
-  readonly process?: { readonly versions?: { readonly node?: string } };
   readonly WorkerGlobalScope?: unknown;
   readonly [startedKey]?: boolean;
   addEventListener(type: 'message', listen: (event: MessageEvent<unknown>) => void): void;
@@ -163,9 +163,7 @@ interface NodeThread {
 }
 
 async function listenInNode(main: RankMain): Promise<void> {
-  // A variable, so that no bundler looks for Node's module.
-  const module = 'node:worker_threads';
-  const { parentPort } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as NodeThread;
+  const { parentPort } = (await importFromPlatform('node:worker_threads')) as NodeThread;
   parentPort?.on('message', (data) => {
     if (isStart(data)) {
       parentPort.unref();

@@ -2,6 +2,7 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
+import { importFromPlatform, isNode } from '../platform_modules.ts';
 import { connectedPorts } from './ports.ts';
 import { type RankNews, type RankStart, startedKey, type Told, toldOf } from './rank_program.ts';
 
@@ -207,15 +208,13 @@ parentPort.once('message', (data) => {
 
 /** Makes the workers of a platform. */
 async function makerOf(size: number, env: Readonly<Record<string, string>>): Promise<(rank: number) => SpawnedWorker> {
-  const { process } = globalThis as unknown as { readonly process?: NodeProcess };
-  if (process?.versions?.node === undefined) {
+  if (!isNode()) {
     const blob = URL.createObjectURL(new Blob([inPage], { type: 'text/javascript' }));
     // The address of a page's file may be relative to the page; a worker's is not.
     return () => new Worker(blob, { type: 'module' }) as unknown as SpawnedWorker;
   }
-  // A variable, so that no bundler looks for Node's module.
-  const module = 'node:worker_threads';
-  const { Worker: NodeWorker } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as NodeWorkers;
+  const { Worker: NodeWorker } = (await importFromPlatform('node:worker_threads')) as NodeWorkers;
+  const { process } = globalThis as unknown as { readonly process: NodeProcess };
   return (rank) => {
     const places = { RANK: String(rank), LOCAL_RANK: String(rank), WORLD_SIZE: String(size) };
     return new NodeWorker(inNode, { eval: true, env: { ...process.env, ...places, ...env } });
@@ -223,7 +222,6 @@ async function makerOf(size: number, env: Readonly<Record<string, string>>): Pro
 }
 
 interface NodeProcess {
-  readonly versions?: { readonly node?: string };
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -239,8 +237,7 @@ async function coreCount(): Promise<number> {
   if (navigator?.hardwareConcurrency !== undefined) {
     return navigator.hardwareConcurrency;
   }
-  const module = 'node:os';
-  const { availableParallelism } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)) as {
+  const { availableParallelism } = (await importFromPlatform('node:os')) as {
     readonly availableParallelism: () => number;
   };
   return availableParallelism();
