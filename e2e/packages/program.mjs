@@ -2,10 +2,10 @@
 
 /**
  * @param {typeof import('syncbn')} syncbn - the package, however it was loaded
- * @param {string[]} kinds - of devices: `cpu`, `worker`, `webgpu`
+ * @param {string[]} kinds - of devices: `cpu`, `worker`, `webgpu`; a project's copy of this file exports `sums(syncbn)`, with the kinds of its row
  * @returns {Promise<string>} `sums: cpu=12345678 worker=12345678`
  */
-export async function sums(syncbn, kinds) {
+export async function sumsOf(syncbn, kinds) {
   const found = [];
   for (const kind of kinds) found.push(`${kind}=${await checksum(syncbn, kind)}`);
   return `sums: ${found.join(' ')}`;

@@ -2,7 +2,6 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -25,6 +24,8 @@ const SECONDS = 240;
 /** What quick rows find in their `node_modules`: packages of this repository, so that nothing is installed. */
 const ofRepository = ['webgpu', 'vite', 'rollup', '@rollup', 'esbuild'];
 
+const program = readFileSync(new URL('program.mjs', import.meta.url), 'utf8');
+
 /** Packs the package once, and makes projects that have it. */
 export class Projects {
   constructor() {
@@ -41,8 +42,9 @@ export class Projects {
   /**
    * A new project.
    * @param {import('./rows/all.mjs').Row} row
+   * @param {string[]} kinds - of devices that its program tries
    */
-  create({ name, tools = {}, files }) {
+  create({ name, tools = {}, files }, kinds) {
     const folder = join(this.folder, `${(this.made += 1)}_${name.replaceAll(/\W+/g, '_')}`);
     const write = (path, text) => {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
@@ -55,7 +57,7 @@ export class Projects {
     const installed = join(folder, 'node_modules', 'syncbn');
     mkdirSync(installed, { recursive: true });
     run(folder, 'tar', ['-xzf', this.tarball, '-C', installed, '--strip-components=1']);
-    cpSync(new URL('program.mjs', import.meta.url), join(folder, 'program.mjs'));
+    write('program.mjs', `${program}\nexport const sums = (syncbn) => sumsOf(syncbn, ${JSON.stringify(kinds)});\n`);
     for (const [path, text] of Object.entries(files)) write(path, text);
     return {
       folder,

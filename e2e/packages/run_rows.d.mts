@@ -6,6 +6,9 @@ export interface RowResult {
   readonly outcome: 'passed' | 'failed' | 'not here';
   readonly reason: string;
 }
-type Wanted = (row: { readonly name: string; readonly quick?: boolean }) => boolean;
-export declare function rowNames(isWanted: Wanted): string[];
-export declare function runRows(isWanted: Wanted, tell: (text: string) => void): Promise<RowResult[]>;
+interface Wanted {
+  readonly quick: boolean;
+  readonly only?: string;
+}
+export declare function rowNames(wanted: Wanted): string[];
+export declare function runRows(wanted: Wanted, tell: (text: string) => void): Promise<RowResult[]>;

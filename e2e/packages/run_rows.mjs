@@ -17,20 +17,30 @@ export const expected = { cpu: 'aac11641', worker: 'aac11641', webgpu: 'f46e0502
  * @property {string} reason - why it has not passed; else what a reader of the table should know
  */
 
-/** @returns {string[]} the names of rows */
-export const rowNames = (isWanted) => rows.filter(isWanted).map(({ name }) => name);
+/**
+ * @param {{ quick: boolean, only?: string }} wanted
+ * @returns {string[]} the names of rows
+ */
+export const rowNames = (wanted) => chosen(wanted).map(({ name }) => name);
+
+/** @returns {import('./rows/all.mjs').Row[]} */
+function chosen({ quick, only = '' }) {
+  const named = rows.filter(({ name }) => name.includes(only));
+  if (!quick) return named;
+  return named.flatMap((row) => (row.quickKinds === undefined ? [] : [{ ...row, kinds: row.quickKinds }]));
+}
 
 /**
- * @param {(row: import('./rows/all.mjs').Row) => boolean} isWanted
+ * @param {{ quick: boolean, only?: string }} wanted - rows
  * @param {(text: string) => void} tell - hears of each row
  * @returns {Promise<Result[]>}
  */
-export async function runRows(isWanted, tell) {
+export async function runRows(wanted, tell) {
   const projects = new Projects();
   const pages = await openPages();
   const results = [];
   try {
-    for (const row of rows.filter(isWanted)) {
+    for (const row of chosen(wanted)) {
       const begin = performance.now();
       const result = await runRow(row, projects, pages);
       const seconds = ((performance.now() - begin) / 1000).toFixed(1);
@@ -51,7 +61,7 @@ async function runRow(row, projects, pages) {
   const ofTool = ({ versionOf }) => versionOf(Object.keys(tools)[0]);
   let version = null;
   try {
-    const project = projects.create(row);
+    const project = projects.create(row, kinds);
     version = (row.version ?? ofTool)(project, pages);
     const gone = await row.go(project, pages);
     const text = gone.text ?? gone;

@@ -3,9 +3,10 @@
  *
  * @typedef {object} Row
  * @property {string} name
- * @property {boolean} [quick] - whether `npm test` runs it: nothing has to be installed
  * @property {Record<string, string>} [tools] - npm packages with their versions; the first is the one whose version is told. None: those of this repository
  * @property {string[]} [kinds] - of devices; default `cpu` and `worker`
+ * @property {string[]} [quickKinds] - those that `npm test` runs: nothing has to be installed. Absent: it leaves the row out; some leave out WebGPU, which takes
+ * seconds on an emulated GPU
  * @property {string} [remark] - what a reader of the table should know
  * @property {Record<string, string>} files - of the project, by path; the program is there already
  * @property {(project: object, pages: import('../pages.mjs').Pages) => string | null} [version] - of the platform

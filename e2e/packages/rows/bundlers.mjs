@@ -1,7 +1,7 @@
 /** What bundlers make of a page, and what their development servers send. */
 
 import { join } from 'node:path';
-import { ofPage, page, workerPage } from './sources.mjs';
+import { inNode, ofPage, page, workerPage } from './sources.mjs';
 
 const inWorker = ", in the app's own worker";
 
@@ -34,7 +34,7 @@ const copyPage = (project) => project.run('cp', 'index.html', 'out/');
 const esbuild = [page, workerPage].map((files) =>
   built({
     name: `esbuild${files === page ? '' : inWorker}`,
-    quick: files === page,
+    quickKinds: files === page ? inNode : undefined,
     files: {
       ...files,
       'bundle.mjs': `import { build } from 'esbuild';
@@ -51,7 +51,7 @@ await build({ entryPoints, bundle: true, format: 'esm', splitting: true, minify:
 
 const rollup = built({
   name: 'Rollup, without plugins but for the resolver of its own',
-  quick: true,
+  quickKinds: inNode,
   files: {
     ...page,
     'rollup.config.js': `import { fileURLToPath } from 'node:url';
@@ -100,7 +100,7 @@ function viteRows(version) {
 const ownVite = [page, workerPage].map((files) =>
   built({
     name: `Vite, build${files === page ? '' : inWorker}`,
-    quick: true,
+    quickKinds: files === page ? ofPage : inNode,
     out: 'dist',
     files: { ...files, 'vite.config.js': "export default { base: './', logLevel: 'error' };\n" },
     version: ({ versionOf }) => versionOf('vite'),
@@ -139,7 +139,7 @@ const nextFiles = {
 import { sums } from '../program.mjs';
 export const dynamic = 'force-dynamic';
 export default async function Page() {
-  return <p>{await sums(syncbn, ['cpu', 'worker'])}</p>;
+  return <p>{await sums(syncbn)}</p>;
 }\n`,
   'app/client/page.js': `'use client';
 import { useEffect } from 'react';
@@ -149,7 +149,7 @@ let found = null;
 export default function Page() {
   useEffect(() => {
     // In development React calls an effect twice.
-    found ??= sums(syncbn, ${JSON.stringify(ofPage)});
+    found ??= sums(syncbn);
     found.catch(String).then((text) => { document.title = text; });
   }, []);
   return <p>a step on the devices of the page</p>;
@@ -160,7 +160,7 @@ const next = ['build', 'dev'].flatMap((mode) =>
   ['server', 'client'].map((side) => ({
     name: `Next, ${mode}, component of the ${side}`,
     tools: { next: '16', react: '19', 'react-dom': '19' },
-    kinds: side === 'server' ? ['cpu', 'worker'] : ofPage,
+    kinds: side === 'server' ? inNode : ofPage,
     files: nextFiles,
     go: async (project, pages) => {
       const command = ['node', 'node_modules/next/dist/bin/next'];

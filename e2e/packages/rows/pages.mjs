@@ -10,7 +10,7 @@ import { versionOf } from '../../../scripts/tools.mjs';
 import { NotHere } from '../not_here.mjs';
 import { waitForTitle } from '../pages.mjs';
 import { freePort } from '../project.mjs';
-import { html, ofPage, page, pageWith } from './sources.mjs';
+import { html, inNode, ofPage, page, pageWith } from './sources.mjs';
 
 const importMap = (name) =>
   `<script type="importmap">{ "imports": { "syncbn": "./node_modules/syncbn/dist/${name}.js", "syncbn/slim": "./node_modules/syncbn/dist/${name}.js" } }</script>`;
@@ -29,7 +29,7 @@ const inChromium = [
     name: 'Chromium, `<script src>`',
     files: pageWith('<script src="node_modules/syncbn/dist/syncbn.iife.js"></script>', ''),
   },
-  { name: 'Chromium, import map', files: pageWith(importMap('index')) },
+  { name: 'Chromium, import map', quickKinds: ofPage, files: pageWith(importMap('index')) },
   {
     name: 'Chromium, `syncbn/slim` with its file served',
     files: pageWith(
@@ -56,9 +56,9 @@ const inChromium = [
     remark: 'with a default policy that passes `blob:` addresses of workers',
   },
 ].map(({ headers, ...row }) => ({
-  ...row,
-  quick: true,
+  quickKinds: inNode,
   kinds: ofPage,
+  ...row,
   version: (_project, pages) => pages.version(),
   go: ({ folder }, pages) => pages.show(`${pages.serve(folder, headers)}/index.html`),
 }));
@@ -96,14 +96,9 @@ const firefox = {
 /** WebKitGTK's small browser, in a display that nobody sees, over WebDriver. */
 const webKit = {
   name: 'WebKitGTK, import map',
-  kinds: ['cpu', 'worker'],
+  kinds: inNode,
   remark: 'it has no WebGPU',
-  files: {
-    'index.html': pageWith(importMap('index'))['index.html'].replace(
-      JSON.stringify(ofPage),
-      JSON.stringify(['cpu', 'worker']),
-    ),
-  },
+  files: pageWith(importMap('index')),
   version: () => null,
   go: async ({ folder }, pages) => {
     const binary = miniBrowser();

@@ -4,32 +4,38 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { versionOf } from '../../../scripts/tools.mjs';
 import { NotHere } from '../not_here.mjs';
-import { html, ofPage, pageWith, program, programs } from './sources.mjs';
+import { html, inNode, ofPage, pageWith, program, programs } from './sources.mjs';
 
 const ofNode = () => process.versions.node;
 
 const node = [
   {
     name: 'Node, ES module',
-    quick: true,
-    files: programs(),
+    quickKinds: inNode,
+    files: programs,
     version: ofNode,
     go: ({ run }) => run('node', 'main.mjs'),
   },
-  { name: 'Node, CommonJS', quick: true, files: programs(), version: ofNode, go: ({ run }) => run('node', 'main.cjs') },
+  {
+    name: 'Node, CommonJS',
+    quickKinds: inNode,
+    files: programs,
+    version: ofNode,
+    go: ({ run }) => run('node', 'main.cjs'),
+  },
   ...['mjs', 'cjs'].map((extension) => ({
     name: `Node, ${extension === 'mjs' ? 'ES module' : 'CommonJS'}, with the package webgpu`,
-    quick: extension === 'mjs',
+    quickKinds: extension === 'mjs' ? ofPage : undefined,
     kinds: ofPage,
-    files: programs(ofPage),
+    files: programs,
     version: ofNode,
     go: ({ run }) => run('node', `main.${extension}`),
   })),
   {
     name: 'Node, in a thread of worker_threads',
-    quick: true,
+    quickKinds: inNode,
     files: {
-      ...programs(),
+      ...programs,
       'thread.mjs':
         "import { Worker } from 'node:worker_threads';\nnew Worker(new URL('main.mjs', import.meta.url));\n",
     },
@@ -40,7 +46,7 @@ const node = [
     ['mjs', 'cjs'].map((extension) => ({
       name: `Node ${version}, ${extension === 'mjs' ? 'ES module' : 'CommonJS'}`,
       tools: { node: version },
-      files: programs(),
+      files: programs,
       go: ({ run }) => run('node_modules/node/bin/node', `main.${extension}`),
     })),
   ),
@@ -48,8 +54,8 @@ const node = [
 
 const deno = {
   name: 'Deno',
-  quick: true,
-  files: programs(),
+  quickKinds: inNode,
+  files: programs,
   version: () => versionOf('deno'),
   go: ({ run }) => run('deno', 'run', '--allow-all', 'main.mjs'),
 };
@@ -70,7 +76,7 @@ function bunIn(folder) {
 const bun = ['mjs', 'cjs'].map((extension) => ({
   name: `Bun, ${extension === 'mjs' ? 'ES module' : 'CommonJS'}`,
   tools: { bun: '1' },
-  files: programs(),
+  files: programs,
   go: ({ folder, run }) => run(bunIn(folder), 'run', `main.${extension}`),
 }));
 
@@ -80,7 +86,7 @@ const workerd = {
   kinds: ['cpu'],
   remark: 'it has no workers',
   files: {
-    'worker.js': `${program(['cpu'], "import * as syncbn from 'syncbn/slim';\nimport cpu from 'syncbn/cpu.wasm';")}
+    'worker.js': `${program("import * as syncbn from 'syncbn/slim';\nimport cpu from 'syncbn/cpu.wasm';")}
 export default {
   async fetch() {
     await syncbn.init(cpu);
@@ -110,7 +116,7 @@ await build({ entryPoints: ['worker.js'], bundle: true, format: 'esm', outfile: 
 const electron = {
   name: 'Electron, a window',
   tools: { electron: 'latest' },
-  kinds: ['cpu', 'worker'],
+  kinds: inNode,
   files: {
     ...pageWith('<script type="importmap">{ "imports": { "syncbn": "./node_modules/syncbn/dist/index.js" } }</script>'),
     'page.html': html(''),

@@ -1,24 +1,24 @@
 /** Programs and pages of the rows. */
 
-/** The kinds of device of a page. */
+/** The kinds of device of a program without a page. */
+export const inNode = ['cpu', 'worker'];
+
+/** And those of a page. */
 export const ofPage = ['cpu', 'worker', 'webgpu'];
 
 /** A program's beginning: `main()` gives the sums. */
-export const program = (kinds, load = "import * as syncbn from 'syncbn';") => `${load}
+export const program = (load = "import * as syncbn from 'syncbn';") => `${load}
 import { sums } from './program.mjs';
-const main = () => sums(syncbn, ${JSON.stringify(kinds)});
-`;
-
-const inNode = ['cpu', 'worker'];
-const cjs = (kinds) => `const syncbn = require('syncbn');
-import('./program.mjs').then(({ sums }) => sums(syncbn, ${JSON.stringify(kinds)})).then(console.log);
+const main = () => sums(syncbn);
 `;
 
 /** Programs that print the sums. */
-export const programs = (kinds = inNode) => ({
-  'main.mjs': `${program(kinds)}main().then(console.log);\n`,
-  'main.cjs': cjs(kinds),
-});
+export const programs = {
+  'main.mjs': `${program()}main().then(console.log);\n`,
+  'main.cjs': `const syncbn = require('syncbn');
+import('./program.mjs').then(({ sums }) => sums(syncbn)).then(console.log);
+`,
+};
 
 /** A page shows the sums in its title; an error as well. */
 const show = 'main().catch(String).then((text) => { document.title = text; });\n';
@@ -29,13 +29,13 @@ export const html = (script) =>
 
 /** A page whose script stands in it. */
 export const pageWith = (before, load) => ({
-  'index.html': html(`${before}<script type="module">${program(ofPage, load)}${show}</script>`),
+  'index.html': html(`${before}<script type="module">${program(load)}${show}</script>`),
 });
 
 /** A page whose script is a file. */
 export const page = {
   'index.html': html('<script type="module" src="./app.js"></script>'),
-  'app.js': program(ofPage) + show,
+  'app.js': program() + show,
 };
 
 /** A page that runs the program in a worker of its own, as each bundler of today finds it. */
@@ -44,5 +44,5 @@ export const workerPage = {
   'app.js': `const worker = new Worker(new URL('./app_worker.js', import.meta.url), { type: 'module' });
 worker.onmessage = ({ data }) => { document.title = data; };
 worker.onerror = ({ message }) => { document.title = 'the worker: ' + message; };\n`,
-  'app_worker.js': `${program(ofPage)}main().catch(String).then((text) => postMessage(text));\n`,
+  'app_worker.js': `${program()}main().catch(String).then((text) => postMessage(text));\n`,
 };

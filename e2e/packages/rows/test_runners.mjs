@@ -10,10 +10,10 @@ const jest = ['node', 'jsdom'].map((environment) => ({
     'package.json': JSON.stringify({ private: true, jest: { testEnvironment: environment, transform: {} } }),
     'sums.test.js': `const syncbn = require('syncbn');
 const { sums } = require('./program.cjs');
-test('sums', async () => { process.stdout.write((await sums(syncbn, ['cpu', 'worker'])) + '\\n'); });\n`,
+test('sums', async () => { process.stdout.write((await sums(syncbn)) + '\\n'); });\n`,
     'to_cjs.mjs': `import { readFileSync, writeFileSync } from 'node:fs';
-const text = readFileSync('program.mjs', 'utf8').replace('export async', 'exports.sums = sums; async');
-writeFileSync('program.cjs', text);\n`,
+const text = readFileSync('program.mjs', 'utf8').replaceAll('export ', '');
+writeFileSync('program.cjs', text + 'exports.sums = sums;');\n`,
   },
   go: ({ run }) => {
     run('node', 'to_cjs.mjs');
@@ -37,13 +37,13 @@ const vitestTools = {
 
 const vitest = Object.entries(vitestTools).flatMap(([version, tools]) => {
   const start = [version === '4' ? 'node' : 'node_modules/node/bin/node', 'node_modules/vitest/vitest.mjs', 'run'];
-  const test = (kinds) => `import { test } from 'vitest';
-${program(kinds)}test('sums', async () => { console.log(await main()); });\n`;
+  const test = `import { test } from 'vitest';
+${program()}test('sums', async () => { console.log(await main()); });\n`;
   const inNode = Object.entries(places).map(([place, options]) => ({
     name: `Vitest ${version}, ${place}`,
     tools: { ...tools, jsdom: '26', 'happy-dom': '20' },
     files: {
-      'sums.test.js': test(['cpu', 'worker']),
+      'sums.test.js': test,
       'vitest.config.js': `export default ${JSON.stringify({ test: options })};\n`,
     },
     go: ({ run }) => run(...start),
@@ -53,7 +53,7 @@ ${program(kinds)}test('sums', async () => { console.log(await main()); });\n`;
     tools: { ...tools, '@vitest/browser-playwright': version, playwright: '1' },
     kinds: ofPage,
     files: {
-      'sums.test.js': test(ofPage),
+      'sums.test.js': test,
       'vitest.config.js': `import { playwright } from '@vitest/browser-playwright';
 const provider = playwright({ launchOptions: ${JSON.stringify(launchOptions())} });
 export default { test: { browser: { enabled: true, headless: true, provider, instances: [{ browser: 'chromium' }] } } };\n`,

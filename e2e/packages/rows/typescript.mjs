@@ -23,7 +23,7 @@ export const typeScript = ['5.4', '5.5', '5.6', '5.7', '5.8', '5.9', '6', '7'].f
     name: `TypeScript ${version}, ${name}, \`strict\`, lib ES2020 and DOM, without \`skipLibCheck\``,
     tools: { typescript: version },
     files: {
-      ...programs(),
+      ...programs,
       'app.mts': app,
       'tsconfig.json': JSON.stringify({
         compilerOptions: {
