@@ -11,6 +11,7 @@ import { CollectiveMismatchError } from '../index.ts';
 import { LONGEST_LABEL } from './frame.ts';
 import { type FrameCounts, Messenger, type Recipient, type Report } from './messenger.ts';
 import {
+  ConnectionLostError,
   decodeFailure,
   encodeFailure,
   GroupDestroyedError,
@@ -31,6 +32,13 @@ const GONE_TIMES = 3;
  * branches may wait in one of them while another is still on its way.
  */
 const CROSSING_MS = 1000;
+
+/**
+ * A timer that comes so late tells that the program has stood still: it was stopped, or its page is hidden. What others have sent meanwhile is
+ * read before they are said to be late, for which this time is enough.
+ */
+const STANDSTILL_MS = 1000;
+const READ_MS = 100;
 
 export interface Exchange {
   readonly path: string;
@@ -87,6 +95,9 @@ export class Job implements Recipient {
   #standstill: { readonly state: string; readonly since: number } | null = null;
   #probing: ReturnType<typeof setTimeout> | null = null;
   #probeDelay = FIRST_PROBE_MS;
+  /** When the next probe is due. */
+  #probeDue = 0;
+  #hasReadAfterStandstill = false;
   #failure: { readonly error: unknown } | null = null;
 
   constructor(transport: Transport, timeoutSeconds: number) {
@@ -181,7 +192,7 @@ export class Job implements Recipient {
       }
       if (this.#probing === null) {
         this.#probeDelay = FIRST_PROBE_MS;
-        this.#probing = setTimeout(() => this.#probe(), Math.min(FIRST_PROBE_MS, this.#timeLeft(wait)));
+        this.#probeIn(Math.min(FIRST_PROBE_MS, this.#timeLeft(wait)));
       }
     });
   }
@@ -303,6 +314,11 @@ export class Job implements Recipient {
     return Math.max(0, since + this.timeoutSeconds * 1000 - performance.now());
   }
 
+  #probeIn(delay: number): void {
+    this.#probeDue = performance.now() + delay;
+    this.#probing = setTimeout(() => this.#probe(), delay);
+  }
+
   /** Asks those that are waited for. */
   #probe(): void {
     this.#probing = null;
@@ -313,6 +329,19 @@ export class Job implements Recipient {
     const waits = [...this.#waits];
     const expired = waits.filter((wait) => this.#timeLeft(wait) === 0);
     const [first] = expired;
+    const hasStoodStill = now - this.#probeDue > STANDSTILL_MS && !this.#hasReadAfterStandstill;
+    this.#hasReadAfterStandstill = hasStoodStill;
+    if (first !== undefined && hasStoodStill) {
+      this.#messenger.question(this.#present());
+      this.#probeIn(READ_MS);
+      return;
+    }
+    const outage = this.#transport.outage?.() ?? null;
+    const [some] = waits;
+    if (outage !== null && some !== undefined && (outage.isFinal || first !== undefined)) {
+      this.abort(new ConnectionLostError((first ?? some).exchange.tag, outage.reason));
+      return;
+    }
     if (first !== undefined) {
       const { exchange } = first;
       const ranks = expired.filter((wait) => wait.exchange === exchange).map(({ from }) => from);
@@ -329,7 +358,7 @@ export class Job implements Recipient {
     if (this.#failure === null) {
       this.#probeDelay = isLong ? PROBE_MS : Math.min(PROBE_MS, 2 * this.#probeDelay);
       const delay = Math.min(this.#probeDelay, ...waits.map((wait) => this.#timeLeft(wait)));
-      this.#probing = setTimeout(() => this.#probe(), Math.max(1, delay));
+      this.#probeIn(Math.max(1, delay));
     }
   }
 
