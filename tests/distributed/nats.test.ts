@@ -97,7 +97,7 @@ describe.concurrent('the rendezvous', () => {
   });
 
   it('names_a_rank_that_does_not_come', async () => {
-    await using ranks = start({ kind: 'wait', timeout: 1.5 }, [{ worldSize: 3 }, { worldSize: 3 }]);
+    await using ranks = start({ kind: 'wait', rendezvousTimeout: 1.5 }, [{ worldSize: 3 }, { worldSize: 3 }]);
     const found = await ranks.ends();
     for (const { error } of found) expect(error?.name).toBe('RendezvousError');
     expect(found[0]?.error?.message).toContain('for rank 2');

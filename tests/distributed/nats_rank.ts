@@ -1,7 +1,7 @@
 /** The program of the processes that tests start, each a rank. Tells on its output how it goes, a line of JSON each time. */
 
 import { BatchNorm1d, convertModel, defineFunction, Module, Parameter, Sequential, tensor, type Tensor } from 'syncbn';
-import { DistributedDataParallel, initProcessGroup, type ProcessGroup } from 'syncbn/distributed';
+import { type Backend, DistributedDataParallel, initProcessGroup, type ProcessGroup } from 'syncbn/distributed';
 import { nats, type NatsCredentials } from 'syncbn/distributed/nats';
 
 export interface NatsTask {
@@ -9,8 +9,9 @@ export interface NatsTask {
   readonly job: string;
   readonly rank: number;
   readonly worldSize: number;
-  /** In seconds. */
+  /** How long the ranks wait for each other once they have met, and before that; in seconds. */
   readonly timeout: number;
+  readonly rendezvousTimeout?: number;
   readonly credentials?: NatsCredentials;
   readonly kind: 'train' | 'wait' | 'large';
   /** Of `train`. */
@@ -31,8 +32,10 @@ function tell(line: object): void {
 
 async function run(): Promise<object> {
   const { servers, credentials, ...place } = task;
-  const { job, rank, worldSize, timeout } = place;
-  const backend = nats({ servers, ...(credentials === undefined ? {} : { credentials }) });
+  const { job, rank, worldSize, timeout, rendezvousTimeout = 60 } = place;
+  const broker = nats({ servers, ...(credentials === undefined ? {} : { credentials }) });
+  // Processes start as slowly as the machine lets them, whatever the ranks agree upon later.
+  const backend: Backend = { connect: (place) => broker.connect({ ...place, timeout: rendezvousTimeout }) };
   const group = await initProcessGroup({ backend, job, rank, worldSize, timeout });
   tell({ begun: true });
   try {

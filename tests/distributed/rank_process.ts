@@ -35,7 +35,9 @@ export function startRank(program: string, task: object): RankProcess {
   let listeners: (() => void)[] = [];
   const notify = (): void => listeners.forEach((listen) => listen());
   createInterface({ input: child.stdout }).on('line', (line) => {
-    lines.push(JSON.parse(line) as RankLine);
+    // Packages print, too.
+    if (line.startsWith('{')) lines.push(JSON.parse(line) as RankLine);
+    else process.stderr.write(`${line}\n`);
     notify();
   });
   let hasEnded = false;

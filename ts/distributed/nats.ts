@@ -317,7 +317,14 @@ async function transportOf(
     } else if (receive === null) {
       early.push(message.data);
     } else {
-      receive(message.data);
+      try {
+        receive(message.data);
+      } catch (defect) {
+        // The package would log it, read no more and leave all ranks waiting.
+        queueMicrotask(() => {
+          throw defect;
+        });
+      }
     }
   };
   connection.subscribe(`${base}.all`, { callback });
