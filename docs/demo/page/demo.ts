@@ -31,7 +31,6 @@ export interface Demo {
 export function mountDemo(place: HTMLElement, startWorker: () => Worker): Demo {
   const page = new DemoPage(startWorker());
   place.replaceChildren(page.element);
-  page.restyle();
   return page;
 }
 
@@ -80,11 +79,6 @@ class DemoPage implements Demo {
     );
     this.#clear();
     this.#watch();
-  }
-
-  /** Draws anew what has colours of its own. */
-  restyle(): void {
-    this.#curves.restyle();
   }
 
   end(): void {
@@ -218,9 +212,15 @@ class DemoPage implements Demo {
 
   /** Colours and width are the page's to change. */
   #watch(): void {
-    const size = new ResizeObserver(() => this.restyle());
+    let width = 0;
+    const size = new ResizeObserver(() => {
+      // The height changes with what is shown.
+      if (this.element.clientWidth === width) return;
+      width = this.element.clientWidth;
+      this.#curves.restyle();
+    });
     size.observe(this.element);
-    const scheme = new MutationObserver(() => this.restyle());
+    const scheme = new MutationObserver(() => this.#curves.restyle());
     scheme.observe(document.documentElement, { attributeFilter: ['class'] });
     this.#watching.push(size, scheme);
   }
