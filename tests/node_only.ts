@@ -12,6 +12,7 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/device/worker_process.test.ts': 'starts processes',
   'tests/device/worker_shared.test.ts': 'looks at what Node posts, where threads share memory',
   'tests/device/worker_group.test.ts': 'ends workers from outside, by the events of Node',
+  'ts/distributed/shared_inbox.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_exchange.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_group.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_host.test.ts': 'hears from Node which workers have ended',

@@ -21,6 +21,7 @@ export {
   type ProcessGroupOptions,
 } from './distributed/process_group.ts';
 export { portsTransport, type PortsOptions } from './distributed/ports.ts';
+export { portsMemory } from './distributed/shared_inbox.ts';
 export {
   GroupDestroyedError,
   GroupTimeoutError,

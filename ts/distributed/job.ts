@@ -96,10 +96,15 @@ export class Job implements Recipient {
     }
   }
 
-  /** Waits for what a rank posts. */
-  async take(exchange: Exchange, stage: number, from: number): Promise<Uint8Array> {
+  /** Waits for what a rank posts. @returns the bytes, where they have come already. */
+  take(exchange: Exchange, stage: number, from: number): Uint8Array | Promise<Uint8Array> {
     this.#throwFailure();
-    const arrived = this.#slots.take(exchange, stage, from);
+    let arrived = this.#slots.take(exchange, stage, from);
+    if (arrived === undefined && this.#transport.poll !== undefined) {
+      this.#transport.poll(() => this.#failure !== null || this.#slots.hasCome(exchange, stage, from));
+      this.#throwFailure();
+      arrived = this.#slots.take(exchange, stage, from);
+    }
     if (arrived !== undefined) {
       if (arrived.descriptor !== exchange.descriptor) {
         throw this.#mismatch(from, exchange, arrived.descriptor);

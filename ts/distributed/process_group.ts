@@ -8,6 +8,7 @@ import { GroupExchanges } from './group_exchanges.ts';
 import { bytesOf, dataOf, store, storeBytes } from './group_values.ts';
 import { Job } from './job.ts';
 import type { FrameCounts } from './messenger.ts';
+import { copyOf } from './new_bytes.ts';
 import { Reduction } from './reduction.ts';
 import type { ReduceOp } from './sums.ts';
 import type { Transport } from './transport.ts';
@@ -104,11 +105,11 @@ export class ProcessGroup implements LayerGroup {
    * @returns they are read, never written to.
    */
   async allGather(bytes: Uint8Array, tag?: string): Promise<readonly Uint8Array[]> {
-    const own = uint8ArrayOf(bytes)?.slice();
-    if (own === undefined) {
+    const given = uint8ArrayOf(bytes);
+    if (given === null) {
       throw new TypeError(`allGather(): expected bytes as a Uint8Array, got ${describeValue(bytes)}`);
     }
-    return this.#gather('allGather()', 'allGather', tag, own);
+    return this.#gather('allGather()', 'allGather', tag, copyOf(given));
   }
 
   /**

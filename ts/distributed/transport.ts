@@ -16,12 +16,19 @@ export interface Transport {
   readonly job: string;
   /** The longest frame that may be sent, in bytes. */
   readonly maxFrame: number;
-  /** Sends a frame to all other ranks. The bytes are not changed afterwards, and must not be. */
+  /** Whether `publish` and `send` copy the frame before they return, so that its bytes may be written over. Default `false`. */
+  readonly copiesFrames?: boolean;
+  /** Sends a frame to all other ranks. Else the bytes are not changed afterwards, and must not be. */
   publish(frame: Uint8Array): void;
   /** Sends a frame to one other rank. */
   send(rank: number, frame: Uint8Array): void;
   /** Tells who gets the frames that come from now on, and those that have come before. */
   onFrame(receive: (frame: Uint8Array) => void): void;
+  /**
+   * Looks for frames, and gives those that come to the receiver, for a moment or until `isDone`, without giving the thread away. Absent where
+   * frames come by events alone.
+   */
+  poll?(isDone: () => boolean): void;
   /** Asks whether another rank is there; must settle within about a second. */
   alive(rank: number): Promise<Liveness>;
   /** Keeps the program alive (`true`) while somebody waits for frames, or no longer (`false`); absent where nothing has to be done. */
