@@ -4,8 +4,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { convertModel, DataParallel } from 'syncbn';
 import { fit, fromLayersModel, type LayersModule, type Network, type Verbosity } from 'syncbn/tfjs';
-import { CLASSES, IMAGE_SIZE, loadDataset, type Samples, slice } from '../digits/dataset.ts';
+import { loadDataset } from '../digits/dataset.ts';
 import { randomStream } from '../digits/random.ts';
+import { CLASSES, IMAGE_SIZE, type Samples, slice } from '../digits/samples.ts';
 import { digitsModel } from './network.ts';
 
 export interface ExperimentOptions {

@@ -1,7 +1,7 @@
 /** A convolutional network for digits, as users of TensorFlow.js have it. */
 
 import { initializers, layers, type LayersModel, sequential } from '@tensorflow/tfjs-layers';
-import { CLASSES, IMAGE_SIZE } from '../digits/dataset.ts';
+import { CLASSES, IMAGE_SIZE } from '../digits/samples.ts';
 
 /**
  * Two blocks of convolution, batch norm, ReLU and pooling, a hidden layer with batch norm, and a classifier: images (N, 28, 28, 1) to probabilities (N, 10).
