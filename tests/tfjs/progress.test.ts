@@ -83,7 +83,8 @@ describe('on a terminal', () => {
     const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     await expect(fit(net, xs, ys, { onStep })).rejects.toBe(fault);
     expect(drawn.lastIndexOf('\x1B[?25h')).toBeGreaterThan(drawn.lastIndexOf('\x1B[?25l'));
-    expect(process.getActiveResourcesInfo().filter((name) => name === 'Timeout')).toHaveLength(timers);
+    // Others may end meanwhile.
+    expect(process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length).toBeLessThanOrEqual(timers);
   });
 
   it('nothing_is_drawn_with_verbose_0', async () => {
