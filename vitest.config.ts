@@ -38,7 +38,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           globalSetup,
-          include: ['{ts,tests,examples,bench,fuzz}/**/*.test.ts', 'scripts/**/*.test.mjs'],
+          include: ['{ts,tests,examples,bench,fuzz,docs}/**/*.test.ts', 'scripts/**/*.test.mjs'],
           exclude: ['tests/packaging/**', '**/node_modules/**'],
           execArgv: v8Flags,
           env: softwareGpu(),

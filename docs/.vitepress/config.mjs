@@ -1,7 +1,13 @@
 /** The site: the pages of this folder, and the reference that TypeDoc makes of the sources. */
 
+import { join } from 'node:path';
 import { defineConfig } from 'vitepress';
+import { demoDigitsPlugin } from '../../scripts/docs/demo_digits.mjs';
 import { PLACE } from '../../scripts/docs/place.mjs';
+import { root } from '../../scripts/tools.mjs';
+
+/** Name of the one page to build, for tests of that page; then links to others lead nowhere. */
+const { SITE_PAGE: onlyPage } = process.env;
 
 export default defineConfig({
   title: 'syncbn',
@@ -11,7 +17,14 @@ export default defineConfig({
   base: PLACE,
   outDir: '../build/site',
   cacheDir: '../build/site_cache',
-  srcExclude: ['decisions/**'],
+  srcExclude: ['decisions/**', ...(onlyPage === undefined ? [] : ['api/**', `!(${onlyPage}).md`])],
+  vite: {
+    // The demo uses the library as users get it.
+    resolve: { alias: { syncbn: join(root, 'dist', 'index.js') } },
+    plugins: [demoDigitsPlugin()],
+    // Its thread loads files of the library when it needs them.
+    worker: { format: 'es', plugins: () => [demoDigitsPlugin()] },
+  },
   // No picture stands for the site; browsers ask for one unless told so.
   head: [['link', { rel: 'icon', href: 'data:,' }]],
   cleanUrls: false,
@@ -19,7 +32,7 @@ export default defineConfig({
   // Nothing of a page comes from elsewhere, and no page loads others before it is asked to.
   router: { prefetchLinks: false },
   markdown: { theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' } },
-  ignoreDeadLinks: [/decisions\//],
+  ignoreDeadLinks: onlyPage === undefined ? [/decisions\//] : true,
   themeConfig: {
     search: {
       provider: 'local',
@@ -28,6 +41,7 @@ export default defineConfig({
     outline: { level: [2, 3] },
     nav: [
       { text: 'Get started', link: '/get_started' },
+      { text: 'Demo', link: '/demo' },
       { text: 'Reference', link: '/api/main/' },
       { text: 'Errors', link: '/troubleshooting' },
     ],
@@ -36,6 +50,7 @@ export default defineConfig({
         text: 'Begin',
         items: [
           { text: 'Why synchronize', link: '/why_synchronize' },
+          { text: 'Demo', link: '/demo' },
           { text: 'Get started', link: '/get_started' },
           { text: 'Coming from PyTorch', link: '/coming_from_pytorch' },
           { text: 'Coming from TensorFlow.js', link: '/coming_from_tensorflow_js' },

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { batches, type Dataset, IMAGE_SIZE, loadDataset, type Samples } from './dataset.ts';
+import { type Dataset, loadDataset } from './dataset.ts';
+import { batches, IMAGE_SIZE, type Samples } from './samples.ts';
 import { randomStream } from './random.ts';
 
 const PIXELS = IMAGE_SIZE ** 2;

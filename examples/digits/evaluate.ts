@@ -1,7 +1,7 @@
 /** How well a network tells digits that it has not seen. */
 
 import { noGrad, scope, tensor } from 'syncbn';
-import { CLASSES, IMAGE_SIZE, type Samples, slice } from './dataset.ts';
+import { CLASSES, IMAGE_SIZE, type Samples, slice } from './samples.ts';
 import type { Classifier } from './runs.ts';
 
 /** What a network makes of a set of images. */

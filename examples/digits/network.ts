@@ -1,7 +1,7 @@
 /** The network that every run trains. */
 
 import { BatchNorm1d, BatchNorm2d, Sequential } from 'syncbn';
-import { CLASSES, IMAGE_SIZE } from './dataset.ts';
+import { CLASSES, IMAGE_SIZE } from './samples.ts';
 import { Conv2d } from './layers/conv2d.ts';
 import { Flatten } from './layers/flatten.ts';
 import { Linear } from './layers/linear.ts';

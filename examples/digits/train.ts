@@ -1,12 +1,13 @@
 /** Trains one run and records what happens on the way. */
 
 import { scope, tensor } from 'syncbn';
-import { batches, type Dataset, IMAGE_SIZE } from './dataset.ts';
+import type { Dataset } from './dataset.ts';
 import { type Evaluation, evaluate } from './evaluate.ts';
 import { crossEntropy } from './layers/cross_entropy.ts';
 import { digitNet } from './network.ts';
 import { randomStream } from './random.ts';
 import type { Classifier, Run } from './runs.ts';
+import { batches, IMAGE_SIZE } from './samples.ts';
 import { Sgd } from './sgd.ts';
 
 /** What is the same in every run. */

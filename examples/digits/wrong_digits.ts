@@ -1,6 +1,6 @@
 /** Which test images one network tells right and another wrong. */
 
-import { IMAGE_SIZE, type Samples } from './dataset.ts';
+import { IMAGE_SIZE, type Samples } from './samples.ts';
 import { guessOf } from './evaluate.ts';
 
 /** An image that was told wrong. */

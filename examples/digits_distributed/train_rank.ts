@@ -2,7 +2,8 @@
 
 import { convertModel, tensor } from 'syncbn';
 import { DistributedDataParallel, type ProcessGroup } from 'syncbn/distributed';
-import { batches, type Dataset, IMAGE_SIZE, slice } from '../digits/dataset.ts';
+import type { Dataset } from '../digits/dataset.ts';
+import { batches, IMAGE_SIZE, slice } from '../digits/samples.ts';
 import { crossEntropy } from '../digits/layers/cross_entropy.ts';
 import { digitNet } from '../digits/network.ts';
 import { randomStream } from '../digits/random.ts';

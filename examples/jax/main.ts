@@ -6,7 +6,8 @@
 import { parseArgs } from 'node:util';
 import { defaultDevice, init, nn, numpy as np } from '@jax-js/jax';
 import { BatchNorm1d, convertModel, DataParallel, Module, noGrad, Parameter, scope, tensor, type Tensor } from 'syncbn';
-import { batches, CLASSES, IMAGE_SIZE, loadDataset, type Samples } from '../digits/dataset.ts';
+import { loadDataset } from '../digits/dataset.ts';
+import { batches, CLASSES, IMAGE_SIZE, type Samples } from '../digits/samples.ts';
 import { randomStream, uniform } from '../digits/random.ts';
 import { Sgd } from '../digits/sgd.ts';
 import { jaxFunction } from './jax_function.ts';

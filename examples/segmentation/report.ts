@@ -6,20 +6,13 @@ import { escapeHtml } from '../digits/report/escape.ts';
 import { lineChart, type Series } from '../digits/report/line_chart.ts';
 import { linearScale } from '../digits/report/scale.ts';
 import { STYLE } from '../digits/report/style.ts';
+import { CLASS_COLOURS } from './class_colours.ts';
 import type { ExperimentOptions, RunRecord } from './experiment.ts';
 import { CLASS_NAMES, type Shapes, SIZE } from './shapes.ts';
 
 /** Test images that are shown. */
 const SHOWN = 6;
 const PIXELS = SIZE * SIZE;
-
-/** Colours of the classes, as Okabe and Ito have them. */
-const COLOURS = [
-  [0, 114, 178],
-  [0, 158, 115],
-  [230, 159, 0],
-  [240, 228, 220],
-] as const;
 
 const PICTURE_STYLE = `
 .pictures { display: grid; grid-template-columns: minmax(6rem, 13rem) repeat(${SHOWN}, minmax(0, 7rem)); gap: .4rem; align-items: center; }
@@ -146,7 +139,7 @@ function shown(draw: (image: number) => string): string[] {
 }
 
 function maskPicture(masks: Uint8Array, image: number): string {
-  return picture((pixel) => COLOURS[masks[image * PIXELS + pixel] ?? 0] ?? COLOURS[0]);
+  return picture((pixel) => CLASS_COLOURS[masks[image * PIXELS + pixel] ?? 0] ?? CLASS_COLOURS[0]);
 }
 
 function shade(images: Float32Array, pixel: number): readonly number[] {
@@ -160,7 +153,7 @@ function picture(colourOf: (pixel: number) => readonly number[]): string {
 }
 
 function legend(): string {
-  const colours = COLOURS.map((colour) => `rgb(${colour.join(' ')})`);
+  const colours = CLASS_COLOURS.map((colour) => `rgb(${colour.join(' ')})`);
   return CLASS_NAMES.map((name, i) => `<i class="swatch" style="background:${colours[i] ?? ''}"></i>${name}`).join('');
 }
 

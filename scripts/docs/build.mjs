@@ -5,22 +5,14 @@
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { root, run } from '../tools.mjs';
-import { relocate } from './relocate.mjs';
+import { root } from '../tools.mjs';
+import { buildPages, make } from './pages.mjs';
 
 const site = join(root, 'build', 'site');
 rmSync(join(root, 'docs', 'api'), { recursive: true, force: true });
-rmSync(site, { recursive: true, force: true });
-/** @returns {string} what the program has printed */
-const make = (program, ...parameters) => {
-  const { ok, output } = run(program, parameters, { quiet: true });
-  if (!ok) throw new Error(`${program} ${parameters.join(' ')}:\n${output}`);
-  return output;
-};
 const bare =
-  make('typedoc', '--logLevel', 'Warn').match(/\S+ \([A-Za-z]+\), defined in .* does not have any documentation/g) ??
+  make('typedoc', ['--logLevel', 'Warn']).match(/\S+ \([A-Za-z]+\), defined in .* does not have any documentation/g) ??
   [];
 if (bare.length > 0) throw new Error(`what is public has to be documented:\n${bare.join('\n')}`);
-make('vitepress', 'build', 'docs');
-relocate(site);
+buildPages(site);
 console.log(`site: built, ${site}`);

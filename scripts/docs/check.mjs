@@ -3,34 +3,15 @@
  * a page throws, or anything is asked for that is not there or not of the site.
  */
 
-import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { extname, join } from 'node:path';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { chromium } from 'playwright';
 import { launchOptions } from '../browser.mjs';
 import { root } from '../tools.mjs';
+import { serveSite } from './serve.mjs';
 
 const site = join(root, 'build', 'site');
-const folder = '/some/folder/';
-const types = {
-  '.html': 'text/html',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-  '.svg': 'image/svg+xml',
-  '.json': 'application/json',
-};
-
-const server = createServer(({ url }, answer) => {
-  const file = join(site, decodeURIComponent(new URL(url, 'http://site').pathname).replace(folder, '/'));
-  if (!url.startsWith(folder) || !existsSync(file) || !statSync(file).isFile()) {
-    answer.writeHead(404).end();
-    return;
-  }
-  answer.writeHead(200, { 'content-type': types[extname(file)] ?? 'application/octet-stream' });
-  createReadStream(file).pipe(answer);
-});
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-const base = `http://127.0.0.1:${server.address().port}${folder}`;
+const { base, close } = await serveSite(site);
 
 const pages = readdirSync(site, { recursive: true }).filter((file) => file.endsWith('.html') && file !== '404.html');
 const browser = await chromium.launch(launchOptions());
@@ -56,7 +37,7 @@ for (const colorScheme of ['light', 'dark']) {
   await context.close();
 }
 await browser.close();
-server.close();
+close();
 for (const fault of faults) console.error(fault);
 console.log(`site: ${pages.length} pages, ${faults.length} faults`);
 process.exitCode = faults.length > 0 || pages.length === 0 ? 1 : 0;

@@ -152,13 +152,17 @@ export function twins(make: ModelMaker, first: Norm, second: Norm, seed = 1): [L
   return [one, other];
 }
 
-/** Inputs for a model: numbers, or integers for one that begins with an embedding. */
+/** Whether a model takes integers, since it begins with an embedding. */
+export function isOfIntegers(model: LayersModel): boolean {
+  return model.layers.some((layer) => layer.getClassName() === 'Embedding');
+}
+
+/** Inputs for a model: numbers, or integers for one that takes those. */
 export function inputsFor(model: LayersModel, samples: number, seed = 1): { values: Float32Array; shape: number[] }[] {
-  const isOfIntegers = model.layers.some((layer) => layer.getClassName() === 'Embedding');
   return model.inputs.map(({ shape: [, ...sizes] }, i) => {
     const shape = [samples, ...(sizes as number[])];
     const count = shape.reduce((product, size) => product * size, 1);
-    const values = isOfIntegers
+    const values = isOfIntegers(model)
       ? randomArray(seed + i, count, { distribution: 'uniform', scale: 4 }).map(Math.floor)
       : randomArray(seed + i, count, { offset: 0.3, scale: 1.5 });
     return { values, shape };

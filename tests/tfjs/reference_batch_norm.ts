@@ -1,7 +1,7 @@
 /** Batch norm of Keras in operations of tfjs: what its own layer is meant to compute, for every axis and option, and can be differentiated. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { initializers, layers, type LayerVariable, type Shape } from '@tensorflow/tfjs-layers';
+import { initializers, layers, type LayerVariable, regularizers, type Shape } from '@tensorflow/tfjs-layers';
 
 /** Options that both layers take. */
 export interface BatchNormArgs {
@@ -12,6 +12,8 @@ export interface BatchNormArgs {
   readonly scale?: boolean;
   readonly center?: boolean;
   readonly trainable?: boolean;
+  readonly gammaRegularizer?: 'l1l2';
+  readonly betaRegularizer?: 'l1l2';
   readonly inputShape?: number[];
 }
 
@@ -26,7 +28,8 @@ export const referenceBatchNorm: Norm = (args = {}) => new ReferenceBatchNorm(ar
 
 class ReferenceBatchNorm extends layers.Layer {
   static readonly className = 'ReferenceBatchNorm';
-  readonly #args: Required<Omit<BatchNormArgs, 'name' | 'trainable' | 'inputShape'>>;
+  readonly #args: Omit<BatchNormArgs, 'name' | 'trainable' | 'inputShape'> &
+    Required<Pick<BatchNormArgs, 'axis' | 'momentum' | 'epsilon' | 'scale' | 'center'>>;
   #gamma: LayerVariable | null = null;
   #beta: LayerVariable | null = null;
   #mean: LayerVariable | null = null;
@@ -39,11 +42,13 @@ class ReferenceBatchNorm extends layers.Layer {
   }
 
   override build(inputShape: Shape): void {
-    const { axis, scale, center } = this.#args;
+    const { axis, scale, center, gammaRegularizer, betaRegularizer } = this.#args;
+    const penalty = (kind: 'l1l2' | undefined): ReturnType<typeof regularizers.l1l2> | undefined =>
+      kind && regularizers.l1l2();
     const shape = [inputShape.at(axis) ?? 0];
     const [ones, zeros] = [initializers.ones(), initializers.zeros()];
-    this.#gamma = scale ? this.addWeight('gamma', shape, 'float32', ones) : null;
-    this.#beta = center ? this.addWeight('beta', shape, 'float32', zeros) : null;
+    this.#gamma = scale ? this.addWeight('gamma', shape, 'float32', ones, penalty(gammaRegularizer)) : null;
+    this.#beta = center ? this.addWeight('beta', shape, 'float32', zeros, penalty(betaRegularizer)) : null;
     this.#mean = this.addWeight('moving_mean', shape, 'float32', zeros, undefined, false);
     this.#variance = this.addWeight('moving_variance', shape, 'float32', ones, undefined, false);
     this.built = true;

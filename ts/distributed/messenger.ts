@@ -23,6 +23,8 @@ import type { Transport } from './transport.ts';
 /** Longer messages travel in pieces of this many bytes, or of what the transport carries. */
 const LARGEST_PIECE = 2 ** 20;
 
+const SCRATCH_BYTES = 2 ** 16;
+
 /** What comes without an answer from here for so long is confirmed by a frame of its own. */
 const CONFIRM_DELAY_MS = 40;
 /** Frames overtake each other for less than this. */
@@ -78,6 +80,8 @@ export class Messenger {
   readonly #confirmTimer = new Timer(() => this.#confirmAll());
   readonly #gapTimer = new Timer(() => this.#askForGaps());
   readonly #pieceBytes: number;
+  /** Where frames are made, if their bytes are needed no longer than it takes to send them. */
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #abortReason: Uint8Array | null = null;
   #onFinished: (() => void) | null = null;
   #isClosed = false;
@@ -105,7 +109,11 @@ export class Messenger {
       );
     }
     this.#pieceBytes = Math.min(room, LARGEST_PIECE);
-    transport.onFrame((bytes) => this.#receive(bytes));
+  }
+
+  /** From here on the recipient hears of what comes, and at once of what has come before. */
+  listen(): void {
+    this.#transport.onFrame((bytes) => this.#receive(bytes));
   }
 
   /**
@@ -138,7 +146,7 @@ export class Messenger {
   /** Tells all others, and whoever sends something later, that this rank cannot go on. */
   abort(reason: Uint8Array): void {
     this.#abortReason ??= reason;
-    this.#transport.publish(this.#encode(FrameKind.abort, { body: this.#abortReason }));
+    this.#transport.publish(this.#encode(FrameKind.abort, unnumbered(this.#abortReason)));
   }
 
   /** A rank will not answer any more. */
@@ -194,7 +202,7 @@ export class Messenger {
   }
 
   #transmit(piece: Piece, stream: Stream, to: number | null): void {
-    const frame = this.#encode(FrameKind.data, { ...piece, stream });
+    const frame = this.#encode(FrameKind.data, piece, stream);
     if (to === null) {
       this.#unconfirmed.fill(0);
       this.#transport.publish(frame);
@@ -204,19 +212,15 @@ export class Messenger {
     }
   }
 
-  #encode(kind: FrameKind, parts: Partial<Frame>): Uint8Array {
-    return encodeFrame(this.#format, {
-      stream: Stream.one,
-      number: 0,
-      piece: 0,
-      pieces: 1,
-      label: '',
-      body: new Uint8Array(),
-      ...parts,
-      kind,
-      from: this.#transport.rank,
-      acknowledged: this.#received(),
-    });
+  /** A frame of a message's piece, or of a message that is not kept. */
+  #encode(kind: FrameKind, piece: Piece, stream: Stream = Stream.one): Uint8Array {
+    const { number, piece: index, pieces, label, body } = piece;
+    const { rank: from, copiesFrames = false } = this.#transport;
+    const acknowledged = this.#received();
+    const frame: Frame = { kind, from, stream, number, piece: index, pieces, acknowledged, label, body };
+    return encodeFrame(this.#format, frame, (length) =>
+      copiesFrames && length <= SCRATCH_BYTES ? this.#scratch.subarray(0, length) : new Uint8Array(length),
+    );
   }
 
   /** Of each rank and stream, how many frames have come. Written over by the next call. */
@@ -234,7 +238,7 @@ export class Messenger {
     const { waits, sent } = this.report();
     const answer: Answer = { waits, sent, missing: [all?.missing() ?? [], one?.missing() ?? []] };
     this.#unconfirmed[rank] = 0;
-    this.#transport.send(rank, this.#encode(kind, { body: new TextEncoder().encode(JSON.stringify(answer)) }));
+    this.#transport.send(rank, this.#encode(kind, unnumbered(new TextEncoder().encode(JSON.stringify(answer)))));
   }
 
   #receive(bytes: Uint8Array): void {
@@ -254,7 +258,7 @@ export class Messenger {
     }
     if (this.#abortReason !== null) {
       if (kind !== FrameKind.answer) {
-        this.#transport.send(from, this.#encode(FrameKind.abort, { body: this.#abortReason }));
+        this.#transport.send(from, this.#encode(FrameKind.abort, unnumbered(this.#abortReason)));
       }
       return;
     }
@@ -353,6 +357,11 @@ export class Messenger {
       this.#gapTimer.start(GAP_AGAIN_MS);
     }
   }
+}
+
+/** What is not sent again. */
+function unnumbered(body: Uint8Array): Piece {
+  return { number: 0, piece: 0, pieces: 1, label: '', body };
 }
 
 /** The body of answers and questions, as JSON. */

@@ -1,6 +1,6 @@
 /** A digit as inline SVG, so that the report needs no file beside it. */
 
-import { IMAGE_SIZE } from '../dataset.ts';
+import { IMAGE_SIZE } from '../samples.ts';
 import { escapeHtml } from './escape.ts';
 
 /** Shades of ink besides none: as many as the eye tells apart at this size. */

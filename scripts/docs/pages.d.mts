@@ -1,0 +1,2 @@
+/** See `pages.mjs`. */
+export declare function buildPages(site: string, onlyPage?: string | null): void;

@@ -1,0 +1,82 @@
+/** Finds out that all ranks wait for each other, so that none will ever go on. */
+
+import type { Report } from './messenger.ts';
+
+/**
+ * How long all ranks must have waited, with nothing on its way, until that is a mismatch. Not at once: a rank whose forward has several
+ * branches may wait in one of them while another is still on its way.
+ */
+const STANDSTILL_MS = 1000;
+
+/** Older reports tell nothing of what is. */
+const FRESH_MS = 750;
+
+/** What the ranks of a standstill wait in. */
+export interface Crossing {
+  /** A rank that waits in something else, where there is one. */
+  readonly rank: number;
+  readonly own: string;
+  readonly theirs: string;
+}
+
+/** What is known of the other ranks, from their answers. */
+export class Standstill {
+  readonly #reports = new Map<number, Report & { readonly at: number }>();
+  #since: { readonly state: string; readonly at: number } | null = null;
+
+  /** Another rank has answered. */
+  hear(from: number, report: Report): void {
+    this.#reports.set(from, { ...report, at: performance.now() });
+  }
+
+  /** Something has come: it begins anew. */
+  end(): void {
+    this.#since = null;
+  }
+
+  /**
+   * Whether all ranks wait and nothing is on its way that could end that. Every rank has told what it has sent and received; where all that
+   * was sent has come, and stays all that was sent, nobody will go on.
+   *
+   * @param others - the ranks that are left.
+   * @returns `null` while that is not known.
+   */
+  check(rank: number, own: Report, others: readonly number[]): Crossing | null {
+    const now = performance.now();
+    const reports = new Map<number, Report>([[rank, own]]);
+    for (const other of others) {
+      const report = this.#reports.get(other);
+      if (report === undefined || now - report.at > FRESH_MS || report.waits.length === 0) {
+        this.#since = null;
+        return null;
+      }
+      reports.set(other, report);
+    }
+    const state = JSON.stringify(Array.from(reports.values(), ({ waits, sent }) => [waits, sent]));
+    if (reports.size === 1 || !isDelivered(reports)) {
+      this.#since = null;
+    } else if (this.#since?.state !== state) {
+      this.#since = { state, at: now };
+    } else if (now - this.#since.at >= STANDSTILL_MS) {
+      return crossingOf(rank, reports);
+    }
+    return null;
+  }
+}
+
+function crossingOf(rank: number, reports: ReadonlyMap<number, Report>): Crossing {
+  const textOf = (other: number): string => reports.get(other)?.waits.join(' and ') ?? '';
+  const others = [...reports.keys()].filter((other) => other !== rank);
+  const differing = others.find((other) => textOf(other) !== textOf(rank)) ?? others[0] ?? rank;
+  return { rank: differing, own: textOf(rank), theirs: textOf(differing) };
+}
+
+/** Whether all frames have come that were sent between these ranks. */
+function isDelivered(reports: ReadonlyMap<number, Report>): boolean {
+  return [...reports].every(([from, { sent }]) =>
+    [...reports].every(
+      ([to, { acknowledged }]) =>
+        from === to || (acknowledged[2 * from] === sent[0] && acknowledged[2 * from + 1] === sent[1 + to]),
+    ),
+  );
+}
