@@ -40,11 +40,7 @@ export class Replicas {
   private readonly beginning: Beginning;
 
   /** @internal */
-  constructor(
-    copies: ModuleCopies,
-    tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
-    pass: Pass,
-  ) {
+  constructor(copies: ModuleCopies, tensors: ReadonlyMap<Tensor, readonly Tensor[]>, pass: Pass) {
     const [roots] = copies.values();
     this.roots = roots ?? [];
     this.copies = copies;
