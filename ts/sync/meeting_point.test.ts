@@ -38,7 +38,9 @@ describe('a round', () => {
   it('is combined once, and everybody gets the same object', async () => {
     const point = new MeetingPoint(devicesOf(3));
     const combine = vi.fn(() => ({}));
-    const outcomes = await Promise.all([0, 1, 2].map((r) => point.attend(r, 'bn', options).meet(r, null, combine)));
+    const outcomes = await Promise.all(
+      [0, 1, 2].map(async (r) => point.attend(r, 'bn', options).meet(r, null, combine)),
+    );
     expect(combine).toHaveBeenCalledTimes(1);
     expect(new Set(outcomes.map((outcome) => outcome.kind === 'met' && outcome.value)).size).toBe(1);
   });
@@ -46,7 +48,7 @@ describe('a round', () => {
   it('may be combined asynchronously', async () => {
     const point = new MeetingPoint(devicesOf(2));
     const combine = (payloads: readonly number[]): Promise<number[]> => Promise.resolve([...payloads]);
-    const outcomes = await Promise.all([1, 0].map((r) => point.attend(r, 'bn', options).meet(r, r, combine)));
+    const outcomes = await Promise.all([1, 0].map(async (r) => point.attend(r, 'bn', options).meet(r, r, combine)));
     expect(outcomes).toEqual([
       { kind: 'met', value: [0, 1] },
       { kind: 'met', value: [0, 1] },
@@ -148,7 +150,7 @@ describe('a replica that finishes without the layer', () => {
   it('is noticed when it leaves between two rounds', async () => {
     const point = new MeetingPoint(devicesOf(2));
     const sessions = [0, 1].map((r) => point.attend(r, 'bn', options));
-    await Promise.all(sessions.map((session, r) => session.meet(r, r, list)));
+    await Promise.all(sessions.map(async (session, r) => session.meet(r, r, list)));
     point.finish(0);
     await expect(sessions[1]?.meet(1, 1, list)).rejects.toBeInstanceOf(SyncDeadlockError);
   });
