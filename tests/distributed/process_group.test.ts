@@ -23,7 +23,11 @@ import { collectGarbage, settled } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { stateOf } from '../parallel/modules.ts';
 
-beforeAll(() => init(['cpu:0', 'cpu:1', 'cpu:2']));
+beforeAll(async () => {
+  await init(['cpu:0', 'cpu:1', 'cpu:2']);
+  // What a synchronized layer loads is there when a test counts turns of the event loop.
+  await runRanks(2, (processGroup) => step(new SynchronizedBatchNorm1d(2, { processGroup }), 2));
+});
 afterEach(() => void vi.useRealTimers());
 
 /** A group that notes the tags of its exchanges. */
