@@ -47,6 +47,7 @@ export class Job implements Recipient {
       left: this.#left,
       abort: (reason) => this.abort(reason),
     });
+    this.#messenger.listen();
   }
 
   get frames(): FrameCounts {

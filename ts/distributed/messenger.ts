@@ -113,7 +113,11 @@ export class Messenger {
       );
     }
     this.#pieceBytes = Math.min(room, LARGEST_PIECE);
-    transport.onFrame((bytes) => this.#receive(bytes));
+  }
+
+  /** From here on the recipient hears of what comes, and at once of what has come before. */
+  listen(): void {
+    this.#transport.onFrame((bytes) => this.#receive(bytes));
   }
 
   /**

@@ -3,6 +3,14 @@
 /** What is known of another rank: its program lives, it has ended, or it does not answer. */
 export type Liveness = 'here' | 'gone' | 'silent';
 
+/** Why nothing can travel to or from this rank. */
+export interface Outage {
+  /** A clause for an error's text: what is lost, and since when. */
+  readonly reason: string;
+  /** Whether the transport does not try to mend it any more. */
+  readonly isFinal: boolean;
+}
+
 /**
  * The way to all other ranks of one job. Frames may be lost, doubled or reordered, and may be damaged: whoever uses a transport checks
  * what comes and asks again for what does not.
@@ -31,6 +39,8 @@ export interface Transport {
   poll?(isDone: () => boolean): void;
   /** Asks whether another rank is there; must settle within about a second. */
   alive(rank: number): Promise<Liveness>;
+  /** What is wrong with this rank's own connection; `null`: nothing is known to be. Absent where there is none that could be lost. */
+  outage?(): Outage | null;
   /** Keeps the program alive (`true`) while somebody waits for frames, or no longer (`false`); absent where nothing has to be done. */
   hold?(isHeld: boolean): void;
   /** Ends the connection. Idempotent. */
