@@ -21,7 +21,9 @@ export {
   type ProcessGroupOptions,
 } from './distributed/process_group.ts';
 export { portsTransport, type PortsOptions } from './distributed/ports.ts';
+export { portsMemory } from './distributed/shared_inbox.ts';
 export {
+  ConnectionLostError,
   GroupDestroyedError,
   GroupTimeoutError,
   PeerFailedError,
@@ -33,4 +35,4 @@ export { type RankContext, type RankMain, spawnable } from './distributed/rank_p
 export { startRank } from './distributed/rank_program.ts';
 export { RankError, spawn, type SpawnedWorker, type SpawnOptions } from './distributed/spawn.ts';
 export type { ReduceOp } from './distributed/sums.ts';
-export type { Liveness, Transport } from './distributed/transport.ts';
+export type { Liveness, Outage, Transport } from './distributed/transport.ts';

@@ -1,207 +1,111 @@
-/** Ranks as processes that meet at a real NATS server, and what becomes of them when something fails. */
+/** Ranks as processes that meet at a real NATS server. What becomes of them when something fails is in `nats_failures.test.ts`. */
 
-import { connect } from '@nats-io/transport-node';
-import { createUser } from '@nats-io/nkeys';
 import { initProcessGroup, RendezvousError } from 'syncbn/distributed';
 import { nats } from 'syncbn/distributed/nats';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bundleProgram } from '../support/bundle_program.ts';
-import { type NatsServer, type RankProcess, startNatsServer, startRank } from '../support/nats_server.ts';
-import type { NatsTask } from './nats_rank.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type NatsServer, startNatsServer } from '../support/nats_server.ts';
+import { type Ranks, rankStarter, type RanksTask, type Starter } from './rank_process.ts';
 
-let program: string;
 let server: NatsServer;
-const running: RankProcess[] = [];
-let jobs = 0;
+let starter: Starter;
 
 beforeAll(async () => {
-  [program, server] = await Promise.all([bundleProgram('tests/distributed/nats_rank.ts'), startNatsServer()]);
-});
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((rank) => rank.kill()));
+  [starter, server] = await Promise.all([rankStarter(), startNatsServer()]);
 });
 afterAll(() => server.stop());
 
-function newJob(): string {
-  jobs += 1;
-  return `job-${jobs}`;
-}
+const start = (task: Partial<RanksTask> & Pick<RanksTask, 'kind'>, ranks: Parameters<Starter>[1]): Ranks =>
+  starter({ servers: `nats://127.0.0.1:${server.port}`, ...task }, ranks);
 
-function start(task: Partial<NatsTask> & Pick<NatsTask, 'kind' | 'rank'>): RankProcess {
-  const place = { port: server.port, job: `job-${jobs}`, worldSize: 2, timeout: 20 };
-  const rank = startRank(program, { ...place, ...task });
-  running.push(rank);
-  return rank;
-}
-
-/** All ranks of a new job. */
-function startAll(task: Partial<NatsTask> & Pick<NatsTask, 'kind'>, worldSize = 2): RankProcess[] {
-  newJob();
-  return Array.from({ length: worldSize }, (_, rank) => start({ ...task, rank, worldSize }));
-}
-
-const begun = (ranks: readonly RankProcess[]): Promise<unknown> =>
-  Promise.all(ranks.map((rank) => rank.line((line) => line.begun === true)));
-const ends = (ranks: readonly RankProcess[]) => Promise.all(ranks.map((rank) => rank.end()));
-
-describe('ranks over NATS', () => {
+describe.concurrent('ranks over NATS', () => {
   it('have_the_bits_of_each_other_also_when_the_server_ends_and_comes_back_within_the_training', async () => {
-    const [undisturbed] = await ends(startAll({ kind: 'train', steps: 120 }));
-    expect(undisturbed?.error).toBeUndefined();
-    let own = await startNatsServer();
-    const ranks = startAll({ kind: 'train', steps: 120, port: own.port });
-    await Promise.all(ranks.map((rank) => rank.line((line) => (line.step ?? 0) >= 20)));
-    await own.stop();
+    const task = { kind: 'train', steps: 120 } as const;
+    await using undisturbed = start(task, 2);
+    const first = await startNatsServer();
+    await using disturbed = start({ ...task, servers: `nats://127.0.0.1:${first.port}` }, 2);
+    try {
+      await disturbed.hasDone(20);
+    } finally {
+      await first.stop();
+    }
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    own = await startNatsServer('', own.port);
-    const disturbed = await ends(ranks);
-    await own.stop();
-    for (const { error, result } of disturbed) {
+    const again = await startNatsServer('', { port: first.port });
+    const found = await disturbed.ends().finally(() => again.stop());
+    const [expected] = await undisturbed.ends();
+    expect(expected?.result).toEqual(expect.any(String));
+    for (const { error, result } of found) {
       expect(error).toBeUndefined();
-      expect(result).toEqual(undisturbed?.result);
+      expect(result).toEqual(expected?.result);
     }
   });
 
   it('exchange_what_is_longer_than_the_server_takes_in_one_message', async () => {
-    const small = await startNatsServer('max_payload: 16KB');
-    const found = await ends(startAll({ kind: 'large', port: small.port }));
-    await small.stop();
-    for (const { result } of found) {
+    await using small = await startNatsServer('max_payload: 16KB');
+    const servers = `nats://127.0.0.1:${small.port}`;
+    await using ranks = start({ kind: 'large', values: 1_000_000, servers }, 2);
+    for (const { result } of await ranks.ends()) {
       expect(result).toEqual([2, 2, expect.any(Number)]);
       expect((result as number[])[2]).toBeGreaterThan(200);
     }
   });
 
-  it('are_told_of_a_killed_one_within_a_second_or_so', async () => {
-    const ranks = startAll({ kind: 'wait' }, 3);
-    await begun(ranks);
-    const killed = Date.now();
-    await ranks[2]?.kill();
-    for (const { error, at = Infinity } of await ends(ranks.slice(0, 2))) {
-      expect(error?.name).toBe('PeerLostError');
-      expect(error?.message).toContain('rank 2 is gone');
-      // A second where nothing else runs.
-      expect(at - killed).toBeLessThan(4000);
+  it('wait_with_much_data_for_one_that_stands_still_for_a_while', async () => {
+    await using ranks = start({ kind: 'large', values: 5_000_000 }, 2);
+    await ranks.begun();
+    // In the middle of 20 MB each way.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    ranks.all[1]?.pause();
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    ranks.all[1]?.resume();
+    for (const { error, result } of await ranks.ends()) {
+      expect(error).toBeUndefined();
+      expect(result).toEqual([2, 2, expect.any(Number)]);
     }
-  });
-
-  it('are_told_what_one_has_thrown', async () => {
-    const [first, second, third] = await ends(startAll({ kind: 'throw' }, 3));
-    expect(second?.error).toEqual({ name: 'RangeError', message: 'no more data' });
-    for (const each of [first, third]) {
-      expect(each?.error?.name).toBe('PeerFailedError');
-      expect(each?.error?.message).toContain('rank 1 of the process group has failed: RangeError: no more data');
-    }
-  });
-
-  it('are_told_that_they_do_different_things', async () => {
-    for (const { error } of await ends(startAll({ kind: 'mismatch' }))) {
-      expect(error?.name).toBe('CollectiveMismatchError');
-      expect(error?.message).toMatch(/sum of 2 values.*sum of 3 values|sum of 3 values.*sum of 2 values/);
-    }
-  });
-
-  it('are_not_disturbed_by_garbage_on_their_subjects', async () => {
-    const ranks = startAll({ kind: 'train', steps: 80 });
-    const connection = await connect({ servers: `127.0.0.1:${server.port}` });
-    const subjects = new Set<string>();
-    connection.subscribe('syncbn.>', { callback: (_, { subject }) => void subjects.add(subject) });
-    await begun(ranks);
-    for (let i = 0; i < 500; i++) {
-      for (const subject of subjects) connection.publish(subject, crypto.getRandomValues(new Uint8Array(i)));
-      if (i % 50 === 0) await connection.flush();
-    }
-    await connection.close();
-    const [first, second] = await ends(ranks);
-    expect(first?.error).toBeUndefined();
-    expect(second?.result).toEqual(first?.result);
-    expect(subjects.size).toBeGreaterThan(1);
   });
 });
 
-describe('the rendezvous', () => {
-  it('refuses_a_rank_that_is_taken_and_all_hear_of_it', async () => {
-    newJob();
-    const worldSize = 3;
-    const found = await ends([0, 1, 1].map((rank) => start({ kind: 'wait', rank, worldSize })));
-    for (const { error } of found) {
+describe.concurrent('the rendezvous', () => {
+  it.each([
+    ['a_rank_that_is_taken', [{ rank: 0 }, { rank: 1 }, { rank: 1 }], 'rank 1 is taken twice'],
+    ['two_that_are_rank_0', [{ rank: 0 }, { rank: 0 }], 'rank 0 is taken twice'],
+    [
+      'another_worldSize',
+      [{ worldSize: 2 }, { worldSize: 3 }],
+      'rank 1 expects a worldSize of 3, rank 0 of 2; give all ranks the same',
+    ],
+    [
+      'a_rank_beyond_the_worldSize_of_the_first',
+      [{ worldSize: 2 }, { rank: 2, worldSize: 3 }],
+      'rank 2 expects a worldSize of 3, rank 0 of 2; give all ranks the same',
+    ],
+  ])('refuses_%s_and_all_hear_of_it', async (_, ranks, text) => {
+    await using refused = start({ kind: 'wait' }, ranks);
+    for (const { error } of await refused.ends()) {
       expect(error?.name).toBe('RendezvousError');
-      expect(error?.message).toContain('rank 1 is taken twice');
-    }
-  });
-
-  it('refuses_another_worldSize_and_all_hear_of_it', async () => {
-    newJob();
-    const found = await ends([
-      start({ kind: 'wait', rank: 0, worldSize: 2 }),
-      start({ kind: 'wait', rank: 1, worldSize: 3 }),
-    ]);
-    for (const { error } of found) {
-      expect(error?.name).toBe('RendezvousError');
-      expect(error?.message).toContain('rank 1 expects a worldSize of 3, rank 0 of 2');
+      expect(error?.message).toContain(text);
     }
   });
 
   it('refuses_a_late_process_and_the_job_goes_on', async () => {
-    const ranks = startAll({ kind: 'wait' });
-    await begun(ranks);
-    const { error } = await start({ kind: 'wait', rank: 1 }).end();
-    expect(error?.message).toContain('the job has begun without this process');
+    await using ranks = start({ kind: 'wait', job: 'begun' }, 2);
+    await ranks.begun();
+    await using late = start({ kind: 'wait', job: 'begun' }, [{ rank: 1, worldSize: 2 }]);
+    expect((await late.ends())[0]?.error?.message).toContain('the job has begun without this process');
     // Rank 0 still waits for rank 1, and has heard of nothing.
-    await ranks[1]?.kill();
-    expect((await ranks[0]?.end())?.error?.name).toBe('PeerLostError');
+    await ranks.all[1]?.kill();
+    expect((await ranks.all[0]?.end())?.error?.name).toBe('PeerLostError');
   });
 
   it('names_a_rank_that_does_not_come', async () => {
-    newJob();
-    const found = await ends([0, 1].map((rank) => start({ kind: 'wait', rank, worldSize: 3, timeout: 1.5 })));
+    await using ranks = start({ kind: 'wait', rendezvousTimeout: 1.5 }, [{ worldSize: 3 }, { worldSize: 3 }]);
+    const found = await ranks.ends();
     for (const { error } of found) expect(error?.name).toBe('RendezvousError');
-    expect(found[0]?.error?.message).toContain('for rank 2');
+    expect(found[0]?.error?.message).toMatch(/for rank (1, )?2; start it/);
   });
 
   it('tells_that_there_is_no_server', async () => {
     const backend = nats({ servers: 'nats://127.0.0.1:1' });
     const joining = initProcessGroup({ backend, job: 'none', rank: 0, worldSize: 1, timeout: 2 });
     await expect(joining).rejects.toBeInstanceOf(RendezvousError);
-  });
-});
-
-describe('credentials', () => {
-  const user = createUser();
-  const config = `authorization {
-    users: [
-      { user: digits, password: secret, permissions: {
-        publish: ["syncbn.digits.>", "_INBOX.>"], subscribe: ["syncbn.digits.>", "_INBOX.>"] } }
-      { nkey: ${user.getPublicKey()} }
-    ]
-  }`;
-  let guarded: NatsServer;
-  beforeAll(async () => {
-    guarded = await startNatsServer(config);
-  });
-  afterAll(() => guarded.stop());
-
-  function joining(job: string, credentials: NonNullable<NatsTask['credentials']> | undefined): Promise<unknown> {
-    const servers = `nats://127.0.0.1:${guarded.port}`;
-    const backend = nats(credentials === undefined ? { servers } : { servers, credentials });
-    return initProcessGroup({ backend, job, rank: 0, worldSize: 1, timeout: 3 }).then((group) => group.destroy());
-  }
-
-  it('of_user_and_of_nkey_let_a_rank_in', async () => {
-    await joining('digits', { user: 'digits', pass: 'secret' });
-    await joining('digits', { nkey: new TextDecoder().decode(user.getSeed()) });
-  });
-
-  it.each([
-    ['wrong', { user: 'digits', pass: 'other' }],
-    ['missing', undefined],
-  ])('that_are_%s_are_told', async (_, credentials) => {
-    const error: unknown = await joining('digits', credentials).catch((caught: unknown) => caught);
-    expect(error).toBeInstanceOf(RendezvousError);
-    expect(String(error)).toContain('AuthorizationError');
-  });
-
-  it('that_allow_one_job_do_not_let_a_rank_into_another', async () => {
-    await expect(joining('other', { user: 'digits', pass: 'secret' })).rejects.toThrow(/permission/i);
   });
 });

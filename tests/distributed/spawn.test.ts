@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { randomArray } from '../support/random.ts';
 import { rankWorkers } from '../support/rank_workers.ts';
+import { ways } from './ports_groups.ts';
 import type { Task } from './rank_tasks.ts';
 
 let make: () => SpawnedWorker;
@@ -12,11 +13,11 @@ beforeAll(async () => {
   await init();
 });
 
-function run<Result>(nprocs: number, args: Task): Promise<Result[]> {
-  return spawn<Result>(make, { nprocs, args, timeout: 20 });
-}
+describe.each(ways)('spawn, by %s', (way) => {
+  function run<Result>(nprocs: number, args: Task): Promise<Result[]> {
+    return spawn<Result>(make, { nprocs, args, timeout: 20, sharedMemory: way === 'shared memory' });
+  }
 
-describe('spawn', () => {
   it('runs_ranks_that_have_a_group_and_gives_what_they_return', async () => {
     expect(await run(3, { kind: 'sum' })).toEqual([
       [0, 3, 6],
@@ -92,7 +93,9 @@ describe('spawn', () => {
   it('waits_for_a_rank_that_computes', async () => {
     expect(await run(2, { kind: 'busy', rank: 1 })).toEqual([[2], [2]]);
   });
+});
 
+describe('spawn', () => {
   it.each([0, -1, 1.5])('refuses_%d_ranks', async (nprocs) => {
     await expect(spawn(make, { nprocs })).rejects.toThrow('expected a positive number of nprocs');
   });

@@ -1,110 +1,82 @@
-/** NATS servers and ranks as processes, each ended by its id. */
+/** NATS servers, each a process of its own. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { createServer, connect } from 'node:net';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { present } from '../../scripts/setup/nats_server.mjs';
+import { ended } from './ended.ts';
 
-export interface NatsServer {
+export interface NatsServer extends AsyncDisposable {
+  /** Of connections of NATS itself, with TLS or without. */
   readonly port: number;
+  /** Of WebSockets. */
+  readonly webSocketPort: number;
   stop(): Promise<void>;
 }
 
-/** @param config - text of a configuration file. @param port - where to listen; by default any. */
-export async function startNatsServer(config = '', port?: number): Promise<NatsServer> {
+export interface NatsServerOptions {
+  /** Where to listen; by default a free port. */
+  readonly port?: number;
+  /** Files that the configuration names as `FOLDER/name`. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Starts a server that listens on this machine alone, for WebSockets too.
+ * @param config - text of a configuration file, which may set anything but the addresses, unless it leaves the ports to the server by `-1`.
+ */
+export async function startNatsServer(
+  config = '',
+  { port = -1, files = {} }: NatsServerOptions = {},
+): Promise<NatsServer> {
   const program = present();
   if (program === null) throw new Error('there is no nats-server: `npm run setup` installs it');
-  const chosen = port ?? (await freePort());
-  const file = join(mkdtempSync(join(tmpdir(), 'syncbn-nats-')), 'server.conf');
-  writeFileSync(file, `listen: 127.0.0.1:${chosen}\n${config}`);
-  const server = spawn(program, ['-c', file], { stdio: 'ignore' });
-  await listening(chosen);
-  return { port: chosen, stop: () => ended(server, 'SIGKILL') };
+  const folder = mkdtempSync(join(tmpdir(), 'syncbn-nats-'));
+  try {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const file = join(folder, 'server.conf');
+    const addresses = [
+      /^listen:/m.test(config) ? '' : `listen: "127.0.0.1:${port}"`,
+      /^websocket\b/m.test(config) ? '' : 'websocket { listen: "127.0.0.1:-1", no_tls: true }',
+      `ports_file_dir: "${folder}"`,
+    ];
+    writeFileSync(file, `${addresses.join('\n')}\n${config.replaceAll('FOLDER', folder)}`);
+    const server = spawn(program, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const killAtExit = (): void => void server.kill('SIGKILL');
+    process.once('exit', killAtExit);
+    const stop = async (): Promise<void> => {
+      process.off('exit', killAtExit);
+      await ended(server, 'SIGKILL');
+    };
+    try {
+      return { ...(await portsOf(server, folder)), stop, [Symbol.asyncDispose]: stop };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  } finally {
+    // A server that listens has read its files.
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  if (address === null || typeof address === 'string') throw new Error('expected a port');
-  return address.port;
-}
-
-async function listening(port: number): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    const isThere = await new Promise<boolean>((done) => {
-      const socket = connect(port, '127.0.0.1');
-      socket.on('connect', () => {
-        socket.destroy();
-        done(true);
-      });
-      socket.on('error', () => done(false));
-    });
-    if (isThere) return;
+/** Waits for the file in which the server tells where it listens. */
+async function portsOf(server: ChildProcess, folder: string): Promise<Pick<NatsServer, 'port' | 'webSocketPort'>> {
+  let log = '';
+  server.stderr?.on('data', (text: Buffer) => (log += text.toString()));
+  for (let i = 0; i < 400 && server.exitCode === null; i++) {
+    const name = readdirSync(folder).find((each) => each.endsWith('.ports'));
+    const text = name === undefined ? '' : readFileSync(join(folder, name), 'utf8');
+    if (text.trimEnd().endsWith('}')) {
+      const { nats, websocket } = JSON.parse(text) as Readonly<Record<'nats' | 'websocket', readonly string[]>>;
+      return { port: portOf(nats), webSocketPort: portOf(websocket) };
+    }
     await new Promise((done) => setTimeout(done, 25));
   }
-  throw new Error('nats-server does not listen');
+  throw new Error(`nats-server does not listen:\n${log}`);
 }
 
-async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((done) => child.once('exit', done));
-  child.kill(signal);
-  await gone;
-}
-
-/** What a process tells. */
-export interface RankLine {
-  readonly begun?: boolean;
-  readonly step?: number;
-  readonly result?: unknown;
-  readonly error?: { readonly name: string; readonly message: string };
-  readonly at?: number;
-}
-
-export interface RankProcess {
-  /** Resolves with the first line for which that holds; with `null` when the process ends before. */
-  line(is: (line: RankLine) => boolean): Promise<RankLine | null>;
-  /** The last line. */
-  end(): Promise<RankLine>;
-  kill(): Promise<void>;
-}
-
-export function startRank(program: string, task: object): RankProcess {
-  const child = spawn(process.execPath, [program, JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const lines: RankLine[] = [];
-  let listeners: (() => void)[] = [];
-  const notify = (): void => listeners.forEach((listen) => listen());
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    lines.push(JSON.parse(line) as RankLine);
-    notify();
-  });
-  let hasEnded = false;
-  child.on('close', () => {
-    hasEnded = true;
-    notify();
-  });
-  const when = async (isDone: () => boolean): Promise<void> => {
-    while (!isDone()) {
-      await new Promise<void>((done) => {
-        listeners.push(done);
-      });
-      listeners = [];
-    }
-  };
-  return {
-    line: async (is) => {
-      await when(() => hasEnded || lines.some(is));
-      return lines.find(is) ?? null;
-    },
-    end: async () => {
-      await when(() => hasEnded);
-      return lines.at(-1) ?? {};
-    },
-    kill: () => ended(child, 'SIGKILL'),
-  };
+function portOf([address]: readonly string[]): number {
+  return Number(/:(\d+)$/.exec(address ?? '')?.[1]);
 }

@@ -69,6 +69,11 @@ const AT = {
 /** The longest label, in bytes. */
 export const LONGEST_LABEL = 4096;
 
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+/** A label on its way into a frame. */
+const labelBytes = new Uint8Array(LONGEST_LABEL);
+
 /** Bytes of a frame besides its label and body. */
 export function overheadOf({ size }: FrameFormat): number {
   return AT.acknowledged + 8 * size;
@@ -76,28 +81,38 @@ export function overheadOf({ size }: FrameFormat): number {
 
 /** The number that stands for a job. */
 export function jobNumber(job: string): number {
-  return checksum(new TextEncoder().encode(job));
+  return checksum(encoder.encode(job));
 }
 
-export function encodeFrame(format: FrameFormat, frame: Frame): Uint8Array<ArrayBuffer> {
-  const label = new TextEncoder().encode(frame.label);
+/**
+ * @param make - gives memory for so many bytes, all of which are written.
+ */
+export function encodeFrame(
+  format: FrameFormat,
+  frame: Frame,
+  make: (length: number) => Uint8Array = (length) => new Uint8Array(length),
+): Uint8Array {
+  const { acknowledged, body } = frame;
+  const { written: labelLength } = encoder.encodeInto(frame.label, labelBytes);
   const start = overheadOf(format);
-  const bytes = new Uint8Array(start + label.length + frame.body.length);
-  const view = new DataView(bytes.buffer);
+  const bytes = make(start + labelLength + body.length);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   view.setUint32(AT.magic, MAGIC, true);
   view.setUint32(AT.job, format.job, true);
   view.setUint8(AT.kind, frame.kind);
   view.setUint8(AT.stream, frame.stream);
   view.setUint16(AT.size, format.size, true);
   view.setUint16(AT.from, frame.from, true);
-  view.setUint16(AT.labelLength, label.length, true);
+  view.setUint16(AT.labelLength, labelLength, true);
   view.setUint32(AT.number, frame.number, true);
   view.setUint32(AT.piece, frame.piece, true);
   view.setUint32(AT.pieces, frame.pieces, true);
-  view.setUint32(AT.bodyLength, frame.body.length, true);
-  frame.acknowledged.forEach((count, i) => view.setUint32(AT.acknowledged + 4 * i, count, true));
-  bytes.set(label, start);
-  bytes.set(frame.body, start + label.length);
+  view.setUint32(AT.bodyLength, body.length, true);
+  for (let i = 0; i < 2 * format.size; i += 1) {
+    view.setUint32(AT.acknowledged + 4 * i, acknowledged[i] ?? 0, true);
+  }
+  bytes.set(labelBytes.subarray(0, labelLength), start);
+  bytes.set(body, start + labelLength);
   view.setUint32(AT.checksum, checksumOf(bytes), true);
   return bytes;
 }
@@ -126,6 +141,10 @@ export function decodeFrame(format: FrameFormat, own: number, bytes: Uint8Array)
   if (piece >= pieces) {
     return null;
   }
+  const acknowledged = new Uint32Array(2 * format.size);
+  for (let i = 0; i < acknowledged.length; i += 1) {
+    acknowledged[i] = view.getUint32(AT.acknowledged + 4 * i, true);
+  }
   return {
     kind,
     from,
@@ -133,10 +152,8 @@ export function decodeFrame(format: FrameFormat, own: number, bytes: Uint8Array)
     number: view.getUint32(AT.number, true),
     piece,
     pieces,
-    acknowledged: Uint32Array.from({ length: 2 * format.size }, (_, i) =>
-      view.getUint32(AT.acknowledged + 4 * i, true),
-    ),
-    label: new TextDecoder().decode(bytes.subarray(start, labelEnd)),
+    acknowledged,
+    label: labelEnd === start ? '' : decoder.decode(bytes.subarray(start, labelEnd)),
     body: bytes.subarray(labelEnd),
   };
 }

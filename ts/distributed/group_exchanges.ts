@@ -72,12 +72,12 @@ export class GroupExchanges {
   }
 
   /** What all ranks have sent, in order, with what is this rank's. */
-  takeAll(exchange: Exchange, stage: number, own: Uint8Array): Promise<Uint8Array[]> {
-    return Promise.all(
-      Array.from({ length: this.size }, (_, from) =>
-        from === this.rank ? Promise.resolve(own) : this.job.take(exchange, stage, this.#inJob(from)),
-      ),
-    );
+  async takeAll(exchange: Exchange, stage: number, own: Uint8Array): Promise<Uint8Array[]> {
+    const taken: (Uint8Array | Promise<Uint8Array>)[] = [];
+    for (let from = 0; from < this.size; from += 1) {
+      taken.push(from === this.rank ? own : this.job.take(exchange, stage, this.#inJob(from)));
+    }
+    return taken.every(isHere) ? taken : Promise.all(taken.map((each) => Promise.resolve(each)));
   }
 
   /** The number of a rank in the job. */
@@ -92,4 +92,8 @@ export class GroupExchanges {
   #named(tag: string): string {
     return this.#name === '' ? tag : `${this.#name}, ${tag}`;
   }
+}
+
+function isHere(taken: Uint8Array | Promise<Uint8Array>): taken is Uint8Array {
+  return 'length' in taken;
 }

@@ -6,7 +6,7 @@
  * one exchange each, so that what comes for one that is over, or is something else, is found out at once.
  */
 
-import { CollectiveMismatchError } from '../index.ts';
+import { CollectiveMismatchError, devices } from '../index.ts';
 import { decodeLabel, encodeLabel, type Exchange } from './exchange.ts';
 import { type FrameCounts, Messenger, type Recipient, type Report } from './messenger.ts';
 import { decodeFailure, encodeFailure, GroupDestroyedError } from './process_group_errors.ts';
@@ -47,6 +47,7 @@ export class Job implements Recipient {
       left: this.#left,
       abort: (reason) => this.abort(reason),
     });
+    this.#messenger.listen();
   }
 
   get frames(): FrameCounts {
@@ -96,10 +97,15 @@ export class Job implements Recipient {
     }
   }
 
-  /** Waits for what a rank posts. */
-  async take(exchange: Exchange, stage: number, from: number): Promise<Uint8Array> {
+  /** Waits for what a rank posts. @returns the bytes, where they have come already. */
+  take(exchange: Exchange, stage: number, from: number): Uint8Array | Promise<Uint8Array> {
     this.#throwFailure();
-    const arrived = this.#slots.take(exchange, stage, from);
+    let arrived = this.#slots.take(exchange, stage, from);
+    if (arrived === undefined && this.#transport.poll !== undefined) {
+      this.#transport.poll(() => this.#failure !== null || this.#slots.hasCome(exchange, stage, from));
+      this.#throwFailure();
+      arrived = this.#slots.take(exchange, stage, from);
+    }
     if (arrived !== undefined) {
       if (arrived.descriptor !== exchange.descriptor) {
         throw this.#mismatch(from, exchange, arrived.descriptor);
@@ -180,6 +186,10 @@ export class Job implements Recipient {
 
   waits(): readonly string[] {
     return [...new Set(Array.from(this.#waits, ({ exchange }) => exchange.tag))];
+  }
+
+  mayGoOn(): boolean {
+    return devices.describe().some(({ kind, memory }) => kind !== 'cpu' && memory.buffers > 0);
   }
 
   #throwFailure(): void {

@@ -23,6 +23,8 @@ import type { Transport } from './transport.ts';
 /** Longer messages travel in pieces of this many bytes, or of what the transport carries. */
 const LARGEST_PIECE = 2 ** 20;
 
+const SCRATCH_BYTES = 2 ** 16;
+
 /** What comes without an answer from here for so long is confirmed by a frame of its own. */
 const CONFIRM_DELAY_MS = 40;
 /** Frames overtake each other for less than this. */
@@ -36,6 +38,8 @@ const FLUSH_TIMES = 100;
 export interface Report {
   /** What it waits in; empty while it does something else. */
   readonly waits: readonly string[];
+  /** Whether it may go on although it waits: it has work elsewhere, on workers or GPUs. */
+  readonly mayGoOn: boolean;
   /** Of each rank and stream, how many frames have come from there, at `2 · rank + stream`. */
   readonly acknowledged: Uint32Array;
   /** How many frames it has sent: first to all, then to each rank alone. */
@@ -50,6 +54,8 @@ export interface Recipient {
   onReport(from: number, report: Report): void;
   /** What this rank waits in. */
   waits(): readonly string[];
+  /** Whether this rank may go on although it waits. */
+  mayGoOn(): boolean;
 }
 
 /** What has happened to frames. */
@@ -78,6 +84,8 @@ export class Messenger {
   readonly #confirmTimer = new Timer(() => this.#confirmAll());
   readonly #gapTimer = new Timer(() => this.#askForGaps());
   readonly #pieceBytes: number;
+  /** Where frames are made, if their bytes are needed no longer than it takes to send them. */
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #abortReason: Uint8Array | null = null;
   #onFinished: (() => void) | null = null;
   #isClosed = false;
@@ -105,7 +113,11 @@ export class Messenger {
       );
     }
     this.#pieceBytes = Math.min(room, LARGEST_PIECE);
-    transport.onFrame((bytes) => this.#receive(bytes));
+  }
+
+  /** From here on the recipient hears of what comes, and at once of what has come before. */
+  listen(): void {
+    this.#transport.onFrame((bytes) => this.#receive(bytes));
   }
 
   /**
@@ -130,6 +142,7 @@ export class Messenger {
   report(): Report {
     return {
       waits: this.#recipient.waits(),
+      mayGoOn: this.#recipient.mayGoOn(),
       acknowledged: this.#received().slice(),
       sent: [this.#toAll.sent, ...this.#toOne.map(({ sent }) => sent)],
     };
@@ -138,7 +151,7 @@ export class Messenger {
   /** Tells all others, and whoever sends something later, that this rank cannot go on. */
   abort(reason: Uint8Array): void {
     this.#abortReason ??= reason;
-    this.#transport.publish(this.#encode(FrameKind.abort, { body: this.#abortReason }));
+    this.#transport.publish(this.#encode(FrameKind.abort, unnumbered(this.#abortReason)));
   }
 
   /** A rank will not answer any more. */
@@ -194,7 +207,7 @@ export class Messenger {
   }
 
   #transmit(piece: Piece, stream: Stream, to: number | null): void {
-    const frame = this.#encode(FrameKind.data, { ...piece, stream });
+    const frame = this.#encode(FrameKind.data, piece, stream);
     if (to === null) {
       this.#unconfirmed.fill(0);
       this.#transport.publish(frame);
@@ -204,19 +217,15 @@ export class Messenger {
     }
   }
 
-  #encode(kind: FrameKind, parts: Partial<Frame>): Uint8Array {
-    return encodeFrame(this.#format, {
-      stream: Stream.one,
-      number: 0,
-      piece: 0,
-      pieces: 1,
-      label: '',
-      body: new Uint8Array(),
-      ...parts,
-      kind,
-      from: this.#transport.rank,
-      acknowledged: this.#received(),
-    });
+  /** A frame of a message's piece, or of a message that is not kept. */
+  #encode(kind: FrameKind, piece: Piece, stream: Stream = Stream.one): Uint8Array {
+    const { number, piece: index, pieces, label, body } = piece;
+    const { rank: from, copiesFrames = false } = this.#transport;
+    const acknowledged = this.#received();
+    const frame: Frame = { kind, from, stream, number, piece: index, pieces, acknowledged, label, body };
+    return encodeFrame(this.#format, frame, (length) =>
+      copiesFrames && length <= SCRATCH_BYTES ? this.#scratch.subarray(0, length) : new Uint8Array(length),
+    );
   }
 
   /** Of each rank and stream, how many frames have come. Written over by the next call. */
@@ -231,10 +240,10 @@ export class Messenger {
   /** Tells a rank what has come and what has not. */
   #answer(rank: number, kind: typeof FrameKind.answer | typeof FrameKind.question = FrameKind.answer): void {
     const [all, one] = this.#incoming[rank] ?? [];
-    const { waits, sent } = this.report();
-    const answer: Answer = { waits, sent, missing: [all?.missing() ?? [], one?.missing() ?? []] };
+    const { waits, mayGoOn, sent } = this.report();
+    const answer: Answer = { waits, mayGoOn, sent, missing: [all?.missing() ?? [], one?.missing() ?? []] };
     this.#unconfirmed[rank] = 0;
-    this.#transport.send(rank, this.#encode(kind, { body: new TextEncoder().encode(JSON.stringify(answer)) }));
+    this.#transport.send(rank, this.#encode(kind, unnumbered(new TextEncoder().encode(JSON.stringify(answer)))));
   }
 
   #receive(bytes: Uint8Array): void {
@@ -254,7 +263,7 @@ export class Messenger {
     }
     if (this.#abortReason !== null) {
       if (kind !== FrameKind.answer) {
-        this.#transport.send(from, this.#encode(FrameKind.abort, { body: this.#abortReason }));
+        this.#transport.send(from, this.#encode(FrameKind.abort, unnumbered(this.#abortReason)));
       }
       return;
     }
@@ -333,7 +342,7 @@ export class Messenger {
     if (kind === FrameKind.question) {
       this.#answer(from);
     }
-    this.#recipient.onReport(from, { waits: answer.waits, acknowledged, sent: answer.sent });
+    this.#recipient.onReport(from, { waits: answer.waits, mayGoOn: answer.mayGoOn, acknowledged, sent: answer.sent });
   }
 
   #confirmAll(): void {
@@ -355,6 +364,11 @@ export class Messenger {
   }
 }
 
+/** What is not sent again. */
+function unnumbered(body: Uint8Array): Piece {
+  return { number: 0, piece: 0, pieces: 1, label: '', body };
+}
+
 /** The body of answers and questions, as JSON. */
 interface Answer extends Omit<Report, 'acknowledged'> {
   readonly missing: readonly [all: readonly number[], one: readonly number[]];
@@ -362,10 +376,13 @@ interface Answer extends Omit<Report, 'acknowledged'> {
 
 function readAnswer(body: Uint8Array): Answer | null {
   try {
-    const { sent, missing, waits } = JSON.parse(new TextDecoder().decode(body)) as Record<keyof Answer, unknown>;
+    const { sent, missing, waits, mayGoOn } = JSON.parse(new TextDecoder().decode(body)) as Record<
+      keyof Answer,
+      unknown
+    >;
     const [all, one] = isListOf('object', missing) ? missing : [];
     return isListOf('number', sent) && isListOf('number', all) && isListOf('number', one) && isListOf('string', waits)
-      ? { sent, missing: [all, one], waits }
+      ? { sent, missing: [all, one], waits, mayGoOn: mayGoOn === true }
       : null;
   } catch {
     return null;

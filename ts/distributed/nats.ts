@@ -2,12 +2,19 @@
  * The backend `nats`: ranks on several machines, in Node and in browsers, that reach one NATS server; the entry `syncbn/distributed/nats`. Needs
  * no more of the server than publishing and subscribing.
  *
- * Subjects begin with `syncbn.JOB`: `join` for the rendezvous, and below a name that rank 0 draws anew for each run `all`, `to.RANK` and
- * `ping.RANK`. The server itself tells when nobody listens to a subject: so a rank whose connection is gone is found out at once.
+ * Subjects begin with `syncbn.JOB`: `join` for the rendezvous, `inbox` for answers, and below a name that rank 0 draws anew for each run `all`,
+ * `to.RANK` and `ping.RANK`. The server itself tells when nobody listens to a subject: so a rank whose connection is gone is found out at once.
  */
 
 import type { ConnectionOptions, Msg, NatsConnection, RequestError } from '@nats-io/nats-core';
-import { type Backend, type Liveness, type Rendezvous, RendezvousError, type Transport } from '../distributed.ts';
+import {
+  type Backend,
+  type Liveness,
+  type Outage,
+  type Rendezvous,
+  RendezvousError,
+  type Transport,
+} from '../distributed.ts';
 import { importFromPlatform, isNode } from '../platform_modules.ts';
 
 /** How a rank shows the server who it is. */
@@ -89,6 +96,8 @@ async function connectTo(options: NatsOptions, { job }: Rendezvous): Promise<Nat
   const settings: ConnectionOptions = {
     servers,
     noEcho: true,
+    // So that a server can keep the users of one job out of all others.
+    inboxPrefix: `syncbn.${job}.inbox`,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RETRY_MS,
     reconnectJitter: RETRY_MS / 2,
@@ -308,7 +317,14 @@ async function transportOf(
     } else if (receive === null) {
       early.push(message.data);
     } else {
-      receive(message.data);
+      try {
+        receive(message.data);
+      } catch (defect) {
+        // The package would log it, read no more and leave all ranks waiting.
+        queueMicrotask(() => {
+          throw defect;
+        });
+      }
     }
   };
   connection.subscribe(`${base}.all`, { callback });
@@ -348,10 +364,11 @@ async function transportOf(
         await connection.request(`${base}.ping.${other}`, undefined, { timeout: PING_TIMEOUT_MS });
         return 'here';
       } catch (error) {
-        const isGone = isNoResponders(error) && performance.now() - link.since > RECONNECT_MS;
-        return isGone ? 'gone' : 'silent';
+        const isSettled = link.lostSince === null && performance.now() - link.backSince > RECONNECT_MS;
+        return isNoResponders(error) && isSettled ? 'gone' : 'silent';
       }
     },
+    outage: () => outageOf(connection, link),
     close: async () => {
       if (!connection.isClosed()) {
         const late = new Promise((resolve) => setTimeout(resolve, PING_TIMEOUT_MS));
@@ -362,17 +379,48 @@ async function transportOf(
   };
 }
 
-/** Notes when a connection was made anew. */
-function watch(connection: NatsConnection): { readonly since: number } {
-  const link = { since: Number.NEGATIVE_INFINITY };
+/** How a connection stands. */
+interface Link {
+  /** Since when there is none; `null`: there is one. */
+  lostSince: number | null;
+  /** When it was made anew for the last time. */
+  backSince: number;
+  /** What the server has said of it last. */
+  lastError: string | null;
+}
+
+function watch(connection: NatsConnection): Readonly<Link> {
+  const link: Link = { lostSince: null, backSince: Number.NEGATIVE_INFINITY, lastError: null };
   void (async () => {
-    for await (const { type } of connection.status()) {
-      if (type === 'reconnect' || type === 'disconnect') {
-        link.since = performance.now();
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') {
+        link.lostSince ??= performance.now();
+      } else if (status.type === 'reconnect') {
+        link.lostSince = null;
+        link.backSince = performance.now();
+      } else if (status.type === 'error') {
+        link.lastError = status.error.message;
       }
     }
   })();
+  void connection.closed().then((error) => {
+    link.lostSince ??= performance.now();
+    link.lastError = error?.message ?? link.lastError;
+  });
   return link;
+}
+
+function outageOf(connection: NatsConnection, { lostSince, lastError }: Readonly<Link>): Outage | null {
+  const isFinal = connection.isClosed();
+  if (lostSince === null && !isFinal) {
+    return null;
+  }
+  const seconds = ((performance.now() - (lostSince ?? performance.now())) / 1000).toFixed(1);
+  const said = lastError === null ? '' : ` (${lastError})`;
+  const reason = isFinal
+    ? 'this rank has lost its connection to the server for good'
+    : `this rank has had no connection to the server for ${seconds} s`;
+  return { reason: `${reason}${said}`, isFinal };
 }
 
 function isForbidden(error: unknown): boolean {
@@ -382,7 +430,7 @@ function isForbidden(error: unknown): boolean {
 
 function forbidden(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return `the server forbids it: ${text}; allow this user to publish and subscribe syncbn.JOB.> and _INBOX.>`;
+  return `the server forbids it: ${text}; allow this user to publish and to subscribe syncbn.JOB.>`;
 }
 
 /** Whether the server says that nobody listens to the subject of a request. */

@@ -1,9 +1,22 @@
-/** Ranks in threads of one program, which send frames to each other through `MessagePort`s, each pair by one. */
+/**
+ * Ranks in threads of one program. Each pair has a `MessagePort`, which carries frames where the threads share no memory, and those that have no
+ * room there.
+ */
 
+import { atNextTurn } from './next_turn.ts';
+import { SharedInbox } from './shared_inbox.ts';
 import type { Liveness, Transport } from './transport.ts';
 
 /** Longer frames are cut, so that a thread can take other messages in between. */
 const MAX_FRAME = 2 ** 20 + 2 ** 14;
+
+/** How long a thread that waits looks into its inbox before it gives itself away: a few times what waking up takes. */
+const SPIN_MS = 0.1;
+/** Where that was in vain so often, as with more ranks than cores, it is tried again only after so many waits. */
+const FEW_SPINS = 4;
+const VAIN_SPINS = 64;
+/** No longer than this does it go on without a turn of its event loop, for the sake of timers and other messages. */
+const LONGEST_TURN_MS = 50;
 
 /** A port, and what Node's have besides. */
 type Port = MessagePort & { ref?(): void; unref?(): void };
@@ -16,38 +29,140 @@ export interface PortsOptions {
   readonly job: string;
   /** Of each rank, the port to it; `null` in the place of this one. */
   readonly ports: readonly (MessagePort | null)[];
+  /** What `portsMemory()` has made for so many threads, the same in all of them; default `null`: they share no memory. */
+  readonly memory?: SharedArrayBuffer | null;
 }
 
-/** Sends frames through ports that somebody has brought to the threads; {@link spawn} does. */
-export function portsTransport({ rank, job, ports }: PortsOptions): Transport {
+/** Sends frames to the threads that somebody has brought the other ends of the ports to; {@link spawn} does. */
+export function portsTransport({ rank, job, ports, memory = null }: PortsOptions): Transport {
   const closed = new Set<number>();
   const others = [...ports.entries()].filter((entry): entry is [number, Port] => entry[1] !== null);
   // A port to a thread that has ended says so, in Node and in some browsers; elsewhere whoever has made the threads knows.
   others.forEach(([other, port]) => port.addEventListener('close', () => closed.add(other)));
+  const shared = memory === null ? null : new SharedFrames(memory, ports, rank);
+  const send = (to: number, port: Port | null | undefined, frame: Uint8Array): void => {
+    if (shared?.send(to, frame) !== true) {
+      port?.postMessage(withOwnBuffer(frame));
+    }
+  };
   return {
     rank,
     size: ports.length,
     job,
     maxFrame: MAX_FRAME,
-    publish: (frame) => others.forEach(([, port]) => port.postMessage(frame)),
-    send: (to, frame) => ports[to]?.postMessage(frame),
+    copiesFrames: true,
+    publish: (frame) => others.forEach(([to, port]) => send(to, port, frame)),
+    send: (to, frame) => send(to, ports[to], frame),
     onFrame: (receive) => {
       for (const [, port] of others) {
         port.onmessage = ({ data }: MessageEvent<unknown>) => {
-          if (data instanceof Uint8Array) {
-            receive(data);
+          if (ArrayBuffer.isView(data)) {
+            receive(data as Uint8Array);
+          } else {
+            shared?.wake();
           }
         };
         port.unref?.();
       }
+      shared?.listen(receive);
     },
     alive: (other): Promise<Liveness> => Promise.resolve(closed.has(other) ? 'gone' : 'here'),
     hold: (isHeld) => others.forEach(([, port]) => (isHeld ? port.ref?.() : port.unref?.())),
+    ...(shared === null ? {} : { poll: (isDone: () => boolean) => shared.poll(isDone) }),
     close: () => {
+      shared?.close();
       others.forEach(([, port]) => port.close());
       return Promise.resolve();
     },
   };
+}
+
+/** The way through shared memory. */
+class SharedFrames {
+  readonly #rank: number;
+  readonly #ports: readonly (MessagePort | null)[];
+  readonly #inboxes: readonly SharedInbox[];
+  readonly #own: SharedInbox;
+  #receive: ((frame: Uint8Array) => void) | null = null;
+  /** When the turn of the event loop has begun in which this thread is awake; `null`: it sleeps. */
+  #turn: number | null = null;
+  /** How often in a row it has looked in vain. */
+  #vain = 0;
+
+  constructor(memory: SharedArrayBuffer, ports: readonly (MessagePort | null)[], rank: number) {
+    this.#rank = rank;
+    this.#ports = ports;
+    this.#inboxes = ports.map((_, owner) => new SharedInbox(memory, ports.length, owner));
+    this.#own = new SharedInbox(memory, ports.length, rank);
+  }
+
+  listen(receive: (frame: Uint8Array) => void): void {
+    this.#receive = receive;
+    this.#stayAwake();
+  }
+
+  /** @returns whether the frame had room. */
+  send(to: number, frame: Uint8Array): boolean {
+    const inbox = this.#inboxes[to];
+    if (inbox?.write(this.#rank, frame) !== true) {
+      return false;
+    }
+    if (inbox.mustWake()) {
+      this.#ports[to]?.postMessage(null);
+    }
+    return true;
+  }
+
+  /** Another thread has written something. */
+  wake(): void {
+    this.#drain();
+    this.#stayAwake();
+  }
+
+  /** Looks for frames until `isDone`, for a moment. */
+  poll(isDone: () => boolean): void {
+    this.#stayAwake();
+    const start = performance.now();
+    if (this.#turn === null || start - this.#turn > LONGEST_TURN_MS) {
+      return;
+    }
+    const until = start + (this.#vain % VAIN_SPINS < FEW_SPINS ? SPIN_MS : 0);
+    do {
+      if (this.#drain() > 0 && isDone()) {
+        this.#vain = 0;
+        return;
+      }
+    } while (performance.now() < until);
+    this.#vain += 1;
+  }
+
+  close(): void {
+    this.#receive = null;
+  }
+
+  #drain(): number {
+    const receive = this.#receive;
+    return receive === null ? 0 : this.#own.drain(receive);
+  }
+
+  /** Until the next turn of the event loop, nobody has to wake this thread up. */
+  #stayAwake(): void {
+    if (this.#turn === null && this.#receive !== null) {
+      this.#turn = performance.now();
+      this.#own.awake();
+      atNextTurn(() => {
+        this.#turn = null;
+        this.#own.sleep();
+        // What came before somebody could see that this thread sleeps.
+        this.#drain();
+      });
+    }
+  }
+}
+
+/** The whole buffer would travel. */
+function withOwnBuffer(frame: Uint8Array): Uint8Array {
+  return frame.length === frame.buffer.byteLength ? frame : frame.slice();
 }
 
 /** The ports of so many ranks: those of each, in order of ranks, with `null` in its own place. */

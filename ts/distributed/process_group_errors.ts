@@ -54,6 +54,20 @@ export class GroupTimeoutError extends Error {
   }
 }
 
+/** This rank has lost its own connection, for longer than the group waits or for good. The others are told that the rank is gone. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError';
+  /** What this rank waited in. */
+  readonly tag: string;
+
+  constructor(tag: string, reason: string) {
+    super(
+      `process group, ${tag}: ${reason}; look after the server and the network, and start all ranks again from the last checkpoint`,
+    );
+    this.tag = tag;
+  }
+}
+
 /** The group was used after `destroy()`. */
 export class GroupDestroyedError extends Error {
   override readonly name = 'GroupDestroyedError';

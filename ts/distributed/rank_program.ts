@@ -23,6 +23,7 @@ export interface RankStart {
   readonly syncbnRank: number;
   readonly job: string;
   readonly ports: readonly (MessagePort | null)[];
+  readonly memory: SharedArrayBuffer | null;
   readonly timeout: number;
   readonly args: unknown;
   /** The program that has the function as its default export; `null`: it is in this thread already. */
@@ -67,8 +68,8 @@ export interface Parent {
  * @internal
  */
 export async function startRank(start: RankStart, parent: Parent, given: RankMain | null = null): Promise<void> {
-  const { syncbnRank: rank, job, ports, timeout, args, url } = start;
-  const group = new ProcessGroup(portsTransport({ rank, job, ports }), { timeout });
+  const { syncbnRank: rank, job, ports, memory, timeout, args, url } = start;
+  const group = new ProcessGroup(portsTransport({ rank, job, ports, memory }), { timeout });
   spawnedGroup = group;
   await holdLock(`${job}, rank ${rank}`, parent);
   let end: RankEnd;

@@ -61,6 +61,11 @@ export class Slots {
     return index < 0 ? undefined : arrivals.splice(index, 1)[0];
   }
 
+  /** Whether a message has come. */
+  hasCome(exchange: Exchange, stage: number, from: number): boolean {
+    return this.#slotOf(exchange).arrivals.some((arrival) => arrival.from === from && arrival.stage === stage);
+  }
+
   wait(wait: Wait): void {
     this.#slotOf(wait.exchange).waits.push(wait);
   }

@@ -4,6 +4,7 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import { importFromPlatform, isNode } from '../platform_modules.ts';
 import { connectedPorts } from './ports.ts';
+import { portsMemory } from './shared_inbox.ts';
 import { type RankNews, type RankStart, startedKey, type Told, toldOf } from './rank_program.ts';
 
 /** How many ranks {@link spawn} starts, and what it gives them. */
@@ -14,6 +15,11 @@ export interface SpawnOptions {
   readonly args?: unknown;
   /** How long a rank waits for another, in seconds; default 60. */
   readonly timeout?: number;
+  /**
+   * Whether ranks exchange through shared memory where the platform has it: Node, and pages that are cross-origin isolated. Default `true`; results
+   * are the same.
+   */
+  readonly sharedMemory?: boolean;
   /** Environment variables of the threads in Node, besides `RANK`, `LOCAL_RANK` and `WORLD_SIZE`. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -22,6 +28,7 @@ const spawnOptions: KnownOptions<SpawnOptions> = {
   nprocs: 'number',
   args: 'object',
   timeout: 'number',
+  sharedMemory: 'boolean',
   env: 'object',
 };
 
@@ -71,7 +78,7 @@ export async function spawn<Result = unknown>(
   options: SpawnOptions = {},
 ): Promise<Result[]> {
   checkOptions('spawn()', options, spawnOptions);
-  const { timeout = 60, args, env = {} } = options;
+  const { timeout = 60, args, env = {}, sharedMemory = true } = options;
   const size = options.nprocs ?? (await coreCount());
   if (!Number.isSafeInteger(size) || size < 1) {
     throw new RangeError(`spawn(): expected a positive number of nprocs, got ${describeValue(size)}`);
@@ -85,10 +92,20 @@ export async function spawn<Result = unknown>(
   const url = typeof program === 'function' ? null : String(program);
   const job = `spawned ${Date.now()} ${Math.random()}`;
   const ports = connectedPorts(size);
+  const memory = sharedMemory ? portsMemory(size) : null;
   const ranks: Rank<Result>[] = [];
   try {
     for (const [rank, own] of ports.entries()) {
-      const start: RankStart = { syncbnRank: rank, job, ports: own, timeout, args, url, library: libraryUrl(url) };
+      const start: RankStart = {
+        syncbnRank: rank,
+        job,
+        ports: own,
+        timeout,
+        args,
+        url,
+        memory,
+        library: libraryUrl(url),
+      };
       ranks.push(startWorker(make(rank), start));
     }
     return await Promise.all(ranks.map(({ result }) => result)).catch(async (error: unknown) => {

@@ -3,6 +3,14 @@
 /** What is known of another rank: its program lives, it has ended, or it does not answer. */
 export type Liveness = 'here' | 'gone' | 'silent';
 
+/** Why nothing can travel to or from this rank. */
+export interface Outage {
+  /** A clause for an error's text: what is lost, and since when. */
+  readonly reason: string;
+  /** Whether the transport does not try to mend it any more. */
+  readonly isFinal: boolean;
+}
+
 /**
  * The way to all other ranks of one job. Frames may be lost, doubled or reordered, and may be damaged: whoever uses a transport checks
  * what comes and asks again for what does not.
@@ -16,14 +24,23 @@ export interface Transport {
   readonly job: string;
   /** The longest frame that may be sent, in bytes. */
   readonly maxFrame: number;
-  /** Sends a frame to all other ranks. The bytes are not changed afterwards, and must not be. */
+  /** Whether `publish` and `send` copy the frame before they return, so that its bytes may be written over. Default `false`. */
+  readonly copiesFrames?: boolean;
+  /** Sends a frame to all other ranks. Else the bytes are not changed afterwards, and must not be. */
   publish(frame: Uint8Array): void;
   /** Sends a frame to one other rank. */
   send(rank: number, frame: Uint8Array): void;
   /** Tells who gets the frames that come from now on, and those that have come before. */
   onFrame(receive: (frame: Uint8Array) => void): void;
+  /**
+   * Looks for frames, and gives those that come to the receiver, for a moment or until `isDone`, without giving the thread away. Absent where
+   * frames come by events alone.
+   */
+  poll?(isDone: () => boolean): void;
   /** Asks whether another rank is there; must settle within about a second. */
   alive(rank: number): Promise<Liveness>;
+  /** What is wrong with this rank's own connection; `null`: nothing is known to be. Absent where there is none that could be lost. */
+  outage?(): Outage | null;
   /** Keeps the program alive (`true`) while somebody waits for frames, or no longer (`false`); absent where nothing has to be done. */
   hold?(isHeld: boolean): void;
   /** Ends the connection. Idempotent. */

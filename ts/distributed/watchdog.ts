@@ -3,17 +3,24 @@
 import { CollectiveMismatchError } from '../index.ts';
 import type { Exchange } from './exchange.ts';
 import type { Messenger, Report } from './messenger.ts';
-import { GroupTimeoutError, PeerLostError } from './process_group_errors.ts';
+import { ConnectionLostError, GroupTimeoutError, PeerLostError } from './process_group_errors.ts';
 import { Standstill } from './standstill.ts';
 import type { Transport } from './transport.ts';
 
-/** When a rank that waits begins to ask, and how often it does after a while; in between it takes twice as long each time. */
-const FIRST_PROBE_MS = 20;
+/** When a rank that waits begins to ask, and again so many times; then it takes twice as long each time, up to a limit. */
+const FIRST_PROBE_MS = 6;
+const FAST_PROBES = 8;
 const PROBE_MS = 250;
 /** When it begins to ask whether a rank is there at all. */
 const ALIVE_AFTER_MS = 200;
 /** How often in a row a rank must be found gone: a connection may be made anew. */
 const GONE_TIMES = 3;
+/**
+ * A timer that comes so late tells that the program has stood still: it was stopped, or its page is hidden. What others have sent meanwhile is
+ * read before they are said to be late, for which the second time is enough.
+ */
+const LATE_TIMER_MS = 1000;
+const READ_MS = 100;
 
 /** A message that this rank waits for. */
 export interface Wait {
@@ -44,7 +51,10 @@ export class Watchdog {
   readonly #standstill = new Standstill();
   readonly #gone = new Map<number, number>();
   #timer: ReturnType<typeof setTimeout> | null = null;
-  #delay = FIRST_PROBE_MS;
+  #probes = 0;
+  /** When the next probe is due. */
+  #due = 0;
+  #isReading = false;
 
   constructor(job: WatchedJob) {
     this.#job = job;
@@ -52,9 +62,8 @@ export class Watchdog {
 
   /** A wait has begun. */
   watch(wait: Wait): void {
-    if (this.#timer === null) {
-      this.#delay = FIRST_PROBE_MS;
-      this.#timer = setTimeout(() => this.#probe(), Math.min(FIRST_PROBE_MS, this.#timeLeft(wait)));
+    if (this.#timer === null || this.#probes > FAST_PROBES) {
+      this.#begin(this.#timeLeft(wait));
     }
   }
 
@@ -65,7 +74,10 @@ export class Watchdog {
 
   /** Another rank has answered. */
   hear(from: number, report: Report): void {
-    this.#standstill.hear(from, report);
+    const isNew = this.#standstill.hear(from, report);
+    if (isNew && this.#timer !== null && this.#probes > FAST_PROBES) {
+      this.#begin(FIRST_PROBE_MS);
+    }
   }
 
   stop(): void {
@@ -75,8 +87,20 @@ export class Watchdog {
     }
   }
 
+  /** Asks soon and often. */
+  #begin(timeLeft: number): void {
+    this.stop();
+    this.#probes = 0;
+    this.#probeIn(Math.min(FIRST_PROBE_MS, timeLeft));
+  }
+
   #timeLeft({ since }: Wait): number {
     return Math.max(0, since + this.#job.timeoutSeconds * 1000 - performance.now());
+  }
+
+  #probeIn(delay: number): void {
+    this.#due = performance.now() + delay;
+    this.#timer = setTimeout(() => this.#probe(), delay);
   }
 
   #probe(): void {
@@ -92,20 +116,34 @@ export class Watchdog {
       void this.#checkAlive(from, wait);
     }
     if (!this.#checkStandstill()) {
-      this.#delay = long.length > 0 ? PROBE_MS : Math.min(PROBE_MS, 2 * this.#delay);
-      const delay = Math.min(this.#delay, ...waits.map((wait) => this.#timeLeft(wait)));
-      this.#timer = setTimeout(() => this.#probe(), Math.max(1, delay));
+      this.#probes += 1;
+      const delay = Math.min(PROBE_MS, FIRST_PROBE_MS * 2 ** Math.max(0, this.#probes - FAST_PROBES));
+      this.#probeIn(Math.max(1, Math.min(delay, ...waits.map((wait) => this.#timeLeft(wait)))));
     }
   }
 
-  /** @returns whether the time of a wait is up. */
+  /** @returns whether no more is to be asked: the time of a wait is up, or may be, or this rank's connection has ended for good. */
   #expire(waits: readonly Wait[]): boolean {
     const expired = waits.filter((wait) => this.#timeLeft(wait) === 0);
     const [first] = expired;
-    if (first === undefined) {
+    const outage = this.#job.transport.outage?.() ?? null;
+    const inVain = first ?? (outage?.isFinal === true ? waits[0] : undefined);
+    if (inVain === undefined) {
+      this.#isReading = false;
       return false;
     }
-    const { exchange } = first;
+    const { exchange } = inVain;
+    if (outage !== null) {
+      this.#job.abort(new ConnectionLostError(exchange.tag, outage.reason));
+      return true;
+    }
+    // Once: timers of a hidden page are late every time.
+    if (!this.#isReading && performance.now() - this.#due > LATE_TIMER_MS) {
+      this.#isReading = true;
+      this.#job.messenger.question(this.#present());
+      this.#probeIn(READ_MS);
+      return true;
+    }
     const ranks = expired.filter((wait) => wait.exchange === exchange).map(({ from }) => from);
     this.#job.abort(new GroupTimeoutError(ranks, exchange.tag, this.#job.timeoutSeconds));
     return true;
