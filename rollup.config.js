@@ -184,7 +184,7 @@ const besideMain = (extension, format) => ({
     [safetensorsEntry]: `./safetensors.${extension}`,
     [distributedEntry]: `./distributed.${extension}`,
   },
-  plugins: [withoutComments],
+  plugins: [requireOwnFiles, withoutComments],
 });
 
 export default [
