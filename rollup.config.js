@@ -176,7 +176,7 @@ const besideMain = (extension, format) => ({
     [safetensorsEntry]: `./safetensors.${extension}`,
     [distributedEntry]: `./distributed.${extension}`,
   },
-  plugins: [withoutComments],
+  plugins: [requireOwnFiles, withoutComments],
 });
 
 export default [

@@ -1,7 +1,7 @@
 /**
  * Makes a machine ready to build and test: `npm run setup`, which `npm test` calls first. `--for build` leaves out what only
  * tests need; `npm start` asks for no more. `--for bench` adds the frameworks that the benchmark compares
- * with, but candle, which takes minutes to build: `--for candle`. Each step takes what is there; else the usual way; else a way that needs nothing
+ * with, but candle, which takes minutes to build: `--for candle`; `--for matrix` adds browsers that only the matrix of platforms opens. Each step takes what is there; else the usual way; else a way that needs nothing
  * but the package managers. Runs with nothing installed but Node, says one line for each step, and changes nothing the second
  * time.
  */
@@ -12,6 +12,7 @@ import { setUpBrowser } from './setup/browser.mjs';
 import { setUpCandle } from './setup/candle.mjs';
 import { setUpDeno } from './setup/deno.mjs';
 import { setUpLinker } from './setup/linker.mjs';
+import { setUpMoreBrowsers } from './setup/more_browsers.mjs';
 import { setUpNatsServer } from './setup/nats_server.mjs';
 import { setUpNode } from './setup/node.mjs';
 import { setUpPackages } from './setup/packages.mjs';
@@ -20,7 +21,7 @@ import { SetupError } from './setup/step.mjs';
 import { removeToolBuilds, setUpWasmBindgen, setUpWasmPack } from './setup/wasm_tools.mjs';
 import { setUpWasmTarget } from './setup/wasm_target.mjs';
 
-const purposes = ['build', 'bench', 'candle', 'test'];
+const purposes = ['build', 'bench', 'candle', 'matrix', 'test'];
 const { for: purpose } = parseArgs({ options: { for: { type: 'string', default: 'test' } } }).values;
 if (!purposes.includes(purpose)) throw new RangeError(`--for: expected one of ${purposes.join(', ')}, got ${purpose}`);
 
@@ -35,12 +36,13 @@ try {
   removeToolBuilds();
   if (purpose === 'bench') setUpPackages('bench');
   if (purpose === 'candle') setUpCandle();
-  if (purpose === 'test') {
+  if (purpose === 'test' || purpose === 'matrix') {
     setUpBrowser();
     setUpDeno();
     setUpNatsServer();
     setUpAdapter();
   }
+  if (purpose === 'matrix') setUpMoreBrowsers();
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`setup: ${error.message}`);

@@ -17,5 +17,6 @@ export { registerTrainingKernels } from './tfjs/register_training_kernels.ts';
 export { type FunctionOfTensors, type FunctionOfTf, tfFunction, type TfFunctionOptions } from './tfjs/tf_function.ts';
 export type { Network } from './tfjs/network.ts';
 export type { StepReport, TrainingExtras } from './tfjs/training_loop.ts';
+export type { Verbosity } from './tfjs/training_params.ts';
 export { type TensorFlowLayers, useSyncbnLayers } from './tfjs/use_syncbn_layers.ts';
 export { loadTorchWeights, type LoadTorchWeightsOptions } from './tfjs/torch_weights.ts';

@@ -3,16 +3,9 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  initializers,
-  input,
-  layers,
-  loadLayersModel,
-  type LayersModel,
-  model,
-  sequential,
-} from '@tensorflow/tfjs-layers';
+import { initializers, input, layers, loadLayersModel, type LayersModel, model } from '@tensorflow/tfjs-layers';
 import type { SymbolicTensor } from '@tensorflow/tfjs-layers';
+import { digitsModel } from '../../examples/tfjs_digits/network.ts';
 
 /** A network with a batch. */
 export interface Network {
@@ -27,7 +20,13 @@ export interface Network {
 
 /** By name. */
 export const networks: Readonly<Record<string, Network>> = {
-  digits: { name: 'digits CNN', batchSize: 16, inputShape: [28, 28, 1], outputShape: [10], make: digits },
+  digits: {
+    name: 'digits CNN',
+    batchSize: 16,
+    inputShape: [28, 28, 1],
+    outputShape: [10],
+    make: () => Promise.resolve(digitsModel(1)),
+  },
   mobilenet: { name: 'MobileNetV2, 96²', batchSize: 4, inputShape: [96, 96, 3], outputShape: [5], make: mobileNetV2 },
   segmentation: {
     name: 'segmentation, 64²',
@@ -62,23 +61,6 @@ function convolution(filters: number, kernelSize: number, strides = 1): layers.L
   seed += 1;
   const kernelInitializer = initializers.heNormal({ seed });
   return layers.conv2d({ filters, kernelSize, strides, padding: 'same', useBias: false, kernelInitializer });
-}
-
-/** As `examples/digits`: two convolutions, each with batch norm and pooling, and a hidden layer with batch norm. */
-function digits(): Promise<LayersModel> {
-  seed = 1;
-  const { batchNormalization, reLU, maxPooling2d, flatten, dense, softmax, inputLayer } = layers;
-  const kernelInitializer = initializers.heNormal({ seed: 9 });
-  const made = sequential({
-    layers: [
-      inputLayer({ inputShape: [28, 28, 1] }),
-      ...[convolution(8, 3), batchNormalization(), reLU(), maxPooling2d({ poolSize: 2 })],
-      ...[convolution(16, 3), batchNormalization(), reLU(), maxPooling2d({ poolSize: 2 })],
-      ...[flatten(), dense({ units: 32, useBias: false, kernelInitializer }), batchNormalization(), reLU()],
-      ...[dense({ units: 10, kernelInitializer }), softmax()],
-    ],
-  });
-  return Promise.resolve(made);
 }
 
 /** A small U-Net: down twice, up twice, with skips. */

@@ -1,11 +1,17 @@
+/** What every row of the matrix runs: a training step over two devices of each kind. The sums of their bits are the same everywhere. */
+
 /**
- * What every row of the matrix runs: a training step over two devices of a kind. The sum of its bits is the same everywhere.
- *
  * @param {typeof import('syncbn')} syncbn - the package, however it was loaded
- * @param {string} kind - of devices: `cpu` or `worker`
- * @returns {Promise<string>} eight digits
+ * @param {string[]} kinds - of devices: `cpu`, `worker`, `webgpu`; a project's copy of this file exports `sums(syncbn)`, with the kinds of its row
+ * @returns {Promise<string>} `sums: cpu=12345678 worker=12345678`
  */
-export async function checksum(syncbn, kind) {
+export async function sumsOf(syncbn, kinds) {
+  const found = [];
+  for (const kind of kinds) found.push(`${kind}=${await checksum(syncbn, kind)}`);
+  return `sums: ${found.join(' ')}`;
+}
+
+async function checksum(syncbn, kind) {
   const { BatchNorm2d, convertModel, DataParallel, devices, Sequential, tensor } = syncbn;
   const deviceIds = [`${kind}:0`, `${kind}:1`];
   const net = convertModel(new DataParallel(new Sequential(new BatchNorm2d(3)), { deviceIds }));

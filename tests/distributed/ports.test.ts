@@ -1,16 +1,15 @@
 /** Ranks that exchange through message ports and shared memory: here all in one thread, so that a test can get at what is between them. */
 
 import { init } from 'syncbn';
-import { PeerLostError, portsMemory, portsTransport, ProcessGroup } from 'syncbn/distributed';
+import { PeerLostError, type ProcessGroup } from 'syncbn/distributed';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { randomBits } from '../support/random.ts';
+import { portsGroups, ways } from './ports_groups.ts';
 
 beforeAll(() => init(['cpu:0']));
 
-/** Pages that are not cross-origin isolated share none. */
-const ways = portsMemory(2) === null ? ['messages'] : ['messages', 'shared memory'];
-let groups: ProcessGroup[] = [];
+let groups: readonly ProcessGroup[] = [];
 afterEach(async () => {
   await Promise.all(groups.map((group) => group.destroy()));
   groups = [];
@@ -21,18 +20,15 @@ interface Pair {
   readonly second: ProcessGroup;
   readonly ports: readonly [MessagePort, MessagePort];
   /** Of what they share. */
-  readonly bytes: Uint8Array;
+  readonly memory: Uint8Array;
 }
 
 function pair(way: string): Pair {
-  const { port1, port2 } = new MessageChannel();
-  const memory = way === 'messages' ? null : portsMemory(2);
-  const [first, second] = [
-    new ProcessGroup(portsTransport({ rank: 0, job: 'pair', ports: [null, port1], memory }), { timeout: 10 }),
-    new ProcessGroup(portsTransport({ rank: 1, job: 'pair', ports: [port2, null], memory }), { timeout: 10 }),
-  ];
-  groups = [first, second];
-  return { first, second, ports: [port1, port2], bytes: new Uint8Array(memory ?? new ArrayBuffer()) };
+  const made = portsGroups(2, way, { timeout: 10 });
+  groups = made.groups;
+  const [[first, second], [port1, port2]] = [made.groups, [made.ports[0]?.[1], made.ports[1]?.[0]]];
+  if (!first || !second || !port1 || !port2) throw new Error('expected two ranks');
+  return { first, second, ports: [port1, port2], memory: made.memory };
 }
 
 /** One collective, whose values tell its number; whether both ranks have got them. */
@@ -88,7 +84,7 @@ describe.runIf(ways.length > 1)('shared memory that is damaged', () => {
     for (let i = 0; i < 120; i++) {
       const running = isRight(both, i);
       // Both have written, and neither has looked.
-      if (i % 3 === 0) damage(both.bytes, i);
+      if (i % 3 === 0) damage(both.memory, i);
       wrong += (await running) ? 0 : 1;
     }
     expect(wrong).toBe(0);

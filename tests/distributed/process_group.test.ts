@@ -23,7 +23,11 @@ import { collectGarbage, settled } from '../support/event_loop.ts';
 import { randomArray } from '../support/random.ts';
 import { stateOf } from '../parallel/modules.ts';
 
-beforeAll(() => init(['cpu:0', 'cpu:1', 'cpu:2']));
+beforeAll(async () => {
+  await init(['cpu:0', 'cpu:1', 'cpu:2']);
+  // What a synchronized layer loads is there when a test counts turns of the event loop.
+  await runRanks(2, (processGroup) => step(new SynchronizedBatchNorm1d(2, { processGroup }), 2));
+});
 afterEach(() => void vi.useRealTimers());
 
 /** A group that notes the tags of its exchanges. */
@@ -196,23 +200,57 @@ describe('ranks that do not do the same', () => {
     expect(errors).toEqual([expect.any(CollectiveMismatchError), expect.any(CollectiveMismatchError)]);
   });
 
-  it('and_wait_in_different_layers_are_told_which_after_a_second', async () => {
+  /** Ranks of which each waits in another layer, and the errors that they get. */
+  async function inDifferentLayers(): Promise<Promise<unknown>[]> {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const tags: string[] = [];
-    const [a, b] = createLocalGroups(2).map((group) => counted(group, tags));
-    const inLayer = async (group: LayerGroup | undefined, layer: number): Promise<unknown> => {
-      const layers = [0, 1].map(() => new SynchronizedBatchNorm1d(2, { processGroup: group ?? null }));
-      return layers[layer]?.forward(batch(2)).catch((error: unknown) => error);
-    };
-    const waits = Promise.all([inLayer(a, 0), inLayer(b, 1)]);
+    const groups = createLocalGroups(2).map((group) => counted(group, tags));
+    const waits = groups.map(async (group) => {
+      const layers = [0, 1].map(() => new SynchronizedBatchNorm1d(2, { processGroup: group }));
+      return layers[group.rank]?.forward(batch(2)).catch((error: unknown) => error);
+    });
     await begun(tags, 2);
-    await vi.advanceTimersByTimeAsync(2000);
-    const errors = await waits;
-    for (const error of errors) {
+    return waits;
+  }
+
+  it('and_wait_in_different_layers_are_told_which_in_50_ms', async () => {
+    const waits = await inDifferentLayers();
+    await vi.advanceTimersByTimeAsync(50);
+    for (const error of await Promise.all(waits)) {
       expect(error).toBeInstanceOf(CollectiveMismatchError);
       expect(String(error)).toContain('synchronized layer 0, call 0, forward');
       expect(String(error)).toContain('synchronized layer 1, call 0, forward');
     }
+  });
+
+  it('and_wait_in_different_layers_have_a_second_where_they_have_work_on_other_devices', async () => {
+    await init(['worker:0']);
+    const elsewhere = await new BatchNorm1d(2, { device: 'worker:0' }).forward(
+      tensor([1, 2, 3, 4], [2, 2], { device: 'worker:0' }),
+    );
+    const waits = await inDifferentLayers();
+    let hasFailed = false;
+    waits.forEach((wait) => void wait.then(() => (hasFailed = true)));
+    await vi.advanceTimersByTimeAsync(900);
+    expect(hasFailed).toBe(false);
+    await vi.advanceTimersByTimeAsync(500);
+    for (const error of await Promise.all(waits)) expect(error).toBeInstanceOf(CollectiveMismatchError);
+    elsewhere.dispose();
+    await devices.close('worker:0');
+  });
+
+  it('and_whose_branches_come_in_another_order_are_waited_for', async () => {
+    const found = await runRanks(2, (group) => {
+      const branch = async (name: string, isFirst: boolean): Promise<number | undefined> => {
+        if (!isFirst) await new Promise((resolve) => setTimeout(resolve, 12));
+        return (await group.allGather(Uint8Array.of(7), name))[1]?.[0];
+      };
+      return Promise.all([branch('a', group.rank === 0), branch('b', group.rank === 1)]);
+    });
+    expect(found).toEqual([
+      [7, 7],
+      [7, 7],
+    ]);
   });
 
   it('and_one_that_does_not_come_is_named_when_time_is_up', async () => {

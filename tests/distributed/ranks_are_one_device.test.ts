@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { init } from 'syncbn';
-import { runRanks } from 'syncbn/distributed';
+import { type ProcessGroup, runRanks } from 'syncbn/distributed';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { deviceKinds, deviceNames, numericsOf, oneDeviceOf } from '../support/device_kinds.ts';
+import { runPorts, ways } from './ports_groups.ts';
 import {
   expectWhole,
   type RankedBatch,
@@ -54,6 +55,32 @@ describe.each(deviceKinds)('ranks on %s give the bits of one device', (kind) => 
   ])('with %s', async (_, options) => {
     const batch = { channels: 2, length: 5, seed: 3, options };
     expectWhole(await ranked(batch, [[3], [0, 2], [1]]), await wholeStep(batch, oneDeviceOf(kind), 6));
+  });
+});
+
+describe.each(['one thread', ...ways])('five to eight ranks, by %s,', (way) => {
+  const device = 'cpu:0';
+  beforeAll(() => init(['cpu:0', 'cpu:1']));
+
+  it.each(numericsOf('cpu'))('give the bits of one device for any split, %s numerics', async (numerics) => {
+    // Some ranks have two devices, some no samples.
+    const share = fc.oneof(fc.tuple(fc.nat(5)), fc.tuple(fc.nat(4), fc.nat(4)), fc.constant([0]));
+    const splits = fc.array(share, { minLength: 5, maxLength: 8 });
+    const property = fc.asyncProperty(splits, fc.constantFrom(1, 3), async (samples, length) => {
+      const total = sum(samples.map(sum));
+      fc.pre(total * length > 1);
+      const batch = { channels: 2, length, seed: 10 * total + length, options: { numerics } };
+      const run = async (group: ProcessGroup): Promise<RankResult> => {
+        const own = samples[group.rank] ?? [0];
+        const devices = ['cpu:0', 'cpu:1'].slice(0, own.length);
+        const { layer, net } = await rankedLayer(batch, { devices, samples: own }, group);
+        const first = sum(samples.slice(0, group.rank).map(sum));
+        return stepOf(layer, net, batch, device, first, sum(own));
+      };
+      const results = await (way === 'one thread' ? runRanks(samples.length, run) : runPorts(samples.length, way, run));
+      expectWhole(results, await wholeStep(batch, device, total));
+    });
+    await fc.assert(property, { seed: 8, numRuns: 6 });
   });
 });
 

@@ -1,9 +1,10 @@
 import { BatchNorm1d, init, Sequential, tensor } from 'syncbn';
-import { portsMemory, RankError, spawn, type SpawnedWorker } from 'syncbn/distributed';
+import { RankError, spawn, type SpawnedWorker } from 'syncbn/distributed';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectSameBits } from '../support/bits.ts';
 import { randomArray } from '../support/random.ts';
 import { rankWorkers } from '../support/rank_workers.ts';
+import { ways } from './ports_groups.ts';
 import type { Task } from './rank_tasks.ts';
 
 let make: () => SpawnedWorker;
@@ -11,9 +12,6 @@ beforeAll(async () => {
   make = await rankWorkers();
   await init();
 });
-
-// Pages that are not cross-origin isolated share no memory.
-const ways = portsMemory(2) === null ? ['messages'] : ['shared memory', 'messages'];
 
 describe.each(ways)('spawn, by %s', (way) => {
   function run<Result>(nprocs: number, args: Task): Promise<Result[]> {

@@ -83,6 +83,7 @@ const distFiles = [
     'main',
     'meeting_point',
     'nats',
+    'progress',
     'safetensors',
     'slim',
     'synchronized_batch_norm_forward',

@@ -12,7 +12,7 @@ import {
   type ModelFitArgs,
   sequential,
 } from '@tensorflow/tfjs-layers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { convertModel, DataParallel, devices } from 'syncbn';
 import {
   evaluate,
@@ -225,6 +225,21 @@ describe('fit', () => {
     await expect(fit(fromLayersModel(other), xs, ys)).rejects.toThrow('call model.compile');
     await expect(fit({} as Network, xs, ys)).rejects.toThrow(TypeError);
     await expect(fit(network, xs, ys, { batchSize: 0 })).rejects.toThrow(RangeError);
+  });
+
+  it('writes_a_line_per_epoch_with_verbose_2_and_refuses_other_numbers', async () => {
+    const [model] = twins(classifier, plainBatchNorm, plainBatchNorm);
+    const network = fromLayersModel(compile(model));
+    const written = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+    const { history } = await fit(network, xs, ys, { epochs: 3, initialEpoch: 1, verbose: 2 });
+    const texts = written.mock.calls.map(([text]) => String(text));
+    written.mockRestore();
+    const loss = history['loss']?.map((value) => Number(value).toPrecision(4));
+    expect(texts).toEqual([
+      expect.stringMatching(new RegExp(`^epoch 2/3 · .* s · loss ${loss?.[0]} · acc `)),
+      expect.stringMatching(new RegExp(`^epoch 3/3 · .* s · loss ${loss?.[1]} · acc `)),
+    ]);
+    await expect(fit(network, xs, ys, { verbose: 3 as 2 })).rejects.toThrow('verbose to be 0, 1 or 2, got 3');
   });
 
   it('trains_on_a_device_that_the_parameters_are_not_on_yet', async () => {

@@ -6,7 +6,7 @@
  * one exchange each, so that what comes for one that is over, or is something else, is found out at once.
  */
 
-import { CollectiveMismatchError } from '../index.ts';
+import { CollectiveMismatchError, devices } from '../index.ts';
 import { decodeLabel, encodeLabel, type Exchange } from './exchange.ts';
 import { type FrameCounts, Messenger, type Recipient, type Report } from './messenger.ts';
 import { decodeFailure, encodeFailure, GroupDestroyedError } from './process_group_errors.ts';
@@ -186,6 +186,10 @@ export class Job implements Recipient {
 
   waits(): readonly string[] {
     return [...new Set(Array.from(this.#waits, ({ exchange }) => exchange.tag))];
+  }
+
+  mayGoOn(): boolean {
+    return devices.describe().some(({ kind, memory }) => kind !== 'cpu' && memory.buffers > 0);
   }
 
   #throwFailure(): void {

@@ -38,6 +38,8 @@ const FLUSH_TIMES = 100;
 export interface Report {
   /** What it waits in; empty while it does something else. */
   readonly waits: readonly string[];
+  /** Whether it may go on although it waits: it has work elsewhere, on workers or GPUs. */
+  readonly mayGoOn: boolean;
   /** Of each rank and stream, how many frames have come from there, at `2 · rank + stream`. */
   readonly acknowledged: Uint32Array;
   /** How many frames it has sent: first to all, then to each rank alone. */
@@ -52,6 +54,8 @@ export interface Recipient {
   onReport(from: number, report: Report): void;
   /** What this rank waits in. */
   waits(): readonly string[];
+  /** Whether this rank may go on although it waits. */
+  mayGoOn(): boolean;
 }
 
 /** What has happened to frames. */
@@ -138,6 +142,7 @@ export class Messenger {
   report(): Report {
     return {
       waits: this.#recipient.waits(),
+      mayGoOn: this.#recipient.mayGoOn(),
       acknowledged: this.#received().slice(),
       sent: [this.#toAll.sent, ...this.#toOne.map(({ sent }) => sent)],
     };
@@ -235,8 +240,8 @@ export class Messenger {
   /** Tells a rank what has come and what has not. */
   #answer(rank: number, kind: typeof FrameKind.answer | typeof FrameKind.question = FrameKind.answer): void {
     const [all, one] = this.#incoming[rank] ?? [];
-    const { waits, sent } = this.report();
-    const answer: Answer = { waits, sent, missing: [all?.missing() ?? [], one?.missing() ?? []] };
+    const { waits, mayGoOn, sent } = this.report();
+    const answer: Answer = { waits, mayGoOn, sent, missing: [all?.missing() ?? [], one?.missing() ?? []] };
     this.#unconfirmed[rank] = 0;
     this.#transport.send(rank, this.#encode(kind, unnumbered(new TextEncoder().encode(JSON.stringify(answer)))));
   }
@@ -337,7 +342,7 @@ export class Messenger {
     if (kind === FrameKind.question) {
       this.#answer(from);
     }
-    this.#recipient.onReport(from, { waits: answer.waits, acknowledged, sent: answer.sent });
+    this.#recipient.onReport(from, { waits: answer.waits, mayGoOn: answer.mayGoOn, acknowledged, sent: answer.sent });
   }
 
   #confirmAll(): void {
@@ -371,10 +376,13 @@ interface Answer extends Omit<Report, 'acknowledged'> {
 
 function readAnswer(body: Uint8Array): Answer | null {
   try {
-    const { sent, missing, waits } = JSON.parse(new TextDecoder().decode(body)) as Record<keyof Answer, unknown>;
+    const { sent, missing, waits, mayGoOn } = JSON.parse(new TextDecoder().decode(body)) as Record<
+      keyof Answer,
+      unknown
+    >;
     const [all, one] = isListOf('object', missing) ? missing : [];
     return isListOf('number', sent) && isListOf('number', all) && isListOf('number', one) && isListOf('string', waits)
-      ? { sent, missing: [all, one], waits }
+      ? { sent, missing: [all, one], waits, mayGoOn: mayGoOn === true }
       : null;
   } catch {
     return null;

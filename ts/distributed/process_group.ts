@@ -48,7 +48,9 @@ const FOR_EVER_SECONDS = 2 ** 31 / 1000 - 1;
  * Several processes, the *ranks*, that exchange values with each other; PyTorch's `torch.distributed`. Synchronized layers take it as their
  * `processGroup`.
  *
- * Every rank calls the same collectives with the same options in the same order. A rank that does not, that fails, ends or does not come in
+ * Every rank calls the same collectives with the same options in the same order. Ranks that all wait for each other, each in another
+ * collective, and answer each other's questions meanwhile, are told after 30 ms, so parts of a program that run at once and load data in between
+ * need a job of their own. A rank that does not, that fails, ends or does not come in
  * time fails all: every call that waits, and every later one, rejects on every rank, with the first error there was.
  *
  * Make one by `initProcessGroup()`, `spawn()` or `createLocalGroups()`; the constructor is for a backend of your own.

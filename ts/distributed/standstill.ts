@@ -3,9 +3,11 @@
 import type { Report } from './messenger.ts';
 
 /**
- * How long all ranks must have waited, with nothing on its way, until that is a mismatch. Not at once: a rank whose forward has several
- * branches may wait in one of them while another is still on its way.
+ * A rank whose forward has several branches may wait in one of them while another still computes. One that computes in its own thread does not
+ * answer meanwhile. So it takes some rounds of questions, each answered by all at once, in which nothing has changed.
  */
+const ROUNDS = 3;
+/** Where ranks answer late, or have work on workers and GPUs, so long. */
 const STANDSTILL_MS = 1000;
 
 /** Older reports tell nothing of what is. */
@@ -22,43 +24,57 @@ export interface Crossing {
 /** What is known of the other ranks, from their answers. */
 export class Standstill {
   readonly #reports = new Map<number, Report & { readonly at: number }>();
-  #since: { readonly state: string; readonly at: number } | null = null;
+  /** Who has answered in this round. */
+  readonly #answered = new Set<number>();
+  #state: { readonly text: string; readonly since: number; rounds: number } | null = null;
 
-  /** Another rank has answered. */
-  hear(from: number, report: Report): void {
+  /**
+   * Another rank has answered.
+   * @returns whether it waits now, and did not when it answered last.
+   */
+  hear(from: number, report: Report): boolean {
+    const before = this.#reports.get(from);
     this.#reports.set(from, { ...report, at: performance.now() });
+    this.#answered.add(from);
+    return report.waits.length > 0 && before?.waits.join() !== report.waits.join();
   }
 
   /** Something has come: it begins anew. */
   end(): void {
-    this.#since = null;
+    this.#state = null;
   }
 
   /**
    * Whether all ranks wait and nothing is on its way that could end that. Every rank has told what it has sent and received; where all that
-   * was sent has come, and stays all that was sent, nobody will go on.
+   * was sent has come, and stays all that was sent, nobody will go on. Ends a round of questions.
    *
    * @param others - the ranks that are left.
    * @returns `null` while that is not known.
    */
   check(rank: number, own: Report, others: readonly number[]): Crossing | null {
     const now = performance.now();
+    const haveAnswered = others.every((other) => this.#answered.has(other));
+    this.#answered.clear();
     const reports = new Map<number, Report>([[rank, own]]);
     for (const other of others) {
       const report = this.#reports.get(other);
       if (report === undefined || now - report.at > FRESH_MS || report.waits.length === 0) {
-        this.#since = null;
+        this.#state = null;
         return null;
       }
       reports.set(other, report);
     }
-    const state = JSON.stringify(Array.from(reports.values(), ({ waits, sent }) => [waits, sent]));
+    const text = JSON.stringify(Array.from(reports.values(), ({ waits, sent }) => [waits, sent]));
     if (reports.size === 1 || !isDelivered(reports)) {
-      this.#since = null;
-    } else if (this.#since?.state !== state) {
-      this.#since = { state, at: now };
-    } else if (now - this.#since.at >= STANDSTILL_MS) {
-      return crossingOf(rank, reports);
+      this.#state = null;
+    } else if (this.#state?.text !== text) {
+      this.#state = { text, since: now, rounds: 0 };
+    } else {
+      this.#state.rounds = haveAnswered ? this.#state.rounds + 1 : 0;
+      const isIdle = this.#state.rounds >= ROUNDS && [...reports.values()].every(({ mayGoOn }) => !mayGoOn);
+      if (isIdle || now - this.#state.since >= STANDSTILL_MS) {
+        return crossingOf(rank, reports);
+      }
     }
     return null;
   }

@@ -7,8 +7,9 @@ import { ConnectionLostError, GroupTimeoutError, PeerLostError } from './process
 import { Standstill } from './standstill.ts';
 import type { Transport } from './transport.ts';
 
-/** When a rank that waits begins to ask, and how often it does after a while; in between it takes twice as long each time. */
-const FIRST_PROBE_MS = 20;
+/** When a rank that waits begins to ask, and again so many times; then it takes twice as long each time, up to a limit. */
+const FIRST_PROBE_MS = 6;
+const FAST_PROBES = 8;
 const PROBE_MS = 250;
 /** When it begins to ask whether a rank is there at all. */
 const ALIVE_AFTER_MS = 200;
@@ -50,7 +51,7 @@ export class Watchdog {
   readonly #standstill = new Standstill();
   readonly #gone = new Map<number, number>();
   #timer: ReturnType<typeof setTimeout> | null = null;
-  #delay = FIRST_PROBE_MS;
+  #probes = 0;
   /** When the next probe is due. */
   #due = 0;
   #isReading = false;
@@ -61,9 +62,8 @@ export class Watchdog {
 
   /** A wait has begun. */
   watch(wait: Wait): void {
-    if (this.#timer === null) {
-      this.#delay = FIRST_PROBE_MS;
-      this.#probeIn(Math.min(FIRST_PROBE_MS, this.#timeLeft(wait)));
+    if (this.#timer === null || this.#probes > FAST_PROBES) {
+      this.#begin(this.#timeLeft(wait));
     }
   }
 
@@ -74,7 +74,10 @@ export class Watchdog {
 
   /** Another rank has answered. */
   hear(from: number, report: Report): void {
-    this.#standstill.hear(from, report);
+    const isNew = this.#standstill.hear(from, report);
+    if (isNew && this.#timer !== null && this.#probes > FAST_PROBES) {
+      this.#begin(FIRST_PROBE_MS);
+    }
   }
 
   stop(): void {
@@ -82,6 +85,13 @@ export class Watchdog {
       clearTimeout(this.#timer);
       this.#timer = null;
     }
+  }
+
+  /** Asks soon and often. */
+  #begin(timeLeft: number): void {
+    this.stop();
+    this.#probes = 0;
+    this.#probeIn(Math.min(FIRST_PROBE_MS, timeLeft));
   }
 
   #timeLeft({ since }: Wait): number {
@@ -106,9 +116,9 @@ export class Watchdog {
       void this.#checkAlive(from, wait);
     }
     if (!this.#checkStandstill()) {
-      this.#delay = long.length > 0 ? PROBE_MS : Math.min(PROBE_MS, 2 * this.#delay);
-      const delay = Math.min(this.#delay, ...waits.map((wait) => this.#timeLeft(wait)));
-      this.#probeIn(Math.max(1, delay));
+      this.#probes += 1;
+      const delay = Math.min(PROBE_MS, FIRST_PROBE_MS * 2 ** Math.max(0, this.#probes - FAST_PROBES));
+      this.#probeIn(Math.max(1, Math.min(delay, ...waits.map((wait) => this.#timeLeft(wait)))));
     }
   }
 

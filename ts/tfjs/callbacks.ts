@@ -2,6 +2,7 @@
 
 import { type Callback, CallbackList, CustomCallback, type CustomCallbackArgs, History } from '@tensorflow/tfjs-layers';
 import type { CompiledModel } from './compiled_model.ts';
+import type { Progress, TrainingParams } from './training_params.ts';
 
 /** A callback of tfjs, or functions by the names of events. */
 export type CallbackLike = Pick<Callback, 'setParams' | 'setModel'> | CustomCallbackArgs;
@@ -9,30 +10,19 @@ export type CallbackLike = Pick<Callback, 'setParams' | 'setModel'> | CustomCall
 /** One callback or several. */
 export type Callbacks = CallbackLike | readonly CallbackLike[];
 
-/** What callbacks are told before training. */
-export interface TrainingParams {
-  readonly epochs: number;
-  readonly initialEpoch: number;
-  /** Of an epoch; `null`: not known. */
-  readonly samples: number | null;
-  readonly steps: number | null;
-  readonly batchSize: number | null;
-  readonly verbose: number;
-  readonly doValidation: boolean;
-  /** Names of the values that logs have. */
-  readonly metrics: readonly string[];
-}
-
-/** The list that `model.fit` would make, and the history at its end. */
+/** The list that `model.fit` would make, what shows the progress before all others, and the history at its end. */
 export function callbackList(
   model: CompiledModel,
   callbacks: Callbacks | undefined,
   yieldEvery: ConstructorParameters<typeof CustomCallback>[1] | undefined,
   params: TrainingParams,
+  progress: Progress | null,
 ): { readonly list: CallbackList; readonly history: History } {
   const given: readonly CallbackLike[] = [callbacks ?? {}].flat();
   const history = new History();
-  const list = new CallbackList([...given.map((one) => asCallback(one, yieldEvery ?? 'auto')), history]);
+  // The user's callbacks let the event loop have its turns.
+  const shown = progress === null ? [] : [asCallback(progress.callbacks, 'never')];
+  const list = new CallbackList([...shown, ...given.map((one) => asCallback(one, yieldEvery ?? 'auto')), history]);
   list.setParams({ ...params } as never);
   list.setModel(model as never);
   return { list, history };

@@ -16,12 +16,13 @@ import { type ClassWeights, type CompiledModel, compiledOf, type TensorsByName }
 import { checkBatchSize, evaluated } from './evaluate.ts';
 import { inMode, moduleOf, type Network } from './network.ts';
 import { trainStep } from './train_step.ts';
+import { checkVerbosity } from './training_params.ts';
 import { runTraining, type TrainingExtras, whileTraining } from './training_loop.ts';
 
 /** Options of {@link fit}: those of `model.fit`, and more. */
 export interface FitArgs
   extends
-    Omit<ModelFitArgs, 'callbacks' | 'sampleWeight' | 'yieldEvery' | 'stepsPerEpoch' | 'validationSteps'>,
+    Omit<ModelFitArgs, 'callbacks' | 'sampleWeight' | 'yieldEvery' | 'verbose' | 'stepsPerEpoch' | 'validationSteps'>,
     TrainingExtras {
   /** One weight per sample, which its loss is multiplied with; tfjs does not have it yet. */
   readonly sampleWeight?: SampleWeights;
@@ -54,6 +55,7 @@ export async function fit(network: Network, x: TensorsByName, y: TensorsByName, 
   const model = compiledOf(moduleOf('fit()', network).model);
   const { batchSize = 32, epochs = 1, initialEpoch = 0, shuffle = true, verbose = 1, classWeight, sampleWeight } = args;
   checkBatchSize('fit()', batchSize);
+  checkVerbosity('fit()', verbose);
   return whileTraining(model, async () => {
     const owned: OwnedBatch[] = [];
     try {

@@ -8,6 +8,7 @@ import { type ClassWeights, type CompiledModel, compiledOf, type TensorsByName }
 import { checkBatchSize, evaluated, evaluatedBatch } from './evaluate.ts';
 import { inMode, moduleOf, type Network } from './network.ts';
 import { runTraining, type TrainingExtras, whileTraining } from './training_loop.ts';
+import { checkVerbosity } from './training_params.ts';
 
 /** One batch of a dataset, which the training disposes. */
 export interface DatasetBatch {
@@ -35,7 +36,6 @@ export interface FitDatasetArgs extends TrainingExtras {
   /** Batches of an epoch; default all of the dataset. */
   readonly batchesPerEpoch?: number;
   readonly initialEpoch?: number;
-  readonly verbose?: number;
   /** A dataset, or `[x, y]`. */
   readonly validationData?: DatasetLike | [TensorsByName, TensorsByName];
   /** Of `[x, y]`; default 32. */
@@ -68,6 +68,7 @@ export async function fitDataset(network: Network, dataset: DatasetLike, args: F
     classWeight,
   } = args;
   checkCount('epochs', epochs);
+  checkVerbosity('fitDataset()', verbose);
   checkBatchSize('fitDataset()', validationBatchSize);
   for (const name of ['batchesPerEpoch', 'validationBatches'] as const) {
     if (args[name] !== undefined) {
@@ -80,6 +81,10 @@ export async function fitDataset(network: Network, dataset: DatasetLike, args: F
       const validate = await validationOf(network, model, validationData, args, owned);
       const names = model.getDedupedMetricsNames();
       const reader = new Reader(dataset, batchesPerEpoch);
+      if (batchesPerEpoch === undefined) {
+        // So does tfjs, which then begins anew for each epoch: shuffling with a seed gives the same orders.
+        await dataset.iterator();
+      }
       return await inMode(network, true, () =>
         runTraining({
           network,

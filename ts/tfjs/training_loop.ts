@@ -2,10 +2,11 @@
 
 import type { CustomCallback, History } from '@tensorflow/tfjs-layers';
 import type { Batch } from './batch.ts';
-import { callbackList, type Callbacks, Means, named, type TrainingParams } from './callbacks.ts';
+import { callbackList, type Callbacks, Means, named } from './callbacks.ts';
 import type { CompiledModel } from './compiled_model.ts';
 import { moduleOf, type Network } from './network.ts';
 import { trainStep } from './train_step.ts';
+import type { Progress, TrainingParams, Verbosity } from './training_params.ts';
 
 /** What is told after each step. */
 export interface StepReport {
@@ -23,6 +24,11 @@ export interface TrainingExtras {
   readonly onStep?: (report: StepReport) => void;
   /** Ends the training before the next step; the call then rejects with the signal's reason. What was learned stays. */
   readonly signal?: AbortSignal;
+  /**
+   * What is shown; default 1. 0: nothing. 1: in Node a bar with losses, metrics and samples per second, where the standard error stream is a terminal and the
+   * package `cli-progress` is installed; elsewhere nothing. 2: a line per epoch, by `console.log`.
+   */
+  readonly verbose?: Verbosity;
   /** Callbacks of tfjs, such as `tf.callbacks.earlyStopping()`, and objects of functions such as `onEpochEnd`. */
   readonly callbacks?: Callbacks;
   /** How often the event loop gets its turn: see `tf.ModelFitArgs`; default `'auto'`. */
@@ -52,22 +58,28 @@ export interface Training {
 }
 
 /**
- * Runs the epochs.
+ * Runs the epochs, and shows how far they are.
  * @returns the history, as `model.fit` gives it.
  * @throws Error while the model is being trained already; the reason of the signal; what a step or a callback throws.
  */
-export async function runTraining({
-  network,
-  model,
-  params,
-  extras,
-  epoch: batchesOf,
-  validate,
-}: Training): Promise<History> {
+export async function runTraining(training: Training): Promise<History> {
+  const { params } = training;
+  const progress = params.verbose === 0 ? null : await (await import('./progress.ts')).progressOf(params);
+  try {
+    return await runEpochs(training, progress);
+  } finally {
+    progress?.end();
+  }
+}
+
+async function runEpochs(
+  { network, model, params, extras, epoch: batchesOf, validate }: Training,
+  progress: Progress | null,
+): Promise<History> {
   const { onStep, signal } = extras;
   const module = moduleOf('fit()', network);
   const names = model.getDedupedMetricsNames();
-  const { list, history } = callbackList(model, extras.callbacks, extras.yieldEvery, params);
+  const { list, history } = callbackList(model, extras.callbacks, extras.yieldEvery, params, progress);
   model.history = history;
   await list.onTrainBegin();
   model.stopTraining = false;
