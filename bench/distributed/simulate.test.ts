@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type MessageCosts, type Network, timeOfExchanges, timeOfReduction } from './simulate.ts';
-import { costsIn, exchangesOfResNet50, page, simulated, simulatedIn } from './tables.ts';
+import { costsIn, exchangesOfResNet50, page, simulated, simulatedIn, withSimulated } from './tables.ts';
 
 const free: MessageCosts = { send: 0, receive: 0, forward: 0 };
 const costs: MessageCosts = { send: 0.05, receive: 0.03, forward: 0.01 };
@@ -55,10 +55,14 @@ describe('the simulation of exchanges', () => {
 
 it('the_page_has_what_its_costs_of_a_message_give', () => {
   const text = readFileSync(page, 'utf8');
-  expect(withoutSpaces(simulatedIn(text))).toBe(withoutSpaces(simulated(costsIn(text))));
+  expect(simulatedIn(text)).toBe(simulated(costsIn(text)));
 });
 
-/** Prettier makes the columns of tables equally wide. */
-function withoutSpaces(text: string): string {
-  return text.replaceAll(/ *\| */g, '|').replaceAll(/-{3,}/g, '---');
-}
+it('other_costs_change_the_tables_and_nothing_else_of_the_page', () => {
+  const text = readFileSync(page, 'utf8');
+  const other = withSimulated(text, costs);
+  expect(simulatedIn(other)).toBe(simulated(costs));
+  expect(costsIn(other)).toEqual(costs);
+  expect(withSimulated(other, costsIn(text))).toBe(text);
+  expect(other).not.toBe(text);
+});

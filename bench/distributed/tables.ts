@@ -93,8 +93,8 @@ export function simulatedIn(text: string): string {
 }
 
 export function withSimulated(text: string, costs: MessageCosts): string {
-  const old = simulatedIn(text);
-  return text.replace(old, () => simulated(costs));
+  const start = text.indexOf(BEGIN) + BEGIN.length + 2;
+  return text.slice(0, start) + simulated(costs) + text.slice(start + simulatedIn(text).length);
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
