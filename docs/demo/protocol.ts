@@ -29,7 +29,14 @@ export interface ChannelChoice {
 /** What the page asks for. */
 export type Request =
   /** Begins anew, with a new network. */
-  | { readonly type: 'start'; readonly settings: Settings; readonly choice: ChannelChoice; readonly steps: number }
+  | {
+      readonly type: 'start';
+      /** Number of the training, by which its reports are known. */
+      readonly training: number;
+      readonly settings: Settings;
+      readonly choice: ChannelChoice;
+      readonly steps: number;
+    }
   /** Trains on, so many steps. */
   | { readonly type: 'resume'; readonly steps: number }
   | { readonly type: 'pause' }
@@ -90,6 +97,12 @@ export interface ErrorTold {
   readonly name: string;
   readonly message: string;
   readonly causes: readonly string[];
+}
+
+/** A report, and which training it is of; 0: of none. */
+export interface Message {
+  readonly training: number;
+  readonly report: Report;
 }
 
 /** What the thread that trains tells. */

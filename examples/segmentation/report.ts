@@ -2,14 +2,17 @@
 
 import { Buffer } from 'node:buffer';
 import { encode } from 'fast-png';
-import { escapeHtml } from '../digits/report/escape.ts';
-import { lineChart, type Series } from '../digits/report/line_chart.ts';
-import { linearScale } from '../digits/report/scale.ts';
-import { STYLE } from '../digits/report/style.ts';
+import { figure, htmlDocument, runTable } from '../report/document.ts';
+import { escapeHtml } from '../report/escape.ts';
+import { lineChart, type Series } from '../report/line_chart.ts';
+import { movingMean } from '../report/moving_mean.ts';
+import { linearScale } from '../report/scale.ts';
 import { CLASS_COLOURS } from './class_colours.ts';
 import type { ExperimentOptions, RunRecord } from './experiment.ts';
 import { CLASS_NAMES, type Shapes, SIZE } from './shapes.ts';
 
+/** Steps that the loss is averaged over. */
+const SMOOTHED = 20;
 /** Test images that are shown. */
 const SHOWN = 6;
 const PIXELS = SIZE * SIZE;
@@ -26,34 +29,25 @@ export function reportPage(
   { runs, test }: { readonly runs: readonly RunRecord[]; readonly test: Shapes },
   options: ExperimentOptions,
 ): string {
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>syncbn: segmentation with one sample per device</title>
-<style>${STYLE}${PICTURE_STYLE}</style>
-</head>
-<body>
-<h1>${escapeHtml(headline(runs))}</h1>
+  return htmlDocument({
+    title: 'syncbn: segmentation with one sample per device',
+    style: PICTURE_STYLE,
+    body: `<h1>${escapeHtml(headline(runs))}</h1>
 <p>A small U-Net learns what each pixel of a synthetic picture from above shows: water, forest, sand or snow. It was trained three times, from the
 same weights on the same batches: on one device, and with one picture on each of sixteen devices. What a pixel shows is told by how bright it is,
 compared with other pictures. Plain batch norm makes the mean of every picture 0, so that a forest in water looks like snow on sand; and in use
 it takes running statistics of many pictures, which give other values than those it has learned from. Synchronized batch norm
 takes the statistics of the whole batch, as one device does.</p>
-<div class="scroll">${table(runs)}</div>
+${table(runs)}
 <p class="faint">Intersection over union on ${test.masks.length / PIXELS} test images: the pixels that prediction and truth have in common, of those that either has.</p>
 <div class="charts">
-${figure('Training loss', 'Mean of the last 20 steps.', lossChart(runs, options.steps))}
+${figure('Training loss', `Mean of the last ${SMOOTHED} steps.`, lossChart(runs, options.steps))}
 ${figure('Test images', 'Mean intersection over union, with running statistics.', overlapChart(runs, options.steps))}
 </div>
-<figure><figcaption><h2>Masks</h2><span class="faint">${legend()}</span></figcaption>
-<div class="pictures">${pictures(runs, test)}</div></figure>
+${figure('Masks', legend(), `<div class="pictures">${pictures(runs, test)}</div>`)}
 <p class="faint">${options.steps} steps of 16 images, seed ${options.seed}, ${options.trainImages} training images. The devices are CPU devices of one thread: they
-take turns, so that a split run is no faster than one device here.</p>
-</body>
-</html>
-`;
+take turns, so that a split run is no faster than one device here.</p>`,
+  });
 }
 
 function headline(runs: readonly RunRecord[]): string {
@@ -62,24 +56,15 @@ function headline(runs: readonly RunRecord[]): string {
 }
 
 function table(runs: readonly RunRecord[]): string {
-  const head = ['', 'mean', ...CLASS_NAMES, 'last loss', 'images per second'].map(
-    (text) => `<th scope="col">${text}</th>`,
-  );
-  const rows = runs.map((run, i) => {
-    const key = `<svg class="key" viewBox="0 0 28 12" aria-hidden="true"><line class="line line-${i}" x1="1" x2="27" y1="6" y2="6"/></svg>`;
-    const cells = [
-      percent(run.checkpoints.at(-1)?.overlap),
-      ...run.perClass.map(percent),
-      smoothed(run.losses).at(-1)?.y.toFixed(3) ?? '',
-      run.samplesPerSecond.toFixed(1),
-    ];
-    return `<tr><td>${key}${escapeHtml(run.name)}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
-  });
-  return `<table><thead><tr>${head.join('')}</tr></thead><tbody>\n${rows.join('\n')}\n</tbody></table>`;
-}
-
-function figure(title: string, note: string, content: string): string {
-  return `<figure><figcaption><h2>${title}</h2><span class="faint">${note}</span></figcaption>\n${content}</figure>`;
+  const columns = ['run', 'mean', ...CLASS_NAMES, 'last loss', 'images per second'];
+  const rows = runs.map((run) => [
+    run.name,
+    percent(run.checkpoints.at(-1)?.overlap),
+    ...run.perClass.map(percent),
+    smoothed(run.losses).at(-1)?.y.toFixed(3) ?? '',
+    run.samplesPerSecond.toFixed(1),
+  ]);
+  return runTable(columns, rows);
 }
 
 function lossChart(runs: readonly RunRecord[], steps: number): string {
@@ -110,11 +95,8 @@ function overlapChart(runs: readonly RunRecord[], steps: number): string {
   return lineChart({ title: 'Test images', xLabel: 'step', xScale, yScale, series, formatValue: percent });
 }
 
-function smoothed(losses: readonly number[]): { x: number; y: number }[] {
-  return losses.map((_, i) => {
-    const last = losses.slice(Math.max(0, i - 19), i + 1);
-    return { x: i + 1, y: last.reduce((sum, loss) => sum + loss, 0) / last.length };
-  });
+function smoothed(losses: readonly number[]): Series['points'] {
+  return movingMean(losses, Math.min(SMOOTHED, losses.length));
 }
 
 function pictures(runs: readonly RunRecord[], test: Shapes): string {

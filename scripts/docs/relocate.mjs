@@ -48,6 +48,8 @@ function page(text, up) {
         `$1window.__VP_SITE_DATA__.base=${variable};`,
       )
       .replaceAll(PLACE, up)
+      // The switch between light and dark gets its name by a script, which on long pages takes a while.
+      .replaceAll(/(<button class="VPSwitch VPSwitchAppearance"[^>]*?) title(?=[ >])/g, '$1 title="Switch the theme"')
       // The layout of the first page has no main landmark.
       .replace(/(<div class="VPContent is-home")/, '$1 role="main"')
       .replace('<head>', `<head>${find}`)

@@ -81,13 +81,43 @@ export class WorkerGroup implements DeviceGroup {
   }
 
   batchNorm(shares: readonly GroupForwardArguments[]): void {
-    this.#giveAll(shares, 1, (share, group, width) => ({ ...share, operation: 'jointBatchNorm', group, width }));
+    // Written out, as below: a spread of so many fields takes as long as giving the command.
+    this.#giveAll(shares, 1, (share, group, width) => ({
+      operation: 'jointBatchNorm',
+      x: share.x,
+      y: share.y,
+      layout: share.layout,
+      numerics: share.numerics,
+      eps: share.eps,
+      epsMode: share.epsMode,
+      firstSample: share.firstSample,
+      weight: share.weight,
+      bias: share.bias,
+      statistics: share.statistics,
+      mean: share.mean,
+      variance: share.variance,
+      nextMean: share.nextMean,
+      nextVariance: share.nextVariance,
+      momentum: share.momentum,
+      correction: share.correction,
+      group,
+      width,
+    }));
   }
 
   batchNormBackward(shares: readonly GroupBackwardArguments[]): void {
     this.#giveAll(shares, 2, (share, group, width) => ({
-      ...share,
       operation: 'jointBatchNormBackward',
+      x: share.x,
+      dy: share.dy,
+      dx: share.dx,
+      layout: share.layout,
+      firstSample: share.firstSample,
+      statistics: share.statistics,
+      weight: share.weight,
+      dweight: share.dweight,
+      dbias: share.dbias,
+      clampEps: share.clampEps,
       group,
       width,
     }));

@@ -32,7 +32,7 @@ import {
 import { batchNormOperation, discardBatch, type RunningStatistics } from './batch_norm_operation.ts';
 import { refuseDuringForward } from './forward_passes.ts';
 import { Module } from './module.ts';
-import { checkParameter } from './module_tree.ts';
+import { buffersKey, checkParameter } from './module_tree.ts';
 import { replicaPlace } from './replica.ts';
 import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
 import { refill, type Refill } from './refill.ts';
@@ -104,10 +104,6 @@ export abstract class BatchNorm extends Module {
   numerics: Numerics;
   weight: Parameter | null;
   bias: Parameter | null;
-  declare runningMean: Tensor | null;
-  declare runningVar: Tensor | null;
-  /** Batches seen in training; `null` where nothing is tracked. */
-  declare numBatchesTracked: number | null;
 
   /**
    * @param numFeatures - C, at least 1 and less than 2²⁸.
@@ -136,9 +132,36 @@ export abstract class BatchNorm extends Module {
     // Donated, so that the parameter alone holds its memory.
     this.weight = affine && weight ? new Parameter(filled(1).donate()) : null;
     this.bias = affine && bias ? new Parameter(filled(0).donate()) : null;
-    this.registerBuffer('running_mean', trackRunningStats ? filled(0) : null, 'runningMean');
-    this.registerBuffer('running_var', trackRunningStats ? filled(1) : null, 'runningVar');
-    this.registerBuffer('num_batches_tracked', trackRunningStats ? 0 : null, 'numBatchesTracked');
+    this.setBuffer('running_mean', trackRunningStats ? filled(0) : null);
+    this.setBuffer('running_var', trackRunningStats ? filled(1) : null);
+    this.setBuffer('num_batches_tracked', trackRunningStats ? 0 : null);
+  }
+
+  /** The buffer `running_mean`, of shape (C); `null` where nothing is tracked. */
+  get runningMean(): Tensor | null {
+    return this[buffersKey].get('running_mean') as Tensor | null;
+  }
+
+  set runningMean(value: Tensor | null) {
+    this.setBuffer('running_mean', value);
+  }
+
+  /** The buffer `running_var`, of shape (C); `null` where nothing is tracked. */
+  get runningVar(): Tensor | null {
+    return this[buffersKey].get('running_var') as Tensor | null;
+  }
+
+  set runningVar(value: Tensor | null) {
+    this.setBuffer('running_var', value);
+  }
+
+  /** Batches seen in training; `null` where nothing is tracked. */
+  get numBatchesTracked(): number | null {
+    return this[buffersKey].get('num_batches_tracked') as number | null;
+  }
+
+  set numBatchesTracked(value: number | null) {
+    this.setBuffer('num_batches_tracked', value);
   }
 
   /**

@@ -95,37 +95,42 @@ function compute(
 ): void {
   const { x, running, eps, numerics } = operation;
   const { device } = statistics;
-  const shared = {
-    x: x.storage.buffer,
-    y: y.buffer,
-    layout,
-    numerics,
-    eps,
-    weight: operation.weight?.storage.buffer ?? null,
-    bias: operation.bias?.storage.buffer ?? null,
-    statistics: statistics.buffer,
-  };
+  const weight = operation.weight?.storage.buffer;
+  const bias = operation.bias?.storage.buffer;
+  // The commands are written out: a spread takes longer than a small layer's kernel.
   if (operation.usesBatchStatistics) {
-    const update =
-      running === null || operation.factor === null || next === null
-        ? null
-        : {
-            mean: running.mean.storage.buffer,
-            variance: running.variance.storage.buffer,
-            nextMean: next.mean.buffer,
-            nextVariance: next.variance.buffer,
-            momentum: operation.factor,
-            correction: operation.correction,
-          };
-    device.run({ operation: 'batchNorm', ...shared, ...update });
+    const updated = operation.factor === null || next === null ? null : running;
+    device.run({
+      operation: 'batchNorm',
+      x: x.storage.buffer,
+      y: y.buffer,
+      layout,
+      numerics,
+      eps,
+      weight,
+      bias,
+      statistics: statistics.buffer,
+      mean: updated?.mean.storage.buffer,
+      variance: updated?.variance.storage.buffer,
+      nextMean: updated && next?.mean.buffer,
+      nextVariance: updated && next?.variance.buffer,
+      momentum: updated && operation.factor,
+      correction: updated && operation.correction,
+    });
   } else if (running !== null) {
     const mean = running.mean.storage.buffer;
     const variance = running.variance.storage.buffer;
+    device.run({ operation: 'evaluationStatistics', mean, variance, numerics, eps, statistics: statistics.buffer });
     device.run({
-      operation: 'evaluationStatistics',
-      ...{ mean, variance, numerics, eps, statistics: statistics.buffer },
+      operation: 'normalize',
+      x: x.storage.buffer,
+      y: y.buffer,
+      layout,
+      numerics,
+      statistics: statistics.buffer,
+      weight,
+      bias,
     });
-    device.run({ operation: 'normalize', ...shared });
   } else {
     throw new RangeError('running_mean must be defined in evaluation mode');
   }
@@ -138,11 +143,16 @@ function outputOf(operation: BatchNormOperation, layout: BatchLayout, y: Storage
   if (statistics === null) {
     return new Tensor({ storage: y, shape, memoryFormat });
   }
-  const saved = { x: x.storage, statistics, weight: weight?.storage ?? null };
+  const saved = [x.storage, statistics];
+  if (weight !== null) {
+    saved.push(weight.storage);
+  }
   const backward: Backward = {
     shape,
     layout,
-    ...saved,
+    x: x.storage,
+    statistics,
+    weight: weight?.storage ?? null,
     batchStatistics: operation.usesBatchStatistics,
     needsX: x.requiresGrad,
     needsWeight: weight?.requiresGrad === true,
@@ -151,7 +161,7 @@ function outputOf(operation: BatchNormOperation, layout: BatchLayout, y: Storage
   const node = new GraphNode({
     name: 'batch_norm',
     inputs: [x, weight, bias],
-    saved: saved.weight === null ? [saved.x, statistics] : [saved.x, statistics, saved.weight],
+    saved,
     sequence: operation.sequence,
     backward: ([dy]) =>
       dy === undefined || dy === null ? [null, null, null] : withRoom(() => runBackward(backward, dy)),

@@ -24,6 +24,7 @@ import {
 import { batchNormOperation } from './batch_norm_operation.ts';
 import { Module } from './module.ts';
 import { pythonFloat, typeNameOf } from './module_repr.ts';
+import { buffersKey } from './module_tree.ts';
 import { placeInForward } from './replica.ts';
 
 /** Options of every frozen layer. */
@@ -58,10 +59,6 @@ export abstract class FrozenBatchNorm extends Module {
   readonly numFeatures: number;
   eps: number;
   numerics: Numerics;
-  declare weight: Tensor | null;
-  declare bias: Tensor | null;
-  declare runningMean: Tensor | null;
-  declare runningVar: Tensor | null;
 
   /**
    * @param numFeatures - C, at least 1 and less than 2²⁸.
@@ -79,6 +76,42 @@ export abstract class FrozenBatchNorm extends Module {
     this.numerics = numerics;
     const filled = (value: number): Tensor => filledVector(numFeatures, value, device);
     this.registerVectors({ weight: filled(1), bias: filled(0), runningMean: filled(0), runningVar: filled(1) });
+  }
+
+  /** The buffer `weight`, of shape (C). */
+  get weight(): Tensor | null {
+    return this[buffersKey].get('weight') as Tensor | null;
+  }
+
+  set weight(value: Tensor | null) {
+    this.setBuffer('weight', value);
+  }
+
+  /** The buffer `bias`, of shape (C). */
+  get bias(): Tensor | null {
+    return this[buffersKey].get('bias') as Tensor | null;
+  }
+
+  set bias(value: Tensor | null) {
+    this.setBuffer('bias', value);
+  }
+
+  /** The buffer `running_mean`, of shape (C). */
+  get runningMean(): Tensor | null {
+    return this[buffersKey].get('running_mean') as Tensor | null;
+  }
+
+  set runningMean(value: Tensor | null) {
+    this.setBuffer('running_mean', value);
+  }
+
+  /** The buffer `running_var`, of shape (C). */
+  get runningVar(): Tensor | null {
+    return this[buffersKey].get('running_var') as Tensor | null;
+  }
+
+  set runningVar(value: Tensor | null) {
+    this.setBuffer('running_var', value);
   }
 
   /**
@@ -115,10 +148,10 @@ export abstract class FrozenBatchNorm extends Module {
 
   /** Makes the buffers, in torchvision's order. @internal */
   registerVectors(vectors: FrozenVectors): void {
-    this.registerBuffer('weight', vectors.weight);
-    this.registerBuffer('bias', vectors.bias);
-    this.registerBuffer('running_mean', vectors.runningMean, 'runningMean');
-    this.registerBuffer('running_var', vectors.runningVar, 'runningVar');
+    this.setBuffer('weight', vectors.weight);
+    this.setBuffer('bias', vectors.bias);
+    this.setBuffer('running_mean', vectors.runningMean);
+    this.setBuffer('running_var', vectors.runningVar);
   }
 
   /** @throws RangeError unless the layer takes inputs of this rank. */

@@ -55,7 +55,10 @@ export abstract class Module implements ModuleInterface {
   /** @internal */
   readonly [buffersKey] = new Map<string, Buffer>();
 
-  /** Computes the output. Subclasses choose the parameters; asynchronous for all layers of this library. */
+  /**
+   * Computes the output. Subclasses choose the parameters; asynchronous for all layers of this library. Functions that call modules of whichever class
+   * name what they need, for one tensor by the type `TensorModule`.
+   */
   abstract forward(...inputs: never[]): unknown;
 
   /** Runs on every replica before its forward, under `DataParallelWithCallBack`; `context` is shared by all replicas of a layer. */
@@ -87,8 +90,16 @@ export abstract class Module implements ModuleInterface {
     if (hasProperty && !this[buffersKey].has(name)) {
       throw new RangeError(`registerBuffer(): attribute '${property}' already exists`);
     }
-    this[buffersKey].set(name, checkBuffer(name, value));
+    this.setBuffer(name, value);
     Object.defineProperty(this, property, bufferAccessor(name));
+  }
+
+  /**
+   * Registers a buffer that the class has accessors for, or replaces it. Own properties would be copied with each replica.
+   * @internal
+   */
+  setBuffer(name: string, value: Buffer): void {
+    this[buffersKey].set(name, checkBuffer(name, value));
   }
 
   /** Sets the training mode of this module and all below. */
@@ -294,7 +305,7 @@ function bufferAccessor(name: string): PropertyDescriptor {
       return this[buffersKey].get(name) ?? null;
     },
     set(next: unknown) {
-      this[buffersKey].set(name, checkBuffer(name, next));
+      this.setBuffer(name, next as Buffer);
     },
   };
   noteBufferAccessor(accessor);

@@ -4,30 +4,56 @@ import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { ModuleInterface } from './module_interface.ts';
-import { type Buffer, buffersKey, isBufferAccessor } from './module_tree.ts';
+import { type Buffer, buffersKey, isBufferAccessor, type TreeEntry } from './module_tree.ts';
+import { placeReplica, type ReplicaPlace } from './replica.ts';
+
+/** What stands in the copies of a replica in place of the children, parameters and buffers of the originals. */
+export interface Counterparts {
+  readonly module: (original: ModuleInterface, replica: number) => ModuleInterface | null;
+  readonly tensor: (original: Tensor, replica: number) => Tensor | null;
+}
 
 /**
- * Objects of the same class with the same properties, children and parameters among them, but with a buffer table of their own: buffers
+ * Objects of the same class with the same properties, but with children, parameters and a buffer table of their own: buffers
  * set on a copy are not seen by the original.
+ * @param places - of the copies among the replicas; there are as many copies.
  */
-export function shallowCopies<M extends ModuleInterface>(module: M, count: number): M[] {
+export function shallowCopies(
+  entry: TreeEntry,
+  places: readonly ReplicaPlace[],
+  counterparts: Counterparts,
+): ModuleInterface[] {
+  const { module, children, parameters } = entry;
   const special = specialProperties(module);
   // Every forward pass copies every module. A spread takes a tenth of the time that defining the properties takes, but it reads them,
   // and what a getter of the user's does is not ours to cause.
   const hasGetters = special.some(([, property]) => 'get' in property && !isBufferAccessor(property));
   const properties = hasGetters ? Object.getOwnPropertyDescriptors(module) : null;
-  return Array.from({ length: count }, () => copyOf(module, properties, special));
+  const copies: ModuleInterface[] = [];
+  for (const place of places) {
+    const copy = copyOf(module, properties, special);
+    for (const [name, child] of children) {
+      replaceProperty(copy, special, name, counterparts.module(child, place.index));
+    }
+    for (const [name, parameter] of parameters) {
+      replaceProperty(copy, special, name, counterparts.tensor(parameter, place.index));
+    }
+    setBuffers(copy, module[buffersKey], counterparts, place.index);
+    placeReplica(copy, place);
+    copies.push(copy);
+  }
+  return copies;
 }
 
 type Property = readonly [key: PropertyKey, descriptor: PropertyDescriptor];
 
 /** The properties that assignment does not make. */
-function specialProperties(module: ModuleInterface): Property[] {
+function specialProperties(module: ModuleInterface): readonly Property[] {
   const special: Property[] = [];
   for (const key of Reflect.ownKeys(module)) {
-    const descriptor = Object.getOwnPropertyDescriptor(module, key) ?? {};
-    const { writable, enumerable, configurable } = descriptor;
-    if (writable !== true || enumerable !== true || configurable !== true) {
+    const descriptor = Object.getOwnPropertyDescriptor(module, key);
+    const isPlain = descriptor?.writable === true && descriptor.enumerable === true && descriptor.configurable === true;
+    if (descriptor !== undefined && !isPlain) {
       special.push([key, descriptor]);
     }
   }
@@ -35,28 +61,42 @@ function specialProperties(module: ModuleInterface): Property[] {
 }
 
 /** @param properties - all of them; `null`: a spread may read them. */
-function copyOf<M extends ModuleInterface>(
-  module: M,
+function copyOf(
+  module: ModuleInterface,
   properties: PropertyDescriptorMap | null,
   special: readonly Property[],
-): M {
-  const original: object = module;
-  const prototype = Object.getPrototypeOf(original) as object;
-  const copy: object =
-    properties === null ? { __proto__: prototype, ...original } : (Object.create(prototype, properties) as object);
-  if (properties === null) {
-    special.forEach(([key, descriptor]) => Object.defineProperty(copy, key, descriptor));
+): ModuleInterface {
+  const prototype = Object.getPrototypeOf(module) as object;
+  if (properties !== null) {
+    return Object.create(prototype, properties) as ModuleInterface;
   }
-  return Object.assign(copy, { [buffersKey]: new Map(module[buffersKey]) }) as unknown as M;
+  const copy: object = { __proto__: prototype, ...module };
+  for (const [key, descriptor] of special) {
+    Object.defineProperty(copy, key, descriptor);
+  }
+  return copy as ModuleInterface;
 }
 
 /** Gives a copy a value in place of a property of the original's. */
-export function replaceProperty(copy: ModuleInterface, name: string, value: unknown): void {
-  if (Object.getOwnPropertyDescriptor(copy, name)?.writable === true) {
-    Object.assign(copy, { [name]: value });
-  } else {
+function replaceProperty(copy: ModuleInterface, special: readonly Property[], name: string, value: unknown): void {
+  if (special.length > 0 && special.some(([key]) => key === name)) {
     Object.defineProperty(copy, name, { value, writable: true, enumerable: true, configurable: true });
+  } else {
+    (copy as unknown as Record<string, unknown>)[name] = value;
   }
+}
+
+function setBuffers(
+  copy: ModuleInterface,
+  originals: ReadonlyMap<string, Buffer>,
+  counterparts: Counterparts,
+  replica: number,
+): void {
+  const buffers = new Map<string, Buffer>();
+  for (const [name, buffer] of originals) {
+    buffers.set(name, buffer instanceof Tensor ? counterparts.tensor(buffer, replica) : buffer);
+  }
+  (copy as { [buffersKey]: Map<string, Buffer> })[buffersKey] = buffers;
 }
 
 /** The buffers of a module tree when copies of it were made, so that it is seen later what has changed in them. */

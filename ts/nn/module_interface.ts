@@ -24,6 +24,7 @@ export interface ModuleInterface {
   onReplicate(context: object, replicaIndex: number): void;
   onReport(value: unknown, replicaIndex: number): void;
   registerBuffer(name: string, value: Buffer, property?: string): void;
+  setBuffer(name: string, value: Buffer): void;
   train(mode?: boolean): this;
   eval(): this;
   to(device: string): Promise<this>;

@@ -67,7 +67,7 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
       const sequence = nextInOrder();
       const loaded = passes();
       const { synchronizedForward } = loaded instanceof Promise ? await loaded : loaded;
-      return synchronizedForward(this, x, place, sequence);
+      return await synchronizedForward(this, x, place, sequence);
     }
 
     /** @throws as the plain layer; Error in a replica that synchronizes, which has to wait for the others. */

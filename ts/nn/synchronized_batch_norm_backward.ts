@@ -48,13 +48,19 @@ export function recordJointly(
   plan: BatchPlan,
 ): GraphNode<Tensor> | null {
   const isRecorded = shards.some((shard) => shard.isRecorded);
-  const xs = shards.map((shard) => (shard.isRecorded ? shard.x : null));
-  const inputs = isRecorded ? [...xs, weight, bias] : [];
-  if (!inputs.some((input) => input?.requiresGrad === true)) {
+  const vectors = isRecorded ? [weight, bias] : [null, null];
+  const inputs = [...shards.map((shard) => (shard.isRecorded ? shard.x : null)), ...vectors];
+  const wants = inputs.map((input) => input?.requiresGrad === true);
+  if (!wants.includes(true)) {
     return null;
   }
-  const saved = shards.flatMap((shard) => [shard.storage, shard.statistics, ...(shard.weight ? [shard.weight] : [])]);
-  const wants = inputs.map((input) => input?.requiresGrad === true);
+  const saved: Storage[] = [];
+  for (const shard of shards) {
+    saved.push(shard.storage, shard.statistics);
+    if (shard.weight !== null) {
+      saved.push(shard.weight);
+    }
+  }
   const joint: Joint = {
     shards,
     plan,
@@ -64,8 +70,9 @@ export function recordJointly(
   };
   const backward: GraphNodeOptions<Tensor>['backward'] = (gradients, groups) => runJointly(joint, gradients, groups);
   // Every replica's input comes before this node, and what the replica has done with the input meanwhile after its call.
-  const calls = shards.map((shard) => shard.sequence);
-  const orders = [...calls, ...[weight, bias].map(() => calls[0] ?? plan.sequence)];
+  const orders = shards.map((shard) => shard.sequence);
+  const [first = plan.sequence] = orders;
+  orders.push(first, first);
   const { sequence } = plan;
   const node = new GraphNode({ name: 'synchronized_batch_norm', inputs, saved, sequence, orders, backward });
   shards.forEach(() => node.retain());

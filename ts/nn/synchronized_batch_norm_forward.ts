@@ -36,11 +36,6 @@ import {
 } from './synchronized_batch_norm_shards.ts';
 import { type FirstMerge, mergeAgain, mergeFirst, planWithRanks, ranksOf } from './synchronized_batch_norm_group.ts';
 
-/** The place of a layer that meets its copies in the other replicas. */
-interface MeetingPlace extends ReplicaPlace {
-  readonly meetingPoint: MeetingPoint;
-}
-
 /** What the first meeting gives to every replica. */
 interface Begun {
   readonly plan: BatchPlan;
@@ -85,7 +80,8 @@ interface Call {
   readonly sequence: number;
   readonly layer: SynchronizedLayer;
   readonly x: Tensor;
-  readonly place: MeetingPlace;
+  readonly place: ReplicaPlace;
+  readonly meetingPoint: MeetingPoint;
   readonly session: Session;
   readonly layout: BatchLayout;
   readonly outputs: Outputs;
@@ -105,65 +101,48 @@ export async function synchronizedForward(
   place: ReplicaPlace,
   sequence: number,
 ): Promise<Tensor> {
-  const { original, meetingPoint } = place;
   // A layer outside of replicas has nobody else to refuse changes meanwhile.
-  const end = original === layer ? beginForward([{ module: layer }]) : null;
+  const end = place.original === layer ? beginForward([{ module: layer }]) : null;
+  let taken: readonly Storage[] = [];
+  // Whatever need not be awaited is not: each promise takes as long as a step of a small layer.
   try {
-    return await forwardInReplica(
-      layer,
-      x,
-      { ...place, meetingPoint: meetingPoint ?? new MeetingPoint(place.devices) },
-      sequence,
-    );
+    const device = checkTensor(x, 'the input');
+    if (!device.isReady) {
+      await device.ready();
+    }
+    layer.checkInput(x);
+    checkSynchronization(layer);
+    const { syncTimeout: timeoutSeconds, onTimeout } = layer;
+    const meetingPoint = place.meetingPoint ?? new MeetingPoint(place.devices);
+    const session = meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
+    const isRecorded = isGradEnabled();
+    const announcement = announcementOf(layer, x, place, isRecorded);
+    const layout = batchLayout(x.shape, x.memoryFormat);
+    // Before the meeting: nobody finds out after it that there is no room.
+    const allocating = awaited([device], () => allocate(layer, x, place, announcement.wantsGradient));
+    const outputs = allocating instanceof Promise ? await allocating : allocating;
+    taken = outputs.taken;
+    const call = { sequence, layer, x, place, meetingPoint, session, layout, outputs, isRecorded, announcement };
+    const meeting = session.meet(place.index, call, beginTogether);
+    const begun = meeting instanceof Promise ? await meeting : meeting;
+    if (begun.kind === 'timed_out') {
+      return await fallBack(call, begun.error);
+    }
+    const { plan, joint } = begun.value;
+    if (joint === null) {
+      return await goOnInSteps(call, plan);
+    }
+    const y = outputOf(call, outputs.y, joint);
+    joint.node?.release();
+    return y;
   } catch (error) {
     noteLayerPath(error, place.path);
     layer.processGroup?.abort?.(error);
     throw error;
   } finally {
+    taken.forEach((storage) => storage.release());
     end?.();
   }
-}
-
-async function forwardInReplica(
-  layer: SynchronizedLayer,
-  x: Tensor,
-  place: MeetingPlace,
-  sequence: number,
-): Promise<Tensor> {
-  const device = checkTensor(x, 'the input');
-  if (!device.isReady) {
-    await device.ready();
-  }
-  layer.checkInput(x);
-  checkSynchronization(layer);
-  const { syncTimeout: timeoutSeconds, onTimeout } = layer;
-  const session = place.meetingPoint.attend(place.index, place.path, { timeoutSeconds, onTimeout });
-  const isRecorded = isGradEnabled();
-  const announcement = announcementOf(layer, x, place, isRecorded);
-  const layout = batchLayout(x.shape, x.memoryFormat);
-  // Before the meeting: nobody finds out after it that there is no room.
-  const allocated = awaited([device], () => allocate(layer, x, place, announcement.wantsGradient));
-  const outputs = allocated instanceof Promise ? await allocated : allocated;
-  try {
-    return await meet({ sequence, layer, x, place, session, layout, outputs, isRecorded, announcement });
-  } finally {
-    outputs.taken.forEach((storage) => storage.release());
-  }
-}
-
-async function meet(call: Call): Promise<Tensor> {
-  const { place, session, outputs } = call;
-  const begun = await session.meet(place.index, call, beginTogether);
-  if (begun.kind === 'timed_out') {
-    return fallBack(call, begun.error);
-  }
-  const { plan, joint } = begun.value;
-  if (joint === null) {
-    return goOnInSteps(call, plan);
-  }
-  const y = outputOf(call, outputs.y, joint);
-  joint.node?.release();
-  return y;
 }
 
 /** The rest of a call whose devices do not work among themselves; once more when the ranks had other shapes than was predicted. */
@@ -188,7 +167,7 @@ async function goOnInSteps(call: Call, plan: BatchPlan): Promise<Tensor> {
   }
 }
 
-function announcementOf(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Announcement {
+function announcementOf(layer: SynchronizedLayer, x: Tensor, place: ReplicaPlace, isRecorded: boolean): Announcement {
   const { numerics, eps, epsMode, otherThanBatchStatistics: otherwise } = layer;
   const { weight, bias } = originalOf(place);
   const wantsGradient = isRecorded && (x.requiresGrad || weight?.requiresGrad === true || bias?.requiresGrad === true);
@@ -196,7 +175,7 @@ function announcementOf(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace
 }
 
 /** @param isRecorded - whether the replica records the call, so that x must stay. */
-function allocate(layer: SynchronizedLayer, x: Tensor, place: MeetingPlace, isRecorded: boolean): Outputs {
+function allocate(layer: SynchronizedLayer, x: Tensor, place: ReplicaPlace, isRecorded: boolean): Outputs {
   const { device, length } = x.storage;
   const channels = layer.numFeatures;
   const taken: Storage[] = [];
@@ -224,7 +203,7 @@ function beginTogether(calls: readonly Call[]): Begun | Promise<Begun> {
   if (first === undefined) {
     throw new RangeError('synchronized_batch_norm: expected at least one replica, got none');
   }
-  const { layer, place } = first;
+  const { layer, place, meetingPoint } = first;
   const devices = place.devices.map(deviceByName);
   const ranks = ranksOf(layer);
   if (ranks !== null) {
@@ -237,7 +216,7 @@ function beginTogether(calls: readonly Call[]): Begun | Promise<Begun> {
     return { plan, joint: null };
   }
   const origin = {};
-  place.meetingPoint.groups.add(group);
+  meetingPoint.groups.add(group);
   group.batchNorm(calls.map((call) => argumentsOf(call, plan)));
   calls.forEach((call) => commit(call, origin));
   return { plan, joint: { node: recordTogether(calls, plan) } };
@@ -382,7 +361,7 @@ async function complete(call: Call, plan: BatchPlan, result: Merged): Promise<Te
  * Whether a replica renews its running statistics. Replica 0 does, whose state is the one that is kept; another does, to the same
  * bits, where that spares sending them before the next forward.
  */
-function renewsRunning(layer: SynchronizedLayer, place: MeetingPlace): boolean {
+function renewsRunning(layer: SynchronizedLayer, place: ReplicaPlace): boolean {
   const { index, devices } = place;
   return (
     index === 0 ||
@@ -392,7 +371,7 @@ function renewsRunning(layer: SynchronizedLayer, place: MeetingPlace): boolean {
 }
 
 /** Whether a replica's running statistics are still those that the forward began with. */
-function hasOriginalStatistics(layer: SynchronizedLayer, place: MeetingPlace): boolean {
+function hasOriginalStatistics(layer: SynchronizedLayer, place: ReplicaPlace): boolean {
   const original = originalOf(place);
   const isCopy = (own: Tensor | null, copy: Tensor | null): boolean =>
     copy !== null && own?.copies.has(copy.storage) === true;
@@ -433,13 +412,13 @@ function fallBack({ sequence, layer, x, place }: Call, cause: SyncTimeoutError):
 }
 
 /** The layer that the replicas were copied from. */
-function originalOf({ original }: MeetingPlace): BatchNorm {
+function originalOf({ original }: ReplicaPlace): BatchNorm {
   if (original instanceof BatchNorm) {
     return original;
   }
   throw new TypeError('synchronized_batch_norm: expected a copy of a batch norm layer');
 }
 
-function firstSampleOf({ index }: MeetingPlace, { firstSamples }: BatchPlan): number {
+function firstSampleOf({ index }: ReplicaPlace, { firstSamples }: BatchPlan): number {
   return firstSamples[index] ?? 0;
 }

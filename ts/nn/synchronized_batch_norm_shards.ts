@@ -90,24 +90,40 @@ export interface RankPlan {
  */
 export function planBatch(announcements: readonly Announcement[]): BatchPlan {
   checkAgreement(announcements);
-  const shapes = announcements.map(({ shape }) => shape);
-  const lengths = new Set(shapes.filter((shape) => countOf(shape) > 0).map(lengthOf));
-  const isRagged = lengths.size > 1;
+  const counts = announcements.map(({ shape }) => countOf(shape));
+  const isRagged = areOfSeveralLengths(announcements, counts);
   const firstSamples: number[] = [];
   let samples = 0;
-  for (const shape of shapes) {
+  let count = 0;
+  let isRecorded = false;
+  for (const [r, { shape, wantsGradient }] of announcements.entries()) {
+    const own = counts[r] ?? 0;
     firstSamples.push(samples);
-    samples += isRagged ? countOf(shape) : samplesOf(shape);
+    samples += isRagged || own === 0 ? own : (shape[0] ?? 0);
+    count += own;
+    isRecorded ||= wantsGradient;
   }
-  const count = shapes.reduce((sum, shape) => sum + countOf(shape), 0);
   if (count === 1) {
     // One replica has the one value; its shape is that of the whole batch.
     announcements
-      .filter(({ shape }) => countOf(shape) === 1)
+      .filter((_, r) => counts[r] === 1)
       .forEach(({ shape, otherwise }) => checkBatchSize(shape, { otherThanBatchStatistics: otherwise }));
   }
-  const isRecorded = announcements.some(({ wantsGradient }) => wantsGradient);
   return { count, firstSamples, isRagged, isRecorded, sequence: nextInOrder(), samples, ranks: null };
+}
+
+function areOfSeveralLengths(announcements: readonly Announcement[], counts: readonly number[]): boolean {
+  let length: number | null = null;
+  for (const [r, { shape }] of announcements.entries()) {
+    if (counts[r] !== 0) {
+      const own = lengthOf(shape);
+      if (length !== null && own !== length) {
+        return true;
+      }
+      length = own;
+    }
+  }
+  return false;
 }
 
 /** The devices of a batch as a group that exchanges partials by itself; `null` where the calling thread must. */
@@ -155,12 +171,12 @@ export function checkAgreement(announcements: readonly Announcement[]): void {
   }
 }
 
-function samplesOf(shape: Shape): number {
-  return countOf(shape) === 0 ? 0 : (shape[0] ?? 0);
-}
-
 function lengthOf(shape: Shape): number {
-  return shape.slice(2).reduce((product, size) => product * size, 1);
+  let length = 1;
+  for (let dim = 2; dim < shape.length; dim += 1) {
+    length *= shape[dim] ?? 1;
+  }
+  return length;
 }
 
 /** Values per channel. */

@@ -14,11 +14,14 @@ export interface RecordedOperation extends Pick<GraphNodeOptions<Tensor>, 'name'
  * Runs an operation and makes it a node of the graph, when anything it takes requires a gradient. The node exists from the
  * beginning, so that an input disposed meanwhile keeps its place in the graph.
  */
-export function record({ forward, ...operation }: RecordedOperation): Tensor[] | Promise<Tensor[]> {
-  const isRecorded = isGradEnabled() && operation.inputs.some((input) => input?.requiresGrad === true);
-  const node = isRecorded ? new GraphNode({ ...operation, saved: [] }) : null;
+export function record({ name, inputs, forward, backward }: RecordedOperation): Tensor[] | Promise<Tensor[]> {
+  const isRecorded = isGradEnabled() && inputs.some((input) => input?.requiresGrad === true);
+  const node = isRecorded ? new GraphNode({ name, inputs, saved: [], backward }) : null;
   const finish = (outputs: readonly TensorParts[]): Tensor[] =>
-    outputs.map((parts, index) => new Tensor({ ...parts, source: node && { node, index } }));
+    outputs.map(
+      ({ storage, shape, memoryFormat }, index) =>
+        new Tensor({ storage, shape, memoryFormat, source: node && { node, index } }),
+    );
   const fail = (error: unknown): never => {
     node?.free();
     throw error;

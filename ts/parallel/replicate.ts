@@ -2,7 +2,13 @@
 
 import type { Device } from '../device/device.ts';
 import type { ModuleInterface } from '../nn/module_interface.ts';
-import { adoptState, type Beginning, type BeginningTensor, replaceProperty, shallowCopies } from '../nn/module_copy.ts';
+import {
+  adoptState,
+  type Beginning,
+  type BeginningTensor,
+  type Counterparts,
+  shallowCopies,
+} from '../nn/module_copy.ts';
 import {
   type Buffer,
   buffersKey,
@@ -11,10 +17,11 @@ import {
   tensorsOf,
   type TreeEntry,
 } from '../nn/module_tree.ts';
-import { placeReplica, type Report } from '../nn/replica.ts';
+import type { ReplicaPlace, Report } from '../nn/replica.ts';
 import type { MeetingPoint } from '../sync/meeting_point.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
+import { isThenable } from '../tensor/thenable.ts';
 import { broadcast } from './broadcast.ts';
 
 /** What the replicas of one forward pass have in common. */
@@ -27,18 +34,13 @@ interface Pass {
 export class Replicas {
   /** One copy of the root per device. */
   readonly roots: readonly ModuleInterface[];
-  /** Every module of the tree with its copies, in order of devices; parents first. */
-  private readonly copies: ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>;
+  private readonly copies: ModuleCopies;
   private readonly tensors: readonly Tensor[];
   private readonly pass: Pass;
   private readonly beginning: Beginning;
 
   /** @internal */
-  constructor(
-    copies: ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>,
-    tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
-    pass: Pass,
-  ) {
+  constructor(copies: ModuleCopies, tensors: ReadonlyMap<Tensor, readonly Tensor[]>, pass: Pass) {
     const [roots] = copies.values();
     this.roots = roots ?? [];
     this.copies = copies;
@@ -57,7 +59,10 @@ export class Replicas {
       for (const { copies, context } of contexts) {
         try {
           // Typed as synchronous, but an asynchronous override must not run on, nor fail, unnoticed.
-          await (copies[replica]?.onReplicate(context, replica) as unknown);
+          const result = copies[replica]?.onReplicate(context, replica) as unknown;
+          if (isThenable(result)) {
+            await result;
+          }
         } catch (error) {
           onFailure(error, replica);
         }
@@ -85,7 +90,11 @@ export class Replicas {
    */
   dispose(except: ReadonlySet<Tensor>): void {
     this.pass.isOver = true;
-    this.tensors.filter((tensor) => !except.has(tensor)).forEach((tensor) => tensor.dispose());
+    for (const tensor of this.tensors) {
+      if (!except.has(tensor)) {
+        tensor.dispose();
+      }
+    }
   }
 }
 
@@ -110,27 +119,45 @@ export async function replicate(
     originals.map((tensor) => attempt(() => broadcast(tensor, devices))),
     (copies) => copies.forEach((copy) => copy.dispose()),
   );
-  const tensors = new Map(originals.map((tensor, i) => [tensor, broadcasts[i] ?? []]));
-  const names = devices.map((device) => device.name);
-  const copies = new Map<ModuleInterface, readonly ModuleInterface[]>();
+  const tensors = new Map<Tensor, readonly Tensor[]>();
+  originals.forEach((tensor, i) => tensors.set(tensor, broadcasts[i] ?? []));
   const pass: Pass = { isOver: false, reports: [] };
-  for (const entry of tree) {
-    const { module: original } = entry;
-    const place = {
-      devices: names,
-      path: entry.path === '' ? path : joinPath(path, entry.path),
-      original,
-      meetingPoint,
-      pass,
-    };
-    const replicas = shallowCopies(original, devices.length);
-    replicas.forEach((copy, index) => placeReplica(copy, { ...place, index }));
-    copies.set(original, replicas);
-  }
-  for (const entry of tree) {
-    wire(entry, copies, tensors);
-  }
-  return new Replicas(copies, tensors, pass);
+  const modules = copyTree(tree, path, tensors, { devices: devices.map(({ name }) => name), meetingPoint, pass });
+  return new Replicas(modules, tensors, pass);
+}
+
+/** Every module of a tree with its copies, in order of devices; parents first. */
+type ModuleCopies = ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>;
+
+/** @param common - what the places of all copies have in common. */
+function copyTree(
+  tree: readonly TreeEntry[],
+  path: string,
+  tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
+  common: Pick<ReplicaPlace, 'devices' | 'meetingPoint' | 'pass'>,
+): ModuleCopies {
+  const entries = new Map(tree.map((entry) => [entry.module, entry]));
+  const copied = new Map<ModuleInterface, readonly ModuleInterface[]>();
+  const counterparts: Counterparts = {
+    tensor: (original, replica) => tensors.get(original)?.[replica] ?? null,
+    module: (original, replica) => copiesOf(original)[replica] ?? null,
+  };
+  // A module that has several parents stands before some of them in the tree, and behind others.
+  const copiesOf = (original: ModuleInterface): readonly ModuleInterface[] => {
+    const known = copied.get(original);
+    const entry = entries.get(original);
+    if (known !== undefined || entry === undefined) {
+      return known ?? [];
+    }
+    const ownPath = entry.path === '' ? path : joinPath(path, entry.path);
+    const { devices, meetingPoint, pass } = common;
+    // Written out: for each copy of each layer a spread would take longer than the rest.
+    const places = devices.map((_, index) => ({ index, devices, path: ownPath, original, pass, meetingPoint }));
+    const copies = shallowCopies(entry, places, counterparts);
+    copied.set(original, copies);
+    return copies;
+  };
+  return new Map(tree.map(({ module }) => [module, copiesOf(module)]));
 }
 
 /** Work whose failure is a promise's, so that what else has begun is not forgotten. */
@@ -157,21 +184,4 @@ function beginningOf(originals: readonly ModuleInterface[], copyOf: (own: Tensor
     }
   }
   return { buffersOf: (module) => buffers.get(module) ?? new Map(), tensor: (own) => tensors.get(own) };
-}
-
-/** Makes the copies of a module refer to the children, parameters and buffers of their own replicas. */
-function wire(
-  { module, children, parameters }: TreeEntry,
-  copies: ReadonlyMap<ModuleInterface, readonly ModuleInterface[]>,
-  tensors: ReadonlyMap<Tensor, readonly Tensor[]>,
-): void {
-  for (const [r, copy] of (copies.get(module) ?? []).entries()) {
-    children.forEach(([name, child]) => replaceProperty(copy, name, copies.get(child)?.[r]));
-    parameters.forEach(([name, parameter]) => replaceProperty(copy, name, tensors.get(parameter)?.[r]));
-    for (const [name, buffer] of module[buffersKey]) {
-      if (buffer instanceof Tensor) {
-        copy[buffersKey].set(name, tensors.get(buffer)?.[r] ?? null);
-      }
-    }
-  }
 }

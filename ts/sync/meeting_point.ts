@@ -20,8 +20,8 @@ export class MeetingPoint {
   readonly devices: readonly string[];
   /** Who goes on with what was agreed upon here, and can tell how it ended. */
   readonly groups = new Set<{ confirm(): Promise<void> }>();
-  /** Every session of the pass, by layer and number of the call. */
-  private readonly sessions = new Map<string, Session>();
+  /** The sessions of each layer, by number of the call. */
+  private readonly sessions = new Map<string, Session[]>();
   /** How often each replica has called each layer. */
   private readonly calls: readonly Map<string, number>[];
   private readonly finished = new Set<number>();
@@ -53,17 +53,16 @@ export class MeetingPoint {
     if (this.firstFailure !== null) {
       throw this.firstFailure;
     }
-    const key = JSON.stringify([path, call]);
-    const session = this.sessions.get(key) ?? new Session(this.pass, path, call, options);
-    this.sessions.set(key, session);
-    return session;
+    const sessions = this.sessions.get(path) ?? [];
+    this.sessions.set(path, sessions);
+    return (sessions[call] ??= new Session(this.pass, path, call, options));
   }
 
   /** A replica's forward has ended well: whoever waits for it waits for nothing. */
   finish(replica: number): void {
     this.finished.add(replica);
     this.stopWatching();
-    this.sessions.forEach((session) => session.rejectIfAbandoned());
+    this.sessions.forEach((sessions) => sessions.forEach((session) => session.rejectIfAbandoned()));
   }
 
   /**
@@ -77,7 +76,7 @@ export class MeetingPoint {
     }
     this.firstFailure = error;
     this.stopWatching();
-    this.sessions.forEach((session) => session.reject(error));
+    this.sessions.forEach((sessions) => sessions.forEach((session) => session.reject(error)));
   }
 
   /** Begins to watch when all replicas wait and none can go on, and anew with each arrival. */

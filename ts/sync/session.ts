@@ -50,6 +50,8 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
+type Combine = (payloads: readonly unknown[]) => unknown;
+
 type Ending = TimedOut | { readonly kind: 'failed'; readonly error: unknown };
 
 /** The longest delay that timers keep: longer ones fire at once. */
@@ -84,31 +86,31 @@ export class Session {
    *
    * @param combine - runs once, by the last to arrive, with the payloads in the order of replicas. All replicas pass the
    *   same function in the same round.
-   * @returns what `combine` returned, the same object for everybody; or that time was up.
+   * @returns what `combine` returned, the same object for everybody, at once for the last to arrive where `combine` does not wait; or that
+   * time was up.
    * @throws what `combine` threw, or the reason why the session failed.
    */
-  async meet<Payload, Result>(
+  meet<Payload, Result>(
     replica: number,
     payload: Payload,
     combine: (payloads: readonly Payload[]) => Result | Promise<Result>,
-  ): Promise<Outcome<Result>> {
+  ): Outcome<Result> | Promise<Outcome<Result>> {
     if (this.ending?.kind === 'timed_out') {
       return this.ending;
     }
     if (this.ending?.kind === 'failed') {
       throw this.ending.error;
     }
+    if (this.waiters.size + 1 === this.pass.devices.length) {
+      // Payloads come from `meet` alone, and all replicas agree on their type.
+      return this.complete(replica, payload, combine as Combine) as Outcome<Result> | Promise<Outcome<Result>>;
+    }
     const outcome = new Promise<Outcome<unknown>>((resolve, reject) => {
       this.waiters.set(replica, { payload, resolve, reject });
     });
     this.pass.waitedIn.add(this);
-    if (this.waiters.size === this.pass.devices.length) {
-      // Payloads come from `meet` alone, and all replicas agree on their type.
-      void this.complete(combine as (payloads: readonly unknown[]) => unknown);
-    } else {
-      this.startTimer();
-      this.rejectIfAbandoned();
-    }
+    this.startTimer();
+    this.rejectIfAbandoned();
     this.pass.onArrival();
     return outcome as Promise<Outcome<Result>>;
   }
@@ -144,15 +146,26 @@ export class Session {
     this.reject(new SyncDeadlockError(this.path, this.call, missing, this.devicesOf(missing), missing.map(pathsOf)));
   }
 
-  private async complete(combine: (payloads: readonly unknown[]) => unknown): Promise<void> {
-    const round = this.closeRound();
-    const waiters = [...round.entries()].sort(([a], [b]) => a - b).map(([, waiter]) => waiter);
-    try {
-      const value = await combine(waiters.map(({ payload }) => payload));
-      waiters.forEach((waiter) => waiter.resolve({ kind: 'met', value }));
-    } catch (error) {
+  /** Ends a round that everybody has come to. */
+  private complete(replica: number, payload: unknown, combine: Combine): Outcome<unknown> | Promise<Outcome<unknown>> {
+    const waiters = this.closeRound();
+    this.pass.onArrival();
+    const settle = (value: unknown): Outcome<unknown> => {
+      const met: Met<unknown> = { kind: 'met', value };
+      waiters.forEach((waiter) => waiter.resolve(met));
+      return met;
+    };
+    const fail = (error: unknown): never => {
       this.ending ??= { kind: 'failed', error };
       waiters.forEach((waiter) => waiter.reject(error));
+      throw error;
+    };
+    const payloads = this.pass.devices.map((_, r) => (r === replica ? payload : waiters.get(r)?.payload));
+    try {
+      const value = combine(payloads);
+      return value instanceof Promise ? value.then(settle, fail) : settle(value);
+    } catch (error) {
+      return fail(error);
     }
   }
 

@@ -67,7 +67,7 @@ export class BreakPanel {
       element(
         'p',
         {},
-        `The step failed after ${milliseconds(time)}, nobody waits for ever. This is the error that the program got:`,
+        `The step failed after ${milliseconds(time)}; no device waits for the broken one. The program got this error:`,
       ),
       element('pre', { tabindex: 0, role: 'region', 'aria-label': 'The error' }, `${error.name}: ${error.message}`),
       element(

@@ -56,8 +56,7 @@ export class Controls {
         element('label', { for: 'samples', class: 'hidden' }, 'Samples per device'),
         this.#samples,
       ),
-      element('div', { class: 'buttons' }, this.#train, this.#reset),
-      this.#summary,
+      element('div', { class: 'buttons' }, this.#train, this.#reset, this.#summary),
     );
     this.#offerTasks();
     form.addEventListener('submit', (event) => {
@@ -96,7 +95,7 @@ export class Controls {
       const select = element('select', { id: `count_${kind}` }, ...counts.map((n) => element('option', {}, String(n))));
       select.value = '0';
       this.#counts.set(kind, select);
-      this.#devices.append(element('label', { for: select.id }, select, ` ${label}`));
+      this.#devices.append(element('label', { for: select.id }, select, label));
     }
     const isNew = [...this.#counts.values()].every((select) => select.value === '0');
     if (isNew) this.#chooseTask(this.#task);
@@ -119,7 +118,7 @@ export class Controls {
         id: `task_${name}`,
         checked: name === this.#task,
       });
-      this.#tasks.append(element('label', { for: input.id }, input, ` ${texts[name]}`));
+      this.#tasks.append(element('label', { for: input.id }, input, texts[name]));
     }
   }
 

@@ -6,6 +6,8 @@ import { element, panel, svgElement } from './element.ts';
 import { listOf, number, percent, WAY_NAMES } from './format.ts';
 
 const HEIGHT = 240;
+/** Distances of labels below a chart: steps are whole numbers. */
+const STEP_TICKS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 /** Steps that a point of the loss is the mean of, so that single batches do not hide the course. */
 const SMOOTHED = 10;
 
@@ -78,8 +80,14 @@ class Chart {
         y: { range: (_plot, _low, high) => [0, this.#highest ?? Math.max(0.5, high || 0)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28 },
-        { ...axis, grid, size: 48, values: (_plot, splits) => splits.map((value) => this.#format(value)) },
+        { ...axis, grid: { show: false }, size: 28, incrs: STEP_TICKS },
+        {
+          ...axis,
+          grid,
+          size: 48,
+          values: (_plot, splits) =>
+            splits.map((value) => (this.#highest === null ? String(Number(value.toFixed(1))) : this.#format(value))),
+        },
       ],
       series: [
         {},
@@ -101,7 +109,7 @@ export class Curves {
 
   constructor() {
     const smoothed = `Of the training batches, mean of ${SMOOTHED} steps.`;
-    this.#loss = new Chart('Loss', smoothed, (value) => (value >= 1 ? value.toFixed(1) : number(value)), null);
+    this.#loss = new Chart('Loss', smoothed, number, null);
     this.#score = new Chart('Told right', 'Of images that no network has seen.', percent, 1);
     const legend = element(
       'ul',

@@ -1,6 +1,6 @@
 /** The demo: a thread that trains, and a page that shows it. */
 
-import type { ChannelChoice, Report, Request, TaskName } from '../protocol.ts';
+import type { ChannelChoice, Message, Report, Request, TaskName } from '../protocol.ts';
 import { BeliefsPanel } from './beliefs.ts';
 import { BreakPanel } from './break_panel.ts';
 import { type Activity, Controls } from './controls.ts';
@@ -31,7 +31,6 @@ export interface Demo {
 export function mountDemo(place: HTMLElement, startWorker: () => Worker): Demo {
   const page = new DemoPage(startWorker());
   place.replaceChildren(page.element);
-  page.restyle();
   return page;
 }
 
@@ -48,12 +47,14 @@ class DemoPage implements Demo {
   readonly #watching: { disconnect(): void }[] = [];
   #activity: Activity = 'idle';
   #course: Course | null = null;
-  /** Reports of a training that was given up, until the next has started. */
-  #isStale = false;
+  /** Number of the latest training. Reports of others, which were given up, come too late. */
+  #training = 0;
 
   constructor(worker: Worker) {
     this.#worker = worker;
-    worker.onmessage = ({ data }: MessageEvent<Report>) => this.#hear(data);
+    worker.onmessage = ({ data }: MessageEvent<Message>) => {
+      if (data.training === 0 || data.training === this.#training) this.#hear(data.report);
+    };
     worker.onerror = ({ message }) => this.#showFailure(message || 'The thread that trains could not be started.');
     this.#controls = new Controls({
       onTrain: () => this.#trainOrPause(),
@@ -80,29 +81,20 @@ class DemoPage implements Demo {
     this.#watch();
   }
 
-  /** Draws anew what has colours of its own. */
-  restyle(): void {
-    this.#curves.restyle();
-  }
-
   end(): void {
     this.#worker.terminate();
     for (const each of this.#watching) each.disconnect();
   }
 
   #hear(report: Report): void {
-    if (report.type === 'here') {
-      this.#controls.offer(report.devices);
-      return;
-    }
-    if (report.type === 'started') this.#isStale = false;
-    if (this.#isStale) return;
     switch (report.type) {
-      case 'started': {
-        const { task } = this.#controls;
-        this.#beliefs.offer(report.layers, FIRST_CHOICE[task]);
+      case 'here':
+        this.#controls.offer(report.devices);
+        this.#invite();
         return;
-      }
+      case 'started':
+        this.#beliefs.offer(report.layers, FIRST_CHOICE[this.#controls.task]);
+        return;
       case 'stepped':
         this.#curves.addLoss(report.step, report.losses);
         this.#beliefs.show(report.beliefs);
@@ -149,7 +141,14 @@ class DemoPage implements Demo {
         };
         this.#headline.textContent = 'The first steps are under way …';
         this.#break.offer(settings.deviceIds);
-        this.#ask({ type: 'start', settings, choice: FIRST_CHOICE[settings.task], steps: STEPS });
+        this.#training += 1;
+        this.#ask({
+          type: 'start',
+          training: this.#training,
+          settings,
+          choice: FIRST_CHOICE[settings.task],
+          steps: STEPS,
+        });
         this.#be('training');
         return;
       case 'paused':
@@ -165,20 +164,30 @@ class DemoPage implements Demo {
 
   #giveUp(): void {
     if (this.#activity === 'training' || this.#activity === 'paused') this.#ask({ type: 'pause' });
-    this.#isStale = true;
-    this.#clear();
+    // Of what is given up, nothing is of use any more.
+    this.#training += 1;
     this.#be('idle');
+    this.#clear();
   }
 
   #clear(): void {
     const { task } = this.#controls;
     this.#course = null;
-    this.#headline.textContent = 'Press Train, and see what two samples on each device do to a network.';
+    this.#invite();
     this.#curves.clear();
     this.#pictures.clear(task);
     this.#beliefs.clear();
     this.#stepTime.clear();
     this.#break.offer(this.#controls.settings?.deviceIds ?? []);
+  }
+
+  /** What there is to be seen, before anything is. */
+  #invite(): void {
+    if (this.#activity !== 'idle') return;
+    const { samplesPerDevice, deviceIds } = this.#controls.settings ?? { samplesPerDevice: 2, deviceIds: [] };
+    const samples = samplesPerDevice === 1 ? 'one sample' : `${samplesPerDevice} samples`;
+    const on = deviceIds.length === 0 ? 'each device' : `each of ${deviceIds.length} devices`;
+    this.#headline.textContent = `Press Train, and see what a network learns from ${samples} on ${on}.`;
   }
 
   #be(activity: Activity): void {
@@ -203,9 +212,15 @@ class DemoPage implements Demo {
 
   /** Colours and width are the page's to change. */
   #watch(): void {
-    const size = new ResizeObserver(() => this.restyle());
+    let width = 0;
+    const size = new ResizeObserver(() => {
+      // The height changes with what is shown.
+      if (this.element.clientWidth === width) return;
+      width = this.element.clientWidth;
+      this.#curves.restyle();
+    });
     size.observe(this.element);
-    const scheme = new MutationObserver(() => this.restyle());
+    const scheme = new MutationObserver(() => this.#curves.restyle());
     scheme.observe(document.documentElement, { attributeFilter: ['class'] });
     this.#watching.push(size, scheme);
   }

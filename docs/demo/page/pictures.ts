@@ -7,7 +7,7 @@ import { element, panel } from './element.ts';
 
 export class Pictures {
   readonly element: HTMLElement;
-  readonly #rows = element('div');
+  readonly #rows = element('div', { class: 'rows' });
   readonly #legend = element('p', { class: 'note' });
 
   constructor() {

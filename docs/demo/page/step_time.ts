@@ -9,68 +9,58 @@ const RECENT = 20;
 
 export class StepTime {
   readonly element: HTMLElement;
-  readonly #bars = element('div', { class: 'bars' });
+  readonly #bar = element('div', { class: 'bar_box' });
   readonly #text = element('p', { class: 'now' });
   #recent: PerWay<number>[] = [];
 
   constructor() {
-    const note = `Median of the last ${RECENT} steps. Plain and synchronized steps differ in nothing but the synchronization, so what one takes longer is its cost.`;
+    const note = `A plain step on the same batch does all of it but the synchronization: by so much is it shorter. Median of the last ${RECENT} steps.`;
     this.element = panel(
       'step_time',
       'What a step takes',
       element('p', { class: 'note' }, note),
-      this.#bars,
+      element('p', { class: 'note' }, keyOf('compute', 'compute'), keyOf('cost', 'synchronize')),
+      this.#bar,
       this.#text,
     );
   }
 
   clear(): void {
     this.#recent = [];
-    this.#bars.replaceChildren();
+    this.#bar.replaceChildren();
     this.#text.textContent = 'Nothing yet.';
   }
 
   add(times: PerWay<number>): void {
-    // The first step of each way includes what is loaded and compiled once.
     this.#recent = [...this.#recent, times].slice(-RECENT);
-    const of = (way: keyof PerWay<number>): number =>
-      median(this.#recent.map((each) => each[way]).filter((value) => value !== null));
-    const [plain, synchronized] = [of('plain'), of('synchronized')];
-    if (Number.isNaN(plain)) {
-      this.#bars.replaceChildren(bar('synchronized', [['compute', synchronized]], synchronized));
-      this.#text.textContent = `A synchronized step takes ${milliseconds(synchronized)}. Plain batch norm cannot train with these settings, so there is nothing to compare it with.`;
+    const of = (value: (each: PerWay<number>) => number | null): number =>
+      median(this.#recent.map(value).filter((time) => time !== null));
+    const whole = of((each) => each.synchronized);
+    const step = `A synchronized step takes ${milliseconds(whole)}`;
+    // Step by step: what else the machine does meanwhile slows down both.
+    const longer = of(({ plain, synchronized }) => (plain === null ? null : (synchronized ?? NaN) - plain));
+    if (Number.isNaN(longer)) {
+      this.#draw(whole, 0);
+      this.#text.textContent = `${step}. Plain batch norm cannot train with these settings, so there is nothing to compare it with.`;
       return;
     }
-    const [compute, cost] = [Math.min(plain, synchronized), Math.max(0, synchronized - plain)];
-    const longest = Math.max(plain, synchronized);
-    this.#bars.replaceChildren(
-      bar('plain', [['compute', plain]], longest),
-      bar(
-        'synchronized',
-        [
-          ['compute', compute],
-          ['cost', cost],
-        ],
-        longest,
-      ),
-    );
+    const cost = Math.min(whole, Math.max(0, longer));
+    this.#draw(whole - cost, cost);
     this.#text.textContent =
       cost > 0
-        ? `A synchronized step takes ${milliseconds(synchronized)}: ${milliseconds(compute)} compute, ${milliseconds(cost)} (${percent(cost / synchronized)}) synchronize.`
-        : `A synchronized step takes ${milliseconds(synchronized)}, no longer than a plain one: the synchronization is lost in what else the machine does.`;
+        ? `${step}: ${milliseconds(whole - cost)} compute, ${milliseconds(cost)} (${percent(cost / whole)}) synchronize.`
+        : `${step}, no longer than a plain one: the synchronization is lost in what else the machine does.`;
+  }
+
+  #draw(compute: number, cost: number): void {
+    const share = (value: number): string => `width: ${((100 * value) / (compute + cost)).toFixed(1)}%`;
+    this.#bar.replaceChildren(
+      element('i', { class: 'compute', style: share(compute) }),
+      element('i', { class: 'cost', style: share(cost) }),
+    );
   }
 }
 
-type Part = readonly [kind: 'compute' | 'cost', value: number];
-
-function bar(name: string, parts: readonly Part[], longest: number): HTMLElement {
-  const pieces = parts.map(([kind, value]) => {
-    return element('i', { class: kind, style: `width: ${((100 * value) / longest).toFixed(1)}%` });
-  });
-  return element(
-    'div',
-    { class: 'bar_row' },
-    element('span', {}, name),
-    element('div', { class: 'bar_box' }, ...pieces),
-  );
+function keyOf(kind: 'compute' | 'cost', name: string): HTMLElement {
+  return element('span', { class: 'swatch' }, element('i', { class: kind }), name);
 }

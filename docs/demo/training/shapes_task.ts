@@ -7,7 +7,7 @@ import type { Random } from '../../../examples/digits/random.ts';
 import { randomStream } from '../../../examples/digits/random.ts';
 import type { Classifier } from '../../../examples/digits/runs.ts';
 import { Overlap } from '../../../examples/segmentation/overlap.ts';
-import { CLASSES, drawShapes, type Shapes, SIZE } from '../../../examples/segmentation/shapes.ts';
+import { CLASS_NAMES, CLASSES, drawShapes, type Shapes, SIZE } from '../../../examples/segmentation/shapes.ts';
 import type { Picture } from '../protocol.ts';
 import { Observed, type Watch } from './observed.ts';
 import { PixelRows } from './pixel_rows.ts';
@@ -24,6 +24,7 @@ const TEST_SEED = 1000;
 
 export function shapesTask(): Task {
   const test = drawShapes(TEST_IMAGES, randomStream(TEST_SEED, 0));
+  const guessed = ({ guesses }: Examined): Picture[] => shown((i) => mask(guesses, i, rightOf(guesses, test, i)));
   return {
     name: 'shapes',
     lr: 0.01,
@@ -32,9 +33,9 @@ export function shapesTask(): Task {
     examine: (network, device) => examine(network, device, test),
     pictures: (plain, synchronized) => [
       { title: 'Picture', pictures: shown((i) => photograph(test, i)) },
-      { title: 'Truth', pictures: shown((i) => mask(test.masks, i, 'truth')) },
-      ...(plain === null ? [] : [{ title: 'Plain', pictures: shown((i) => mask(plain.guesses, i, 'plain', test)) }]),
-      { title: 'Synchronized', pictures: shown((i) => mask(synchronized.guesses, i, 'synchronized', test)) },
+      { title: 'Truth', pictures: shown((i) => mask(test.masks, i, classesOf(test, i))) },
+      ...(plain === null ? [] : [{ title: 'Plain', pictures: guessed(plain) }]),
+      { title: 'Synchronized', pictures: guessed(synchronized) },
     ],
   };
 }
@@ -102,10 +103,19 @@ function photograph({ images }: Shapes, image: number): Picture {
   return { kind: 'photograph', size: SIZE, pixels, caption: `picture ${image + 1}` };
 }
 
-/** @param test - to compare with; the truth itself needs none. */
-function mask(masks: Uint8Array, image: number, name: string, test: Shapes | null = null): Picture {
-  const pixels = masks.slice(image * PIXELS, (image + 1) * PIXELS);
-  const right = pixels.filter((class_, pixel) => class_ === test?.masks[image * PIXELS + pixel]).length;
-  const caption = test === null ? name : `${name}: ${((100 * right) / PIXELS).toFixed(0)} % of its pixels right`;
-  return { kind: 'mask', size: SIZE, pixels, caption };
+function mask(masks: Uint8Array, image: number, caption: string): Picture {
+  return { kind: 'mask', size: SIZE, pixels: masks.slice(image * PIXELS, (image + 1) * PIXELS), caption };
+}
+
+/** `forest, sand`: what a picture shows. */
+function classesOf({ masks }: Shapes, image: number): string {
+  const there = new Set(masks.subarray(image * PIXELS, (image + 1) * PIXELS));
+  return CLASS_NAMES.filter((_, class_) => there.has(class_)).join(', ');
+}
+
+/** `62 % of its pixels right`: how well a mask meets the truth. */
+function rightOf(guesses: Uint8Array, { masks }: Shapes, image: number): string {
+  const places = Array.from({ length: PIXELS }, (_, pixel) => image * PIXELS + pixel);
+  const right = places.filter((place) => guesses[place] === masks[place]).length;
+  return `${Math.round((100 * right) / PIXELS)} % of its pixels right`;
 }

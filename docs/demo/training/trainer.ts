@@ -1,18 +1,22 @@
 /** Does what the page asks for, and tells it what happens. */
 
 import { type DeviceName, devices } from 'syncbn';
-import type { ChannelChoice, Report, Request, Settings, TaskName } from '../protocol.ts';
+import type { Message, Report, Request, TaskName } from '../protocol.ts';
 import { Session } from './session.ts';
 import type { Task } from './task.ts';
 import { told } from './told.ts';
+
+type Start = Extract<Request, { readonly type: 'start' }>;
 
 /** Steps between two tests. */
 const EXAMINED_EVERY = 10;
 
 export class Trainer {
-  readonly #post: (report: Report) => void;
+  readonly #send: (message: Message) => void;
   readonly #loadTask: (name: TaskName) => Promise<Task>;
   #session: Session | null = null;
+  /** Number of the training, as the page counts them. */
+  #number = 0;
   /** Steps still to be done. */
   #left = 0;
   /** Resolves when no step is under way. */
@@ -25,8 +29,8 @@ export class Trainer {
   #broken: DeviceName | null = null;
 
   /** @param loadTask - loads the images. */
-  constructor(post: (report: Report) => void, loadTask: (name: TaskName) => Promise<Task>) {
-    this.#post = post;
+  constructor(send: (message: Message) => void, loadTask: (name: TaskName) => Promise<Task>) {
+    this.#send = send;
     this.#loadTask = loadTask;
   }
 
@@ -44,7 +48,7 @@ export class Trainer {
   async #handle(request: Request): Promise<void> {
     switch (request.type) {
       case 'start':
-        return this.#start(request.settings, request.choice, request.steps);
+        return this.#start(request);
       case 'resume':
         this.#train(request.steps);
         return;
@@ -62,9 +66,10 @@ export class Trainer {
     }
   }
 
-  async #start(settings: Settings, choice: ChannelChoice, steps: number): Promise<void> {
+  async #start({ training, settings, choice, steps }: Start): Promise<void> {
     this.#left = 0;
     await this.#training;
+    this.#number = training;
     this.#session = null;
     this.#breaks = null;
     this.#broken = null;
@@ -85,11 +90,8 @@ export class Trainer {
   }
 
   #train(steps: number): void {
-    const isIdle = this.#left === 0 || this.#broken !== null;
     this.#left = steps;
-    if (isIdle || steps > 0) {
-      this.#training = this.#training.then(() => this.#loop()).catch((error: unknown) => this.#fail(error));
-    }
+    this.#training = this.#training.then(() => this.#loop()).catch((error: unknown) => this.#fail(error));
   }
 
   async #loop(): Promise<void> {
@@ -113,6 +115,10 @@ export class Trainer {
     if (report.step === 1 || report.step % EXAMINED_EVERY === 0 || this.#left === 0) {
       this.#post(await session.examine());
     }
+  }
+
+  #post(report: Report): void {
+    this.#send({ training: this.#number, report });
   }
 
   #fail(error: unknown): void {

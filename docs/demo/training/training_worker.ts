@@ -1,7 +1,7 @@
 /** The program of the thread that trains. The page stays free: all it does is draw. */
 
 import { init } from 'syncbn';
-import type { Report, Request, TaskName } from '../protocol.ts';
+import type { Message, Request, TaskName } from '../protocol.ts';
 import { devicesHere } from './devices_here.ts';
 import { shapesTask } from './shapes_task.ts';
 import type { Task } from './task.ts';
@@ -10,19 +10,20 @@ import { Trainer } from './trainer.ts';
 /** Of this thread; the types of the DOM are those of a page. */
 const thread = globalThis as unknown as {
   onmessage: ((event: MessageEvent<Request>) => void) | null;
-  postMessage(report: Report): void;
+  postMessage(message: Message): void;
 };
 
-const post = (report: Report): void => thread.postMessage(report);
 const loaded = new Map<TaskName, Promise<Task>>();
-const trainer = new Trainer(post, taskOf);
+const trainer = new Trainer((message) => thread.postMessage(message), taskOf);
 thread.onmessage = ({ data }) => void trainer.handle(data);
 void announce();
 // What is trained first is ready when somebody asks for it.
 void Promise.all([taskOf('digits'), init()]);
 
 async function announce(): Promise<void> {
-  for await (const devices of devicesHere()) post({ type: 'here', devices });
+  for await (const devices of devicesHere()) {
+    thread.postMessage({ training: 0, report: { type: 'here', devices } });
+  }
 }
 
 /** Loaded once. */

@@ -1,14 +1,15 @@
 /** The charts of the report: what each run did, step by step. */
 
 import { formatDifference, formatShare, type SummaryRow } from '../summary.ts';
-import { lineChart, type Series } from './line_chart.ts';
-import { linearScale, logScale } from './scale.ts';
+import { lineChart, type Series } from '../../report/line_chart.ts';
+import { movingMean } from '../../report/moving_mean.ts';
+import { linearScale, logScale } from '../../report/scale.ts';
 
 /** The loss of the training batches, averaged so that single batches do not hide the course. */
 export function lossChart(rows: readonly SummaryRow[], steps: number): string {
   const window = smoothingOf(steps);
   const series = rows.map(({ label, record }, style): Series => {
-    const points = movingMean(record.losses, window).map((y, i) => ({ x: i + window, y }));
+    const points = movingMean(record.losses, window);
     return { label, style, points, isMarked: false };
   });
   const highest = Math.max(...valuesOf(series));
@@ -75,12 +76,6 @@ function smoothingOf(steps: number): number {
 export function smoothingNote(steps: number): string {
   const window = smoothingOf(steps);
   return window === 1 ? 'Of each step.' : `Mean over ${window} steps.`;
-}
-
-function movingMean(values: readonly number[], window: number): number[] {
-  return Array.from({ length: values.length - window + 1 }, (_, start) => {
-    return values.slice(start, start + window).reduce((a, b) => a + b) / window;
-  });
 }
 
 function valuesOf(series: readonly Series[]): number[] {

@@ -1,7 +1,7 @@
 /** A digit as inline SVG, so that the report needs no file beside it. */
 
 import { IMAGE_SIZE } from '../samples.ts';
-import { escapeHtml } from './escape.ts';
+import { escapeHtml } from '../../report/escape.ts';
 
 /** Shades of ink besides none: as many as the eye tells apart at this size. */
 const SHADES = 4;

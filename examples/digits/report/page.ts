@@ -1,13 +1,13 @@
 /** The HTML report: one file without scripts that needs nothing from the network. */
 
+import { figure, htmlDocument, runTable } from '../../report/document.ts';
+import { escapeHtml } from '../../report/escape.ts';
 import type { Options } from '../options.ts';
 import { cellsOf, COLUMNS, conclusionOf, LEGEND, type SummaryRow } from '../summary.ts';
 import type { Machine } from '../machine.ts';
 import type { WrongDigit } from '../wrong_digits.ts';
 import { accuracyChart, distanceChart, distanceNote, lossChart, smoothingNote } from './charts.ts';
 import { digitImage } from './digit_image.ts';
-import { escapeHtml } from './escape.ts';
-import { STYLE } from './style.ts';
 
 /** What the report tells besides the runs. */
 export interface ReportDetails {
@@ -28,51 +28,25 @@ const MOST_DIGITS = 24;
 /** The whole page. */
 export function reportPage(rows: readonly SummaryRow[], details: ReportDetails): string {
   const { options } = details;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Synchronized batch norm on handwritten digits</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-<h1>${escapeHtml(conclusionOf(rows))}</h1>
+  return htmlDocument({
+    title: 'Synchronized batch norm on handwritten digits',
+    body: `<h1>${escapeHtml(conclusionOf(rows))}</h1>
 <p>The same network was trained from the same weights on the same batches of ${options.batch} images: on one device, split over
 ${options.devices} devices with plain batch norm, whose statistics then come from ${options.batch / options.devices} images each, and with
 synchronized batch norm, whose statistics come from the whole batch wherever its images are. With one image per device, plain
 batch norm could not train at all: its last layer would have a single value per channel.</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Results">${table(rows)}</div>
+${runTable(COLUMNS, rows.map(cellsOf))}
 <p class="faint">${escapeHtml(LEGEND)}</p>
 <p class="faint">${escapeHtml(speedNote(options))}</p>
 <div class="charts">
 ${figure('Training loss', `${smoothingNote(options.steps)} The broad line is the one-device run; lines that lie on it are equal to it.`, lossChart(rows, options.steps))}
 ${figure('Test accuracy', 'With running statistics.', accuracyChart(rows, options.steps))}
-${figure('Distance from one-device training', distanceNote(rows), distanceChart(rows, options.steps))}
+${figure('Distance from one-device training', escapeHtml(distanceNote(rows)), distanceChart(rows, options.steps))}
 ${settings(details)}
 </div>
 ${wrongDigits(details.wrongDigits)}
-<figure><figcaption><h2>Network</h2></figcaption><pre tabindex="0" role="region" aria-label="Network">${escapeHtml(details.network)}</pre></figure>
-</main>
-</body>
-</html>
-`;
-}
-
-function table(rows: readonly SummaryRow[]): string {
-  const head = COLUMNS.map((column) => `<th scope="col">${escapeHtml(column)}</th>`).join('');
-  const body = rows.map((row, i) => {
-    const [label = '', ...figures] = cellsOf(row);
-    const key = `<svg class="key" viewBox="0 0 28 12" aria-hidden="true"><line class="line line-${i}" x1="1" x2="27" y1="6" y2="6"/></svg>`;
-    return `<tr><td>${key}${escapeHtml(label)}</td>${figures.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`;
+${figure('Network', '', `<pre tabindex="0" role="region" aria-label="Network">${escapeHtml(details.network)}</pre>`)}`,
   });
-  return `<table><thead><tr>${head}</tr></thead><tbody>\n${body.join('\n')}\n</tbody></table>`;
-}
-
-function figure(title: string, note: string, content: string): string {
-  const caption = `<figcaption><h2>${escapeHtml(title)}</h2><span class="faint">${escapeHtml(note)}</span></figcaption>`;
-  return `<figure>${caption}\n${content}</figure>`;
 }
 
 /** Why the last column is what it is. */
@@ -122,5 +96,5 @@ function settings({ options, trainImages, testImages, seconds, machine }: Report
   const list = [...entries.map(([term, text]) => [term, escapeHtml(text)] as const), ['again', again] as const]
     .map(([term, html]) => `<dt>${term}</dt><dd>${html}</dd>`)
     .join('');
-  return `<figure><figcaption><h2>Settings</h2></figcaption><dl>${list}</dl></figure>`;
+  return figure('Settings', '', `<dl>${list}</dl>`);
 }

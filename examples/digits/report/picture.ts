@@ -2,8 +2,8 @@
 
 import type { SummaryRow } from '../summary.ts';
 import { accuracyChart } from './charts.ts';
-import { escapeHtml } from './escape.ts';
-import { LINES } from './style.ts';
+import { escapeHtml } from '../../report/escape.ts';
+import { LINES } from '../../report/style.ts';
 
 /** Height of the chart, and of the key below it. */
 const CHART = 300;
