@@ -1,6 +1,7 @@
 /** Ranks in Node and in pages of one job over NATS: `examples/digits_nats`, run as its command and looked at in Chromium. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Browser, type CDPSession, chromium, type Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,19 +68,25 @@ const stepOf = async (page: Page): Promise<number> =>
 
 describe('Node and pages in one job', () => {
   it('train_one_network_with_the_numbers_of_one_process', async () => {
-    await using run = start('--node-ranks', '2', '--pages', '1', '--steps', '20', '--compare');
+    await using run = start('--node-ranks', '2', '--pages', '1', '--steps', '12', '--compare');
     const page = await open(await run.address);
     await page.locator('#status[data-state=done]').waitFor();
-    expect(await page.locator('#step').textContent()).toBe('20 / 20');
+    expect(await page.locator('#step').textContent()).toBe('12 / 12');
     expect(await page.locator('#ranks tr').allInnerTexts()).toEqual([
       expect.stringMatching(/^0\s+Node \d+.*\s+5 of 16$/),
       expect.stringMatching(/^1\s+Node \d+.*\s+5 of 16$/),
       expect.stringMatching(/^2\s+Chrom.*, this page\s+6 of 16$/),
     ]);
     const points = await page.locator('#curve polyline').getAttribute('points');
-    expect(points?.split(' ')).toHaveLength(20);
+    expect(points?.split(' ')).toHaveLength(12);
     for (const id of ['#speed', '#time', '#loss']) {
       expect(Number.parseFloat((await page.locator(id).textContent()) ?? '')).toBeGreaterThan(0);
+    }
+    await page.addScriptTag({ path: resolve('node_modules', 'axe-core', 'axe.min.js') });
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      const violations = await page.evaluate('axe.run().then(({ violations }) => violations.map(({ id }) => id))');
+      expect(violations, colorScheme).toEqual([]);
     }
     await page.close();
     expect(await run.end, run.lines.join('\n')).toBe(0);
@@ -107,7 +114,7 @@ describe('Node and pages in one job', () => {
   });
 
   it('go_on_while_the_page_is_hidden', async () => {
-    await using run = start('--steps', '40', '--compare');
+    await using run = start('--steps', '25', '--compare');
     await using tab = await Tab.open(await browser.newBrowserCDPSession(), await run.address);
     await expect
       .poll(() => tab.evaluate('parseInt(document.querySelector("#step").textContent)'), { timeout: 30_000 })

@@ -5,7 +5,6 @@
 
 import { isMainThread, Worker } from 'node:worker_threads';
 import { createLocalGroups, type RankContext, spawn, spawnable, type SpawnedWorker } from 'syncbn/distributed';
-import { loadDataset } from '../digits/dataset.ts';
 import { randomStream } from '../digits/random.ts';
 import type { Samples } from '../digits/samples.ts';
 import { STREAMS } from '../digits/train.ts';
@@ -19,13 +18,16 @@ import { type RankPlace, runRank, shareOf } from './run_rank.ts';
 const TRAIN_IMAGES = 2000;
 
 /** What each of the threads is told; their ranks are the first ones. */
-type ThreadArgs = Omit<RankPlace, 'rank'>;
+interface ThreadArgs {
+  readonly training: Omit<RankPlace, 'rank'>;
+  readonly train: Samples;
+}
 
 spawnable(async ({ rank, args }: RankContext<ThreadArgs>) => {
-  const place = { ...args, rank };
+  const place = { ...args.training, rank };
   let sum = 0;
   let last = new Float32Array();
-  await runRank(place, images(place.seed), `Node ${process.version.slice(1)}`, (news) => {
+  await runRank(place, args.train, `Node ${process.version.slice(1)}`, (news) => {
     if ('weights' in news) {
       last = Float32Array.from(news.weights);
     } else if ('platforms' in news) {
@@ -48,16 +50,18 @@ spawnable(async ({ rank, args }: RankContext<ThreadArgs>) => {
   return last;
 });
 
-function images(seed: number): Samples {
+/** In the thread that starts the others alone, since reading the images takes a second. */
+async function loadImages(seed: number): Promise<Samples> {
+  const { loadDataset } = await import('../digits/dataset.ts');
   return loadDataset(10_000 - TRAIN_IMAGES, randomStream(seed, STREAMS.split)).train;
 }
 
 /** The weights that one process has after the same training. */
-async function weightsOfOneProcess(options: NatsOptions): Promise<Float32Array> {
+async function weightsOfOneProcess(train: Samples, options: NatsOptions): Promise<Float32Array> {
   const [group] = createLocalGroups(1);
   if (group === undefined) throw new Error('expected a group');
   let last = new Float32Array();
-  await trainRank(group, { train: images(options.seed) }, options, async (step, { weights }) => {
+  await trainRank(group, { train }, options, async (step, { weights }) => {
     if (step === options.steps) last = Float32Array.from(await weights());
   });
   return last;
@@ -70,18 +74,19 @@ async function main(): Promise<void> {
   // Another one for each run, so that a page of an older run does not come into this one.
   const job = `digits-${crypto.randomUUID()}`;
   await using broker = await startBroker(options);
+  const train = await loadImages(seed);
   const training = { job, worldSize: nodeRanks + pages, timeout, seed, batch, steps };
   await using server = await servePages({
-    images: images(seed),
+    images: train,
     placeOf: (page) => (page < pages ? { ...training, servers: broker.webServers, rank: nodeRanks + page } : null),
   });
   if (pages > 0) console.log(`open ${server.address} in ${pages === 1 ? 'a browser' : `${pages} tabs or browsers`}`);
   const make = (): SpawnedWorker => new Worker(new URL(import.meta.url)) as unknown as SpawnedWorker;
-  const args: ThreadArgs = { ...training, servers: broker.servers };
+  const args: ThreadArgs = { training: { ...training, servers: broker.servers }, train };
   const [weights = new Float32Array()] = await spawn<Float32Array>(make, { nprocs: nodeRanks, args, timeout });
   console.log(`all ${nodeRanks + pages} ranks have the same weights, bit for bit`);
   if (options.compare) {
-    const alone = await weightsOfOneProcess(options);
+    const alone = await weightsOfOneProcess(train, options);
     const differing = alone.reduce((count, value, i) => count + (Object.is(value, weights[i]) ? 0 : 1), 0);
     const isSame = differing === 0 && alone.length === weights.length;
     console.log(

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Samples } from '../digits/samples.ts';
-import { LINES } from '../digits/report/style.ts';
+import { LINES } from '../report/style.ts';
 import type { RankPlace } from './run_rank.ts';
 
 export interface PageOptions {

@@ -1,7 +1,7 @@
 /** The page: starts a rank in a worker, and shows who trains, how fast, and how the loss goes down. */
 
-import { lineChart } from '../../digits/report/line_chart.ts';
-import { linearScale } from '../../digits/report/scale.ts';
+import { lineChart } from '../../report/line_chart.ts';
+import { linearScale } from '../../report/scale.ts';
 import { type RankPlace, shareOf, type StepNews } from '../run_rank.ts';
 import type { WorkerNews } from './rank.ts';
 
