@@ -109,13 +109,21 @@ const besideTheBundles = {
   },
 };
 
-/** Node reads the declarations of a CommonJS entry only from a `.d.cts`; they are the same. */
-const alsoAsCts = {
-  name: 'also-as-cts',
+/**
+ * Node reads the declarations of a CommonJS entry only from a `.d.cts`. An ES module may hand on what stands there, so the text is in the package once, and
+ * a tensor of the one kind of module is a tensor of the other.
+ */
+const onceForBoth = {
+  name: 'once-for-both',
   generateBundle(_options, bundle) {
-    for (const { fileName, code } of Object.values(bundle)) {
-      const source = code.replaceAll(/'(\.\/\w+)\.js'/g, "'$1.cjs'");
-      this.emitFile({ type: 'asset', fileName: fileName.replace('.d.ts', '.d.cts'), source });
+    for (const chunk of Object.values(bundle)) {
+      const common = chunk.fileName.replace('.d.ts', '.d.cts');
+      this.emitFile({
+        type: 'asset',
+        fileName: common,
+        source: chunk.code.replaceAll(/'(\.\/\w+)\.js'/g, "'$1.cjs'"),
+      });
+      chunk.code = `export * from './${common.replace('.d.cts', '.cjs')}';\n`;
     }
   },
 };
@@ -155,7 +163,7 @@ const onLog = (level, log) => {
 const declarations = () => [
   dts({ tsconfig: 'tsconfig.lib.json', compilerOptions: { stripInternal: true } }),
   forOlderCompilers,
-  alsoAsCts,
+  onceForBoth,
 ];
 
 /** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */

@@ -55,6 +55,7 @@ export {
   SynchronizedBatchNorm3d,
   type SynchronizedBatchNormOptions,
 } from './nn/synchronized_batch_norm.ts';
+export type { TensorModule } from './nn/tensor_module.ts';
 export type { ProcessGroup } from './sync/process_group.ts';
 export {
   DataParallel,

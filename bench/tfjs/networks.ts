@@ -1,10 +1,9 @@
 /** The networks whose training steps are measured. */
 
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
-import { initializers, input, layers, loadLayersModel, type LayersModel, model } from '@tensorflow/tfjs-layers';
+import { initializers, input, layers, type LayersModel, model } from '@tensorflow/tfjs-layers';
 import type { SymbolicTensor } from '@tensorflow/tfjs-layers';
+import { IMAGE_SIZE, mobileNetV2 } from '../../examples/mobilenet_distributed/mobilenet.ts';
 import { digitsModel } from '../../examples/tfjs_digits/network.ts';
 
 /** A network with a batch. */
@@ -27,7 +26,13 @@ export const networks: Readonly<Record<string, Network>> = {
     outputShape: [10],
     make: () => Promise.resolve(digitsModel(1)),
   },
-  mobilenet: { name: 'MobileNetV2, 96²', batchSize: 4, inputShape: [96, 96, 3], outputShape: [5], make: mobileNetV2 },
+  mobilenet: {
+    name: 'MobileNetV2, 96²',
+    batchSize: 4,
+    inputShape: [IMAGE_SIZE, IMAGE_SIZE, 3],
+    outputShape: [5],
+    make: mobileNetV2,
+  },
   segmentation: {
     name: 'segmentation, 64²',
     batchSize: 2,
@@ -85,45 +90,4 @@ function segmentation(): Promise<LayersModel> {
   const last = up(up(third, second, 32), first, 16);
   const classes = layers.softmax({ axis: -1 }).apply(convolution(4, 1).apply(last)) as SymbolicTensor;
   return Promise.resolve(model({ inputs: images, outputs: classes }));
-}
-
-/** The network of the package `nsfwjs`, with its weights, for small images. */
-async function mobileNetV2(): Promise<LayersModel> {
-  const require = createRequire(join(process.cwd(), 'package.json'));
-  const folder = join(process.cwd(), 'node_modules', 'nsfwjs', 'dist', 'models', 'mobilenet_v2');
-  // Both files are scripts that export a value.
-  const load = (name: string): unknown => {
-    const loaded = require(join(folder, name)) as { readonly default?: unknown };
-    return loaded.default ?? loaded;
-  };
-  const stored = structuredClone(load('model.min.js')) as StoredModel;
-  const weights = Buffer.from(load('group1-shard1of1.min.js') as string, 'base64');
-  for (const { class_name: kind, config } of stored.modelTopology.model_config.config.layers) {
-    if (kind === 'InputLayer') config.batch_input_shape = [null, 96, 96, 3];
-    // Of what is left of 96 × 96 pixels.
-    if (kind === 'AveragePooling2D') Object.assign(config, { pool_size: [3, 3], strides: [3, 3] });
-  }
-  const made = await loadLayersModel(
-    tf.io.fromMemory({
-      modelTopology: stored.modelTopology,
-      weightSpecs: stored.weightsManifest.flatMap((group) => group.weights),
-      weightData: weights.buffer.slice(weights.byteOffset, weights.byteOffset + weights.byteLength),
-    }),
-  );
-  // Some come frozen.
-  made.layers.forEach((layer) => (layer.trainable = true));
-  return made;
-}
-
-interface StoredModel {
-  readonly modelTopology: {
-    readonly model_config: {
-      readonly config: { readonly layers: { readonly class_name: string; readonly config: StoredLayer }[] };
-    };
-  };
-  readonly weightsManifest: { readonly weights: tf.io.WeightsManifestEntry[] }[];
-}
-
-interface StoredLayer {
-  batch_input_shape?: (number | null)[];
 }

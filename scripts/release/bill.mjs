@@ -1,9 +1,9 @@
 /**
- * `npm run release:bill`: what the package is made of and built with, by name, version and licence, in the format of CycloneDX 1.6. It ends with 1 where a licence is not
+ * `npm run release:bill`, a step of `npm test`: what the package is made of and built with, by name, version and licence, in the format of CycloneDX 1.6. It ends with 1 where a licence is not
  * one of those that are allowed: of Rust crates, whose code is in the WebAssembly, and of npm packages, which only build and test.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run } from '../tools.mjs';
 
@@ -97,6 +97,7 @@ if (process.argv[1]?.endsWith('bill.mjs')) {
       licenses: [{ expression: licence }],
     })),
   };
+  mkdirSync(join(root, 'build'), { recursive: true });
   writeFileSync(join(root, 'build', 'bill_of_materials.json'), `${JSON.stringify(bill, null, 2)}\n`);
   const refused = all.filter(({ licence, ships }) => !isAllowed(licence, ships ? free : ofTools));
   for (const { kind, name, version, licence } of refused) console.error(`${kind} ${name} ${version}: ${licence}`);

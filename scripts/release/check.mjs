@@ -1,6 +1,7 @@
 /**
- * `npm run release:check [-- --tag v1.2.3]`: whether what is committed can be published. In a bare clone, so that nothing that lies around takes part: all tests, which pack the package
- * and run README's programs, every row of the matrix, the site, the bill of materials; and version, tag and changelog agree.
+ * `npm run release:check [-- --tag v1.2.3] [--without-tests] [--without-matrix]`: whether what is committed can be published. In a bare clone, so that nothing that lies around
+ * takes part: all tests, the bill of materials among them, every row of the matrix, the site, and README's programs pasted into an empty project that has the packed package; and
+ * version, tag and changelog agree. `--without-tests` only sets up and builds instead.
  */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -9,7 +10,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root, run } from '../tools.mjs';
 
-const { values } = parseArgs({ options: { tag: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { tag: { type: 'string' }, 'without-tests': { type: 'boolean' }, 'without-matrix': { type: 'boolean' } },
+});
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const faults = [];
 if (values.tag !== undefined && values.tag !== `v${version}`)
@@ -27,11 +30,11 @@ const clone = mkdtempSync(join(tmpdir(), 'syncbn-release-'));
 try {
   const steps = [
     ['git', 'clone', '--quiet', root, clone],
-    ['npm', 'test'],
-    ['npm', 'run', '--silent', 'matrix'],
+    values['without-tests'] ? ['npm', 'test', '--', 'setup', 'build', 'licences'] : ['npm', 'test'],
+    ['node', 'scripts/run_ts.mjs', 'scripts/release/paste_readme.ts'],
     ['npm', 'run', '--silent', 'docs:build'],
     ['npm', 'run', '--silent', 'docs:check'],
-    ['npm', 'run', '--silent', 'release:bill'],
+    ...(values['without-matrix'] ? [] : [['npm', 'run', '--silent', 'matrix']]),
   ];
   for (const [command, ...parameters] of steps) {
     console.log(`release: ${command} ${parameters.join(' ')}`);

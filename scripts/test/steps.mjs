@@ -25,6 +25,7 @@ export const steps = [
   { name: 'types', script: 'types', count: countCheck },
   { name: 'lint', script: 'lint', count: countCheck },
   { name: 'lint:rust', script: 'lint:rust', count: countCheck },
+  { name: 'licences', script: 'release:bill', count: countCheck },
   { name: 'unit', script: 'test:unit', count: countProject('unit') },
   { name: 'fuzz', script: 'test:fuzz', count: countFuzz },
   { name: 'rust', script: 'test:rust', count: countCargoTest },

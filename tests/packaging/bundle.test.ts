@@ -5,28 +5,11 @@ import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { bundleUserModules, bundleUserProgram } from './user_project.ts';
 import { expectedStep } from './expected_step.ts';
+import { webGlobals } from './web_globals.ts';
 
 /** Kilobytes are thousands here, so that the limits hold whichever way one counts. */
 const mostBytes = 80_000;
 const mostBytesOfGpus = 130_000;
-
-/**
- * A context has the language and WebAssembly; whatever else of a page the library may use is named here. Node's `process`, `Buffer`
- * and `require` are not.
- */
-const webGlobals = {
-  atob,
-  Blob,
-  clearTimeout,
-  console,
-  DecompressionStream,
-  MessageChannel,
-  performance,
-  Response,
-  setTimeout,
-  TextDecoder,
-  TextEncoder,
-};
 
 describe('a bundle of a user’s program, minified, with the WebAssembly inlined', () => {
   let bundle: string;

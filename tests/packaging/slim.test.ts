@@ -3,6 +3,7 @@
 import { createContext, runInContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { readInstalled, runInUserProject } from './user_project.ts';
+import { webGlobals } from './web_globals.ts';
 
 const step = `
 const step = async ({ BatchNorm1d, tensor }) => [...(await (await new BatchNorm1d(1, { eps: 1e-12 }).forward(tensor([[1], [3]]))).data())];
@@ -69,24 +70,9 @@ describe.each(loads)('syncbn/slim, from $kind', ({ extension, load }) => {
 });
 
 it('the_script_of_a_page_makes_one_global_and_computes', async () => {
-  const { atob, Blob, clearTimeout, DecompressionStream, MessageChannel, performance, Response, setTimeout } =
-    globalThis;
-  const given = {
-    atob,
-    Blob,
-    clearTimeout,
-    DecompressionStream,
-    MessageChannel,
-    performance,
-    Response,
-    setTimeout,
-    TextDecoder,
-    TextEncoder,
-    URL,
-  };
-  const context = createContext({ ...given });
+  const context = createContext({ ...webGlobals });
   runInContext(readInstalled('dist/syncbn.iife.js'), context);
-  const added = Object.keys(context).filter((name) => !(name in given));
+  const added = Object.keys(context).filter((name) => !(name in webGlobals));
   expect(added).toEqual(['syncbn']);
   const result: unknown = await runInContext(
     'syncbn.tensor([[1], [3]]).data().then((values) => JSON.stringify([...values]))',

@@ -11,7 +11,7 @@ import type { Liveness, Transport } from './transport.ts';
 const MAX_FRAME = 2 ** 20 + 2 ** 14;
 
 /** How long a thread that waits looks into its inbox before it gives itself away: a few times what waking up takes. */
-const SPIN_MS = 0.1;
+const SPIN_MS = 0.06;
 /** Where that was in vain so often, as with more ranks than cores, it is tried again only after so many waits. */
 const FEW_SPINS = 4;
 const VAIN_SPINS = 64;
@@ -129,7 +129,7 @@ class SharedFrames {
     const until = start + (this.#vain % VAIN_SPINS < FEW_SPINS ? SPIN_MS : 0);
     do {
       if (this.#drain() > 0 && isDone()) {
-        this.#vain = 0;
+        this.#vain >>= 1;
         return;
       }
     } while (performance.now() < until);

@@ -55,7 +55,10 @@ export abstract class Module implements ModuleInterface {
   /** @internal */
   readonly [buffersKey] = new Map<string, Buffer>();
 
-  /** Computes the output. Subclasses choose the parameters; asynchronous for all layers of this library. */
+  /**
+   * Computes the output. Subclasses choose the parameters; asynchronous for all layers of this library. Functions that call modules of whichever class
+   * name what they need, for one tensor by the type `TensorModule`.
+   */
   abstract forward(...inputs: never[]): unknown;
 
   /** Runs on every replica before its forward, under `DataParallelWithCallBack`; `context` is shared by all replicas of a layer. */

@@ -121,15 +121,18 @@ const webpack = [page, workerPage].map((files) =>
   }),
 );
 
-const parcel = [page, workerPage].map((files) =>
-  built({
+const parcel = [page, workerPage].map((files) => {
+  const parameters = ['build', 'index.html', '--public-url', './', '--dist-dir', 'out'];
+  // Otherwise Parcel 2.16 leaves out of a worker what the worker shares with the files that it loads later.
+  const forWorker = files === page ? [] : ['--no-scope-hoist'];
+  return built({
     name: `Parcel 2${files === page ? '' : inWorker}`,
     tools: { parcel: '2' },
+    remark: files === page ? '' : 'with `--no-scope-hoist`, without which Parcel leaves a module out of the worker',
     files,
-    build: ({ run }) =>
-      run('node', 'node_modules/parcel/lib/bin.js', 'build', 'index.html', '--public-url', './', '--dist-dir', 'out'),
-  }),
-);
+    build: ({ run }) => run('node', 'node_modules/parcel/lib/bin.js', ...parameters, ...forWorker),
+  });
+});
 
 /** A component that the server computes, and one that the browser does. */
 const nextFiles = {

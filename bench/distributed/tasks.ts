@@ -1,0 +1,67 @@
+/** What the ranks of the benchmark do. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { initProcessGroup, type ProcessGroup } from 'syncbn/distributed';
+import { nats } from 'syncbn/distributed/nats';
+import { registerTrainingKernels } from 'syncbn/tfjs';
+import { loadDataset } from '../../examples/digits/dataset.ts';
+import { randomStream } from '../../examples/digits/random.ts';
+import { trainRank as trainDigits } from '../../examples/digits_distributed/train_rank.ts';
+import { trainRank as trainMobileNet } from '../../examples/mobilenet_distributed/train_rank.ts';
+import { fastest, GATHER_BYTES, GATHERS, median, REDUCE_VALUES, REDUCTIONS, type Times } from './timing.ts';
+
+export type Task =
+  | { readonly kind: 'collectives' }
+  /** The same over a server on this machine. */
+  | { readonly kind: 'nats'; readonly port: number; readonly job: string }
+  | { readonly kind: 'digits' | 'mobilenet'; readonly steps: number };
+
+/** Images of each rank in a step. */
+export const BATCH = { digits: 16, mobilenet: 8 };
+
+/** @returns times of collectives, or how long the steps of a training took at best, in seconds. */
+export async function runTask(group: ProcessGroup, task: Task): Promise<Times | number> {
+  switch (task.kind) {
+    case 'collectives':
+      return collectives(group);
+    case 'nats': {
+      const backend = nats({ servers: `nats://127.0.0.1:${task.port}` });
+      const { rank, size: worldSize } = group;
+      const own = await initProcessGroup({ backend, job: task.job, rank, worldSize });
+      try {
+        return await collectives(own);
+      } finally {
+        await own.destroy();
+      }
+    }
+    case 'digits':
+      return digits(group, task.steps);
+    case 'mobilenet': {
+      await tf.setBackend('wasm');
+      registerTrainingKernels();
+      const { seconds } = await trainMobileNet(group, { batch: BATCH.mobilenet, steps: task.steps });
+      return Math.min(...seconds.slice(1));
+    }
+  }
+}
+
+export async function collectives(group: ProcessGroup): Promise<Times> {
+  const bytes = new Uint8Array(GATHER_BYTES);
+  const gather = await median(GATHERS, () => group.allGather(bytes, 'layer'));
+  const values = new Float32Array(REDUCE_VALUES).fill(1);
+  const reduce = await fastest(REDUCTIONS, () => group.allReduce(values));
+  return { gather, reduce };
+}
+
+async function digits(group: ProcessGroup, steps: number): Promise<number> {
+  const dataset = loadDataset(1000, randomStream(1, 0));
+  let last = performance.now();
+  let best = Infinity;
+  await trainDigits(group, dataset, { batch: BATCH.digits * group.size, steps, seed: 1 }, (step) => {
+    const now = performance.now();
+    // The first steps compile.
+    if (step > steps / 4) best = Math.min(best, (now - last) / 1000);
+    last = now;
+  });
+  return best;
+}
