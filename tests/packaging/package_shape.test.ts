@@ -91,6 +91,7 @@ const distFiles = [
     'synchronized_batch_norm_ranks',
     'synchronized_batch_norm_shards',
     'tfjs',
+    'torch_assignments',
     'webgpu_device',
     'worker_device',
   ].flatMap((name) => [`${name}.js`, `${name}.cjs`]),

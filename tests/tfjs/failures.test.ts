@@ -2,12 +2,14 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { layers, type LayersModel, sequential } from '@tensorflow/tfjs-layers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { convertModel, DataParallel, devices, OutOfMemoryError, ReplicaError, tensor } from 'syncbn';
-import { fromLayersModel, type LayersModule, trainOnBatch } from 'syncbn/tfjs';
+import { fromLayersModel, type LayersModule, type Network, trainOnBatch } from 'syncbn/tfjs';
 import { CpuDevice } from '../../ts/device/cpu_device.ts';
 import { randomArray } from '../support/random.ts';
 import { useBackend } from './backends.ts';
+import { type ModelMaker, twins } from './models.ts';
+import { plainBatchNorm } from './reference_batch_norm.ts';
 
 beforeAll(() => useBackend('cpu'));
 
@@ -42,6 +44,9 @@ class Unreliable extends layers.Layer {
   }
 }
 
+const regression: ModelMaker = (norm) =>
+  sequential({ layers: [layers.dense({ units: 4, inputShape: [5] }), norm(), layers.dense({ units: 2 })] });
+
 function setUp(): {
   model: LayersModel;
   network: DataParallel<LayersModule>;
@@ -66,7 +71,7 @@ function setUp(): {
 }
 
 /** All values of the state. */
-async function stateOf(network: DataParallel<LayersModule>): Promise<Record<string, unknown>> {
+async function stateOf(network: Network): Promise<Record<string, unknown>> {
   const entries = Object.entries(network.stateDict()).map(async ([name, value]) => {
     return [name, typeof value === 'number' ? value : Array.from(await value.data())] as const;
   });
@@ -109,6 +114,69 @@ it('after_200_steps_some_of_them_failed_or_abandoned_there_are_as_many_tensors_o
   }
   expect(tf.memory().numTensors).toBe(numTensors);
 });
+
+describe.each([
+  { name: 'sgd', optimizer: () => tf.train.sgd(0.1) },
+  { name: 'momentum', optimizer: () => tf.train.momentum(0.1, 0.9) },
+  { name: 'adagrad', optimizer: () => tf.train.adagrad(0.1) },
+  { name: 'adadelta', optimizer: () => tf.train.adadelta(0.1) },
+  { name: 'adam', optimizer: () => tf.train.adam(0.1) },
+  { name: 'adamax', optimizer: () => tf.train.adamax(0.1) },
+  { name: 'rmsprop', optimizer: () => tf.train.rmsprop(0.01, 0.9, 0.5) },
+])('new weights that cannot be copied, with $name', ({ optimizer: make }) => {
+  it.each([0, 2])('leave_what_the_optimizer_remembers_as_after_step_%i', async (failing) => {
+    const fault = new Error('the memory is full');
+    const [failed, whole] = twins(regression, plainBatchNorm, plainBatchNorm).map((model) => {
+      const optimizer = make();
+      model.compile({ optimizer, loss: 'meanSquaredError' });
+      return { network: fromLayersModel(model), optimizer };
+    });
+    if (failed === undefined || whole === undefined) throw new Error('expected two models');
+    const [xs, ys] = [tf.tensor(randomArray(1, 35), [7, 5]), tf.tensor(randomArray(2, 14), [7, 2])];
+    const last = [...failed.network.parameters()].at(-1);
+    if (last === undefined) throw new Error('expected parameters');
+    for (let step = 0; step < 4; step += 1) {
+      if (step === failing) {
+        const { numTensors } = tf.memory();
+        const copy = vi.spyOn(last, 'copy_').mockRejectedValueOnce(fault);
+        await expect(trainOnBatch(failed.network, xs, ys)).rejects.toBe(fault);
+        copy.mockRestore();
+        expect(tf.memory().numTensors).toBe(numTensors);
+      }
+      expect(await trainOnBatch(failed.network, xs, ys)).toBe(await trainOnBatch(whole.network, xs, ys));
+    }
+    // Names of layers are counted over the models of a page.
+    const values = Object.values(await stateOf(failed.network));
+    expect(values).toEqual(Object.values(await stateOf(whole.network)));
+    expect(JSON.stringify(values)).not.toContain('null');
+    expect(failed.optimizer.iterations).toBe(whole.optimizer.iterations);
+  });
+});
+
+it.each([0, 64, 256, 1024, 4096])(
+  'a_device_with_memory_for_%i_bytes_more_fails_the_step_or_takes_it_and_the_next_one_is_that_of_others',
+  async (room) => {
+    const { network, step } = setUp();
+    await step();
+    const before = await stateOf(network);
+    const { numTensors } = tf.memory();
+    const device = devices.get('cpu:1');
+    if (!(device instanceof CpuDevice)) throw new Error('expected a CPU device');
+    device.memoryLimit = device.memoryUsage().bytesInUse + room;
+    const error: unknown = await step().then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    device.memoryLimit = Infinity;
+    if (error !== null) {
+      expect(error instanceof ReplicaError ? error.cause : error).toBeInstanceOf(OutOfMemoryError);
+      expect(await stateOf(network)).toEqual(before);
+    }
+    expect(tf.memory().numTensors).toBe(numTensors);
+    await step();
+    expect(await stateOf(network)).not.toEqual(before);
+  },
+);
 
 it('a_device_without_memory_fails_the_step_and_leaves_the_state_as_it_was', async () => {
   const { network, step } = setUp();

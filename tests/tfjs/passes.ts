@@ -77,6 +77,7 @@ export async function passOfModule(
   const net = fromLayersModel(of);
   const parallel = convertModel(new DataParallel(net, { deviceIds }));
   parallel.train(training);
+  await net.to(deviceIds[0] ?? 'cpu:0');
   const requiresGrad = !isOfIntegers(of);
   const xs = inputsFor(of, samples, seed).map(({ values, shape }) => tensor(values, shape, { requiresGrad }));
   const outputs = [await parallel.forward(...xs)].flat();

@@ -3,7 +3,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayerVariable } from '@tensorflow/tfjs-layers';
 import { functional, type Tensor } from '../index.ts';
-import type { Exchange, Seen } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import { type Seen, seenAs } from './seen.ts';
 
 /** What is used of a layer. */
 export interface BatchNormLayer {
@@ -172,18 +173,4 @@ class BatchNormCall {
 
 function vectorOf({ shape }: tf.Tensor): Seen {
   return { shape, memoryFormat: 'contiguous' };
-}
-
-/** What lies before the channels are samples to the library; but where they come last, only the batch, since channels last are faster than rows. */
-function seenAs(shape: readonly number[], axis: number): Seen {
-  const at = axis < 0 ? axis + shape.length : axis;
-  const count = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * size, 1);
-  const channels = shape[at] ?? 0;
-  if (at === shape.length - 1) {
-    const [samples = 0, ...others] = shape.slice(0, at);
-    return others.length === 0
-      ? { shape: [samples, channels], memoryFormat: 'contiguous' }
-      : { shape: [samples, channels, count(others)], memoryFormat: 'channels_last' };
-  }
-  return { shape: [count(shape.slice(0, at)), channels, count(shape.slice(at + 1))], memoryFormat: 'contiguous' };
 }

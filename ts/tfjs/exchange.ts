@@ -1,13 +1,8 @@
 /** Tensors between tfjs' active backend and the library, at once: what a layer of tfjs needs, which cannot wait. */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import type { MemoryFormat, Tensor } from '../index.ts';
-
-/** How the values of a tensor of tfjs, as they lie in memory, are seen as a batch. */
-export interface Seen {
-  readonly shape: readonly number[];
-  readonly memoryFormat: MemoryFormat;
-}
+import type { Tensor } from '../index.ts';
+import type { Seen } from './seen.ts';
 
 /** How tensors of one backend become tensors of the library, and come back. */
 export interface Exchange {

@@ -2,7 +2,8 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { devices, type Tensor, tensorFromGPUBufferSync } from '../index.ts';
-import type { Exchange, Seen } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
+import type { Seen } from './seen.ts';
 
 /** What is used of tfjs' WebGPU backend. */
 export interface GpuBackend extends tf.KernelBackend {

@@ -9,6 +9,7 @@ import { adoptWeights, moduleAt, type Places, tensorAt } from './layer_weights.t
 import { type BatchNormStep, Plan, type SegmentStep } from './plan.ts';
 import { present } from './present.ts';
 import { refuseLayers } from './refused_layers.ts';
+import { seenAs } from './seen.ts';
 import { runSegment } from './segment.ts';
 
 /** Options of {@link fromLayersModel}. */
@@ -106,16 +107,11 @@ export class LayersModule extends Module {
     const x = flow.get(input);
     const [place] = this.places.of(layer);
     const norm = moduleAt(this.layers, place?.path ?? []) as Module & { forward(x: Tensor): Promise<Tensor> };
-    // Channels last are rows of channels. What lies before the channels are samples to the layer, the batch first.
-    const [before, channels, after] = [
-      count(x.shape.slice(0, axis)),
-      x.shape[axis] ?? 0,
-      count(x.shape.slice(axis + 1)),
-    ];
-    const seen = x.view(after === 1 ? [before, channels] : [before, channels, after]);
+    const { shape, memoryFormat } = seenAs(x.shape, axis);
+    const seen = x.view(shape, { order: 'memory', memoryFormat });
     try {
       const y = await norm.forward(seen);
-      flow.values.set(output, y.view(x.shape));
+      flow.values.set(output, y.view(x.shape, { order: 'memory' }));
       y.dispose();
     } finally {
       seen.dispose();
@@ -166,8 +162,4 @@ function write(variable: LayerVariable, values: Float32Array): void {
   const value = tf.tensor(values, variable.shape as number[], 'float32');
   variable.write(value);
   value.dispose();
-}
-
-function count(sizes: readonly number[]): number {
-  return sizes.reduce((product, size) => product * size, 1);
 }

@@ -2,12 +2,10 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { LayersModel, LayerVariable } from '@tensorflow/tfjs-layers';
-import { type Module, StateDictError, Tensor, tensor } from '../index.ts';
-import { loadSafetensors } from '../safetensors.ts';
+import { type Module, tensor } from '../index.ts';
 import { moduleAt } from './layer_weights.ts';
 import { LayersModule } from './layers_module.ts';
-import { layersWithWeights, type WeightedLayer } from './torch_layers.ts';
-import { torchWeight } from './torch_layout.ts';
+import type { Assignment } from './torch_assignments.ts';
 
 /** Options of {@link loadTorchWeights}. */
 export interface LoadTorchWeightsOptions {
@@ -22,12 +20,6 @@ export interface LoadTorchWeightsOptions {
   readonly momentum?: number;
   /** Whether the file must have all weights of the model and nothing else; default `true`. With `false` the others stay as they are. */
   readonly strict?: boolean;
-}
-
-/** A weight of the model with its new values. */
-interface Assignment {
-  readonly variable: LayerVariable;
-  readonly values: Float32Array;
 }
 
 /**
@@ -64,6 +56,7 @@ export async function loadTorchWeights(
 ): Promise<void> {
   const model = modelOf(net);
   const { eps = 1e-5, momentum = 0.1, strict = true } = options;
+  const { assignmentsOf, layersWithWeights } = await import('./torch_assignments.ts');
   const layers = layersWithWeights(model);
   const assignments = await assignmentsOf(model.name, layers, file, options, strict);
   if (net instanceof LayersModule) {
@@ -93,59 +86,6 @@ function modelOf(net: LayersModule | LayersModel): LayersModel {
     );
   }
   return model as LayersModel;
-}
-
-/** The new values of all weights. @throws StateDictError, TypeError */
-async function assignmentsOf(
-  modelName: string,
-  layers: readonly WeightedLayer[],
-  file: Uint8Array | ArrayBuffer,
-  { names = {} }: LoadTorchWeightsOptions,
-  strict: boolean,
-): Promise<Assignment[]> {
-  const nameOf = typeof names === 'function' ? names : (layer: string): string => names[layer] ?? layer;
-  const stored = loadSafetensors(file);
-  try {
-    const unused = new Set(Object.keys(stored));
-    const missing: string[] = [];
-    const mismatches: string[] = [];
-    const found: { readonly variable: LayerVariable; readonly values: Promise<Float32Array> }[] = [];
-    for (const { layer, path, weights, flattenedFrom } of layers) {
-      const prefix = nameOf(path);
-      for (const { name, variable } of weights) {
-        const shape = variable.shape as number[];
-        const weight = torchWeight(layer.getClassName(), name, shape, { flattenedFrom });
-        if (weight === null) {
-          throw new TypeError(
-            `loadTorchWeights(): layer ${path} (${layer.getClassName()}) has a weight ${name} that PyTorch has none for, or computes in ` +
-              `another way; set it by layer.setWeights()`,
-          );
-        }
-        const key = `${prefix}.${weight.key}`;
-        const value = stored[key];
-        unused.delete(key);
-        unused.delete(`${prefix}.num_batches_tracked`);
-        if (value === undefined) {
-          missing.push(key);
-        } else if (!(value instanceof Tensor) || value.shape.join() !== weight.shape.join()) {
-          const given = value instanceof Tensor ? value.shape : [];
-          mismatches.push(
-            `size mismatch for ${key}: expected shape [${weight.shape.join(', ')}] for ${path}/${name} of shape ` +
-              `[${shape.join(', ')}], got [${given.join(', ')}].`,
-          );
-        } else {
-          found.push({ variable, values: value.data().then((values) => weight.convert(values)) });
-        }
-      }
-    }
-    const all = await Promise.all(found.map(async ({ variable, values }) => ({ variable, values: await values })));
-    if (mismatches.length > 0 || (strict && missing.length + unused.size > 0)) {
-      throw new StateDictError(modelName, strict ? missing : [], strict ? [...unused] : [], mismatches);
-    }
-    return all;
-  } finally {
-    Object.values(stored).forEach((value) => value instanceof Tensor && value.dispose());
-  }
 }
 
 /** All at once, or none. */

@@ -12,6 +12,7 @@ import { type Place, tensorAt } from './layer_weights.ts';
 import type { LayersModule } from './layers_module.ts';
 import { metricsOf, targetsFor, trainingLoss } from './loss.ts';
 import { deviceOf, moduleOf, type Network } from './network.ts';
+import { optimizerState } from './optimizer_state.ts';
 import { present } from './present.ts';
 
 /** What becomes of inputs on their way to a device. The caller disposes them. */
@@ -29,7 +30,7 @@ export async function outputsOf(network: Network, inputs: readonly Tensor[]): Pr
 /**
  * Forward, loss, backward, and the model's optimizer. The network is in training mode.
  * @returns the loss and the metrics, as `compile()` has ordered them.
- * @throws what the layers, the loss or a device throw; parameters and running statistics are then what they were.
+ * @throws what the layers, the loss or a device throw; parameters, running statistics and what the optimizer remembers are then what they were.
  */
 export async function trainStep(network: Network, batch: Batch): Promise<number[]> {
   const module = moduleOf('training', network);
@@ -90,30 +91,38 @@ async function applyGradients(module: LayersModule, model: CompiledModel): Promi
     ...trained.map(({ parameter }) => parameter),
     ...trained.map(({ gradient }) => gradient),
   ]);
-  await withBackend(handOver.backend, () =>
-    inScope(() => {
-      const given = toTf();
-      const variables: tf.Variable[] = [];
-      try {
-        // The optimizer finds variables by name. Those of the model keep what they have until writeBack().
-        trained.forEach(({ variable }, i) =>
-          variables.push(tf.variable(present(given[i], 'a parameter'), true, `syncbn/${variable.name}`)),
-        );
-        const gradients = variables.map(({ name }, i) => ({
-          name,
-          tensor: present(given[trained.length + i], 'a gradient'),
-        }));
-        model.optimizer.applyGradients(gradients);
-        variables.forEach((value, i) => constrain(value, present(trained[i], 'a parameter').variable));
-        return handOver.copyTo(
-          variables,
-          trained.map(({ parameter }) => parameter),
-        );
-      } finally {
-        variables.forEach((variable) => variable.dispose());
-      }
-    }),
-  );
+  const before = withBackend(handOver.backend, () => optimizerState(model.optimizer));
+  try {
+    await withBackend(handOver.backend, () =>
+      inScope(() => {
+        const given = toTf();
+        const variables: tf.Variable[] = [];
+        try {
+          // The optimizer finds variables by name. Those of the model keep what they have until writeBack().
+          trained.forEach(({ variable }, i) =>
+            variables.push(tf.variable(present(given[i], 'a parameter'), true, `syncbn/${variable.name}`)),
+          );
+          const gradients = variables.map(({ name }, i) => ({
+            name,
+            tensor: present(given[trained.length + i], 'a gradient'),
+          }));
+          model.optimizer.applyGradients(gradients);
+          variables.forEach((value, i) => constrain(value, present(trained[i], 'a parameter').variable));
+          return handOver.copyTo(
+            variables,
+            trained.map(({ parameter }) => parameter),
+          );
+        } finally {
+          variables.forEach((variable) => variable.dispose());
+        }
+      }),
+    );
+  } catch (error) {
+    withBackend(handOver.backend, () => before.restore());
+    throw error;
+  } finally {
+    before.dispose();
+  }
 }
 
 /** In the order of the model, by which optimizers keep what they remember. */
