@@ -1,13 +1,13 @@
 /**
  * `node e2e/packages/matrix.mjs [--quick] [--only WORD] [--write]`: the packed package in one small project for each platform and tool. All give the same
- * sums. `--only` takes the rows whose name has the word, `--write` enters the table into `docs/platforms.md`.
+ * sums. `--only` takes the rows whose name has the word, `--write` enters what was run into the table of `docs/platforms.md`.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/tools.mjs';
-import { expected, runRows } from './run_rows.mjs';
+import { expected, rowNames, runRows } from './run_rows.mjs';
 
 const file = join(root, 'docs', 'platforms.md');
 const heading = '\n## What was run\n';
@@ -19,9 +19,8 @@ const { values } = parseArgs({
     write: { type: 'boolean' },
   },
 });
-const isPart = values.quick || values.only !== '';
-if (values.write && isPart)
-  throw new RangeError('--write: expected neither --quick nor --only, since the table has all rows');
+if (values.write && values.quick)
+  throw new RangeError('--write: expected no --quick, which leaves out kinds of devices');
 
 const results = await runRows({ quick: values.quick, only: values.only }, console.log);
 const of = (outcome) => results.filter((result) => result.outcome === outcome);
@@ -32,26 +31,33 @@ console.log(`matrix: ${passed} rows passed, ${failed} failed, ${left} cannot be 
 if (values.write) write();
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 
-/** Enters the results into the page. */
+/** Enters the results into the page; rows that were not run stay as they are. */
 function write() {
-  const [before] = readFileSync(file, 'utf8').split(heading);
-  const cell = ({ kinds, outcome }, kind) => (!kinds.includes(kind) ? '–' : outcome === 'passed' ? 'yes' : 'no');
-  const lines = results.map(
-    (result) =>
-      `| ${result.name} | ${result.version ?? '–'} | ${['cpu', 'worker', 'webgpu'].map((kind) => cell(result, kind)).join(' | ')} | ${remarkOf(result)} |`,
-  );
+  const [before, table = ''] = readFileSync(file, 'utf8').split(heading);
+  const lines = new Map([...table.matchAll(/^\| (.*?) \| .*$/gm)].map(([line, name]) => [name, line]));
+  for (const result of results) lines.set(result.name, lineOf(result));
+  const inOrder = rowNames({ quick: false }).flatMap((name) => lines.get(name) ?? []);
   writeFileSync(
     file,
     `${before.trimEnd()}
 ${heading}
 \`npm run matrix -- --write\` packs the package, installs it in a small project for each row and trains a step on two devices of each kind: forward, backward,
-running statistics. *yes* says that the sum over all bits of the results is ${`\`${expected.cpu}\``}, on WebGPU ${`\`${expected.webgpu}\``}: the same in every row.
+running statistics. *yes* says that the sum over all bits of the results is \`${expected.cpu}\`, on WebGPU \`${expected.webgpu}\`: the same in every row.
 
 | platform or tool | version | \`cpu\` | \`worker\` | \`webgpu\` | remarks |
 | --- | --- | --- | --- | --- | --- |
-${lines.join('\n')}
+${inOrder.join('\n')}
 `,
   );
+}
+
+function lineOf(result) {
+  const { name, version, kinds, outcome } = result;
+  const cells = ['cpu', 'worker', 'webgpu'].map((kind) => {
+    if (!kinds.includes(kind)) return '–';
+    return outcome === 'passed' ? 'yes' : 'no';
+  });
+  return `| ${[name, version ?? '–', ...cells, remarkOf(result)].join(' | ')} |`;
 }
 
 function remarkOf({ outcome, reason }) {

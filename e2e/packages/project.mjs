@@ -1,16 +1,7 @@
 /** The small projects of the matrix: each has the packed package, the tools of its row, and the program. */
 
 import { spawn, spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -63,12 +54,14 @@ export class Projects {
       folder,
       run: (command, ...parameters) => run(folder, command, parameters),
       serve: (command, ...parameters) => serve(folder, command, parameters),
+      remove: () => run(this.folder, 'rm', ['-rf', folder]),
       versionOf: (tool) => JSON.parse(readFileSync(join(folder, 'node_modules', tool, 'package.json'), 'utf8')).version,
     };
   }
 
   remove() {
-    rmSync(this.folder, { recursive: true, force: true });
+    // Thousands of files: `rmSync` takes minutes.
+    run(tmpdir(), 'rm', ['-rf', this.folder]);
   }
 
   /** Rows with the same tools share the files of one installation. */

@@ -60,8 +60,9 @@ async function runRow(row, projects, pages) {
   const { name, kinds = ['cpu', 'worker'], remark = '', tools = {} } = row;
   const ofTool = ({ versionOf }) => versionOf(Object.keys(tools)[0]);
   let version = null;
+  let project = null;
   try {
-    const project = projects.create(row, kinds);
+    project = projects.create(row, kinds);
     version = (row.version ?? ofTool)(project, pages);
     const gone = await row.go(project, pages);
     const text = gone.text ?? gone;
@@ -70,6 +71,8 @@ async function runRow(row, projects, pages) {
     return { name, version, kinds, outcome: wrong === null ? 'passed' : 'failed', reason: wrong ?? remark };
   } catch (error) {
     return { name, version, kinds, outcome: error instanceof NotHere ? 'not here' : 'failed', reason: error.message };
+  } finally {
+    project?.remove();
   }
 }
 

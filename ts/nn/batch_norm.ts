@@ -142,6 +142,7 @@ export abstract class BatchNorm extends Module {
     return this[buffersKey].get('running_mean') as Tensor | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set runningMean(value: Tensor | null) {
     this.setBuffer('running_mean', value);
   }
@@ -151,6 +152,7 @@ export abstract class BatchNorm extends Module {
     return this[buffersKey].get('running_var') as Tensor | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set runningVar(value: Tensor | null) {
     this.setBuffer('running_var', value);
   }
@@ -160,6 +162,7 @@ export abstract class BatchNorm extends Module {
     return this[buffersKey].get('num_batches_tracked') as number | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set numBatchesTracked(value: number | null) {
     this.setBuffer('num_batches_tracked', value);
   }

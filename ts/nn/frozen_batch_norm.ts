@@ -83,6 +83,7 @@ export abstract class FrozenBatchNorm extends Module {
     return this[buffersKey].get('weight') as Tensor | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set weight(value: Tensor | null) {
     this.setBuffer('weight', value);
   }
@@ -92,6 +93,7 @@ export abstract class FrozenBatchNorm extends Module {
     return this[buffersKey].get('bias') as Tensor | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set bias(value: Tensor | null) {
     this.setBuffer('bias', value);
   }
@@ -101,6 +103,7 @@ export abstract class FrozenBatchNorm extends Module {
     return this[buffersKey].get('running_mean') as Tensor | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set runningMean(value: Tensor | null) {
     this.setBuffer('running_mean', value);
   }
@@ -110,6 +113,7 @@ export abstract class FrozenBatchNorm extends Module {
     return this[buffersKey].get('running_var') as Tensor | null;
   }
 
+  /** @throws TypeError for what is no tensor, number or `null`. */
   set runningVar(value: Tensor | null) {
     this.setBuffer('running_var', value);
   }

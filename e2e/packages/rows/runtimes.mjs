@@ -131,7 +131,8 @@ app.whenReady().then(async () => {
     try {
       run('node', 'node_modules/electron/install.js');
     } catch (error) {
-      throw new NotHere(`npm brings no program, and Electron's own download fails: ${error.message}`);
+      const [, reason = error.message] = /Error: (.*)/.exec(error.message) ?? [];
+      throw new NotHere(`npm brings no program, and Electron's own download says: ${reason}`);
     }
     return run('node', 'node_modules/electron/cli.js', '--no-sandbox', '--headless', 'app.cjs');
   },
