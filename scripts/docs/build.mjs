@@ -10,9 +10,12 @@ import { buildPages, make } from './pages.mjs';
 
 const site = join(root, 'build', 'site');
 rmSync(join(root, 'docs', 'api'), { recursive: true, force: true });
-const bare =
-  make('typedoc', ['--logLevel', 'Warn']).match(/\S+ \([A-Za-z]+\), defined in .* does not have any documentation/g) ??
-  [];
+const bare = [
+  ...make('typedoc', ['--logLevel', 'Warn']).matchAll(/\S+ \((\w+)\), defined in .* does not have any documentation/g),
+]
+  // What can be read and set is documented once, where it is read.
+  .filter(([, kind]) => kind !== 'SetSignature')
+  .map(([text]) => text);
 if (bare.length > 0) throw new Error(`what is public has to be documented:\n${bare.join('\n')}`);
 buildPages(site);
 console.log(`site: built, ${site}`);

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { pages } from './pages.ts';
 
 /** Pages that are made from the sources when the site is built. */
-const generated = /^docs\/(api|demo)\b/;
+const generated = /^docs\/api\b/;
 
 describe.each(pages().map(({ path, text }) => [path, text] as const))('%s', (path, text) => {
   it('links_to_files_that_are_there_and_to_headings_that_they_have', () => {

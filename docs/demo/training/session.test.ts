@@ -75,7 +75,10 @@ describe('a session', () => {
   it('looks_at_another_channel_from_the_next_step_on', async () => {
     const session = await open('shapes', ['cpu:0', 'cpu:1'], 1);
     const first = expectType(await session.step(), 'stepped');
+    // Asked while a step is under way, whose devices have been asked for the other.
+    const step = session.step();
     session.observe({ layer: 0, channel: 5 });
+    expect(expectType(await step, 'stepped').choice).toEqual(first.choice);
     const second = expectType(await session.step(), 'stepped');
     expect([first.choice, second.choice]).toEqual([
       { layer: 1, channel: 3 },

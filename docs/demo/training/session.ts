@@ -100,13 +100,15 @@ export class Session {
   /** Looks at another channel from the next step on. */
   observe(choice: ChannelChoice): void {
     this.#choice = choice;
-    for (const { watch } of this.#runs) watch.choice = choice;
   }
 
   /** One step of every network. After a report of something broken, `repair()` and call it again: the step is taken up where it was. */
   async step(breaks: DeviceName | null = null): Promise<Stepped | Broken | Refused> {
+    // Devices of one step are asked the same, also when another channel is chosen meanwhile.
+    const choice = this.#choice;
     this.#batch ??= this.#source.next().value;
     for (const run of this.#runs.filter(({ steps }) => steps < this.#step)) {
+      run.watch.choice = choice;
       const result = await this.#train(run, this.#batch, run.way === 'synchronized' ? breaks : null);
       if (result !== null) return result;
     }
@@ -117,7 +119,7 @@ export class Session {
       step: this.#step++,
       losses: this.#perWay(({ loss }) => loss),
       milliseconds: this.#perWay(({ milliseconds }) => milliseconds),
-      choice: this.#choice,
+      choice,
       beliefs: this.#perWay(({ watch }) => beliefsOf(watch.seen, deviceIds)),
     };
   }
@@ -134,13 +136,14 @@ export class Session {
     for (const { way, network } of this.#runs) {
       examined.set(way, await this.#task.examine(network, firstOf(this.#settings)));
     }
-    const [one, plain, synchronized] = WAYS.map((way) => examined.get(way) ?? null);
+    const synchronized = examined.get('synchronized');
+    if (synchronized === undefined) throw new Error('expected a synchronized network');
     return {
       type: 'examined',
       step: this.#step - 1,
       scores: this.#perWay(({ way }) => examined.get(way)?.score ?? null),
       difference: await this.#difference(),
-      pictures: synchronized ? this.#task.pictures(plain ?? null, synchronized) : one ? [] : [],
+      pictures: this.#task.pictures(examined.get('plain') ?? null, synchronized),
     };
   }
 
@@ -158,8 +161,7 @@ export class Session {
       return null;
     } catch (error) {
       const milliseconds = performance.now() - start;
-      if (run.way === 'plain' && run.steps === 0) {
-        // With one value per channel and device, plain batch norm is impossible.
+      if (run.way === 'plain' && hasTooFewValues(error)) {
         this.#runs.splice(this.#runs.indexOf(run), 1);
         return { type: 'refused', error: told(error) };
       }
@@ -193,6 +195,11 @@ export class Session {
     };
     return { one: value('one'), plain: value('plain'), synchronized: value('synchronized') };
   }
+}
+
+/** With one value per channel on each device, plain batch norm is impossible. */
+function hasTooFewValues(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('Expected more than 1 value per channel when training');
 }
 
 /** Two calls make a network for one device one for several. */
