@@ -26,6 +26,7 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/docs/links.test.ts': 'reads the pages',
   'tests/docs/troubleshooting.test.ts': 'reads the page and the sources',
   'tests/distributed/nats.test.ts': 'starts processes and a NATS server',
+  'tests/distributed/nats_bits.test.ts': 'starts a NATS server',
   'tests/distributed/nats_credentials.test.ts': 'starts NATS servers',
   'tests/distributed/nats_failures.test.ts': 'starts processes and a NATS server',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',

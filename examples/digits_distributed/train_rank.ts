@@ -31,7 +31,7 @@ export interface StepResult {
  */
 export async function trainRank(
   group: ProcessGroup,
-  dataset: Dataset,
+  dataset: Pick<Dataset, 'train'>,
   { batch, steps, seed }: RankOptions,
   onStep: (step: number, result: StepResult) => void | Promise<void>,
 ): Promise<void> {

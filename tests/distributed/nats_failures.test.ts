@@ -20,7 +20,7 @@ import {
 /** More than anybody does before something fails. */
 const ENDLESS = 100_000;
 /** How long ranks wait for each other where they do so in vain, in seconds. */
-const SHORT = 3;
+const SHORT = 5;
 /** A killed rank is found out within a second where nothing else runs. */
 const SOON_MS = 4000;
 
@@ -62,7 +62,7 @@ describe.concurrent('ranks over NATS are told', () => {
     await using ranks = start({ timeout: SHORT }, 3);
     await ranks.hasDone(3);
     ranks.all[2]?.pause();
-    const text = /waited 3 s for rank 2/;
+    const text = `waited ${SHORT} s for rank 2`;
     await expectTold(ranks.all.slice(0, 2), 'GroupTimeoutError', text);
     ranks.all[2]?.resume();
     // It does not take the others for late: they have told it what it has slept through.
@@ -74,8 +74,8 @@ describe.concurrent('ranks over NATS are told', () => {
     await using ranks = start({ timeout: SHORT }, [{}, {}, { servers: address(proxy.port) }]);
     await ranks.hasDone(3);
     proxy.stall();
-    await expectTold(ranks.all.slice(0, 2), 'GroupTimeoutError', /waited 3 s for rank 2/);
-    await expectTold(ranks.all.slice(2), 'GroupTimeoutError', /waited 3 s for rank 0, 1|waited 3 s for rank [01]/);
+    await expectTold(ranks.all.slice(0, 2), 'GroupTimeoutError', `waited ${SHORT} s for rank 2`);
+    await expectTold(ranks.all.slice(2), 'GroupTimeoutError', /waited \d s for rank (0, 1|0|1);/);
   });
 
   it('of_one_whose_network_is_cut_and_that_one_of_its_own_connection', async () => {
@@ -86,7 +86,7 @@ describe.concurrent('ranks over NATS are told', () => {
     proxy.cut();
     const told = await expectTold(ranks.all.slice(0, 2), 'PeerLostError', 'rank 2 is gone');
     for (const { at = Infinity } of told) expect(at - cut).toBeLessThan(SOON_MS);
-    await expectTold(ranks.all.slice(2), 'ConnectionLostError', /has had no connection to the server for [23]\.\d s/);
+    await expectTold(ranks.all.slice(2), 'ConnectionLostError', /has had no connection to the server for \d\.\d s/);
   });
 
   it('of_a_server_that_is_gone_for_good', async () => {
@@ -97,7 +97,7 @@ describe.concurrent('ranks over NATS are told', () => {
     } finally {
       await own.stop();
     }
-    await expectTold(ranks.all, 'ConnectionLostError', /has had no connection to the server for [23]\.\d s/);
+    await expectTold(ranks.all, 'ConnectionLostError', /has had no connection to the server for \d\.\d s/);
   });
 
   it('what_one_has_thrown', async () => {

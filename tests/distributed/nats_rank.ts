@@ -24,6 +24,9 @@ export interface NatsTask {
 
 export type Trouble = 'throw' | 'skip' | 'leave' | 'channels' | 'parameters' | 'length' | 'busy';
 
+/** When this rank has failed, or was told of it. */
+let failedAt: number | undefined;
+
 const task = JSON.parse(process.argv[2] ?? '{}') as NatsTask;
 
 function tell(line: object): void {
@@ -41,6 +44,7 @@ async function run(): Promise<object> {
   try {
     return { result: await part(group), refused: group.frames.refused };
   } catch (error) {
+    failedAt = Date.now();
     group.abort(error);
     throw error;
   } finally {
@@ -150,5 +154,5 @@ try {
   tell(await run());
 } catch (error) {
   const { name, message } = error as Error;
-  tell({ error: { name, message }, at: Date.now() });
+  tell({ error: { name, message }, at: failedAt ?? Date.now() });
 }

@@ -12,6 +12,8 @@ export interface NatsServer extends AsyncDisposable {
   readonly port: number;
   /** Of WebSockets. */
   readonly webSocketPort: number;
+  /** Of its process. */
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -50,7 +52,7 @@ export async function startNatsServer(
       await ended(server, 'SIGKILL');
     };
     try {
-      return { ...(await portsOf(server, folder)), stop, [Symbol.asyncDispose]: stop };
+      return { ...(await portsOf(server, folder)), pid: server.pid ?? 0, stop, [Symbol.asyncDispose]: stop };
     } catch (error) {
       await stop();
       throw error;
