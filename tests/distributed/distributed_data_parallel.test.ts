@@ -206,6 +206,55 @@ describe('DistributedDataParallel', () => {
     expect(exchanges?.map((tag) => tag.replace(/.*gradients /, ''))).toEqual(['0: 4', '1: 4', '2: 2']);
   });
 
+  it.each(['sum', 'mean'] as const)('gives_the_same_with_gradientAsBucketView, %s', async (reduction) => {
+    const [plain, reused] = await Promise.all(
+      [false, true].map((gradientAsBucketView) =>
+        runRanks(2, async (group) => {
+          const net = convertModel(new Sequential(new BatchNorm1d(2), new Scale(2)), { processGroup: group });
+          const model = wrap(net, group, { reduction, gradientAsBucketView });
+          const values = integers(8 + group.rank, 8);
+          await model.noSync(() => step(model, values));
+          await step(model, values);
+          await step(model, values);
+          return Promise.all([...net.parameters()].map(gradOf));
+        }),
+      ),
+    );
+    expect(reused).toEqual(plain);
+  });
+
+  it.each([false, true])('takes_the_memory_of_the_gradients_of_the_pass: %s', async (gradientAsBucketView) => {
+    const found = await runRanks(2, async (group) => {
+      let own: Tensor | null = null;
+      const doubled = defineFunction({
+        name: 'doubled',
+        forward: async (context, weight: Tensor) => {
+          context.saveForBackward();
+          return tensor(
+            (await weight.data()).map((value) => 2 * value),
+            [1, 2],
+          );
+        },
+        backward: async (_, dy) => {
+          own = tensor(
+            (await dy.data()).map((value) => 2 * value),
+            [2],
+          );
+          return [own];
+        },
+      });
+      const net = new Scale(2);
+      net.forward = () => doubled(net.weight);
+      const model = wrap(net, group, { reduction: 'sum', gradientAsBucketView });
+      await step(model, Float32Array.of(1, 1));
+      const kept = await (own as Tensor | null)?.data().catch(() => null);
+      return [kept === null ? null : [...(kept ?? [])], await gradOf(net.weight)];
+    });
+    // Else what the pass has computed is freed, and the sums have memory of their own.
+    const expected = [gradientAsBucketView ? [4, 4] : null, [4, 4]];
+    expect(found).toEqual([expected, expected]);
+  });
+
   it('names_parameters_that_no_rank_has_used_and_waits_for_none', async () => {
     const found = await runRanks(2, async (group) => {
       const model = wrap(new Branches(), group, { reduction: 'sum' });

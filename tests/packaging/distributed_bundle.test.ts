@@ -6,13 +6,18 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { expect, inject, it } from 'vitest';
 
-/** The aim was 10 and 14 kB. Texts of errors are a third of it; it must not grow further. */
-const mostBytes = 15_000;
-const mostBytesWithNats = 17_000;
+/**
+ * The aim was 10 kB, and 14 kB with NATS. Process groups alone are 10.5 kB: what finds lost frames and ranks that wait in vain, 5 kB, is needed wherever
+ * there are ranks. Training adds 2.7 kB, `spawn()` 1.3 kB, shared memory 0.9 kB. It must not grow further.
+ */
+const training = "export { DistributedDataParallel, initProcessGroup } from 'syncbn/distributed';";
+const all = "export * from 'syncbn/distributed';";
+const nats = "export * from 'syncbn/distributed/nats';";
 
 it.each([
-  ['syncbn/distributed', ["export * from 'syncbn/distributed';"], mostBytes],
-  ['with NATS', ["export * from 'syncbn/distributed';", "export * from 'syncbn/distributed/nats';"], mostBytesWithNats],
+  ['what training takes', [training], 13_500],
+  ['syncbn/distributed', [all], 17_500],
+  ['with NATS', [all, nats], 20_000],
 ])('%s is small in a bundle, compressed', async (name, lines, most) => {
   const file = join(inject('userProject'), 'distributed.mjs');
   writeFileSync(file, lines.join('\n'));

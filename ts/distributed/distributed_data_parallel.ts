@@ -28,8 +28,8 @@ export interface DistributedDataParallelOptions {
   /** Whether buffers of layers that are not synchronized are those of rank 0 in each forward in training. Default `true`. */
   readonly broadcastBuffers?: boolean;
   /**
-   * For programs that come from PyTorch, where it saves the memory of the buckets. Here a bucket never outlives its reduction, whatever is
-   * given.
+   * Whether gradients that all ranks have added up take the memory of those that the pass has computed, which saves memory of the size of the
+   * gradients, as in PyTorch. A function of your own must then not keep what its backward has returned. Default `false`.
    */
   readonly gradientAsBucketView?: boolean;
 }
@@ -80,7 +80,13 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
       throw new TypeError(`${where}: expected a module, got ${describeValue(module)}`);
     }
     checkOptions(where, options, dataParallelOptions);
-    const { processGroup, bucketCapMb = 25, reduction = 'mean', broadcastBuffers = true } = options;
+    const {
+      processGroup,
+      bucketCapMb = 25,
+      reduction = 'mean',
+      broadcastBuffers = true,
+      gradientAsBucketView = false,
+    } = options;
     if (!(processGroup instanceof ProcessGroup)) {
       throw new TypeError(
         `${where}: expected processGroup to be a ProcessGroup, got ${describeValue(processGroup)}; initProcessGroup() and spawn() make some`,
@@ -100,6 +106,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
       group: processGroup,
       reduction,
       bucketBytes: bucketCapMb * 2 ** 20,
+      reusesGradients: gradientAsBucketView,
       parameters,
     });
     this.#unregister = registerGradientHook(

@@ -23,6 +23,8 @@ export interface ReducerOptions {
   readonly group: ProcessGroup;
   readonly reduction: Reduction;
   readonly bucketBytes: number;
+  /** Whether what was reduced is written over the gradients of the pass, instead of into memory of its own. */
+  readonly reusesGradients: boolean;
   /** In the order of the model. */
   readonly parameters: readonly (readonly [name: string, parameter: Parameter])[];
 }
@@ -164,9 +166,11 @@ class ReducerPass implements GradientPass {
       for (const parameter of parameters) {
         const end = at + sizeOf(parameter);
         if (used.has(parameter)) {
-          const { local = null } = this.#contributions.get(parameter) ?? {};
+          const { gradient: own = null, local = null } = this.#contributions.get(parameter) ?? {};
           const { shape, device } = parameter;
-          const gradient = tensor(values.slice(at, end), shape, { device });
+          const part = values.subarray(at, end);
+          const gradient =
+            own !== null && this.#options.reusesGradients ? await own.copy_(part) : tensor(part, shape, { device });
           changes.set(parameter, { gradient, replacesGrad: local !== null });
         }
         at = end;

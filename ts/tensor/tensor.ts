@@ -649,7 +649,8 @@ export class Tensor implements Differentiable<Tensor> {
     const { shape, memoryFormat } = this;
     const storage = this.storage.retain();
     // What has the format of the view lies in memory as what has the format of this tensor.
-    return this.#recorded('view', { storage, ...seen }, (dy) => ({
+    const parts = { storage, shape: seen.shape, memoryFormat: seen.memoryFormat };
+    return this.#recorded('view', parts, (dy) => ({
       storage: dy.inFormat(seen.memoryFormat),
       shape,
       memoryFormat,
@@ -669,7 +670,8 @@ export class Tensor implements Differentiable<Tensor> {
     const isRecorded = this.#requiresGrad && isGradEnabled();
     const run: GraphNodeOptions<Tensor>['backward'] = ([dy]) => withRoom(() => [dy ? new Tensor(backward(dy)) : null]);
     const node = isRecorded ? new GraphNode({ name, inputs: [this], saved: [], backward: run }) : null;
-    const result = new Tensor({ ...parts, source: node && { node, index: 0 } });
+    const { storage, shape, memoryFormat } = parts;
+    const result = new Tensor({ storage, shape, memoryFormat, source: node && { node, index: 0 } });
     if (this.#isDonated) {
       this.dispose();
     }
