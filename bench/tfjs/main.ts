@@ -14,27 +14,22 @@ import { devices, init } from 'syncbn';
 import { atLeast, atMost, type Case, judge } from '../figures.ts';
 import { describeMachine } from '../machine.ts';
 import { milliseconds, percent, table, verdictTable } from '../report.ts';
-import { batchOf, type Network, networks } from './networks.ts';
-import { type Shares, sharesOf } from './shares.ts';
+import { type Finding, measure } from './measure.ts';
+import { networks } from './networks.ts';
+import { ChromiumPage } from './pages.ts';
 import { timeBatchNorm, timeConvolution } from './single_layers.ts';
-import { meanings, prepare, type Way, type WayName, wayNames } from './ways.ts';
+import { meanings, type WayName, wayNames } from './ways.ts';
 
-type BackendName = 'cpu' | 'wasm' | 'webgpu';
-const backendNames: readonly BackendName[] = ['cpu', 'wasm', 'webgpu'];
-
-/** What was found of a network on a backend: seconds at best, or why there are none. */
-interface Finding {
-  readonly network: string;
-  readonly backend: BackendName;
-  readonly times: Partial<Record<WayName, number | string>>;
-  readonly shares: Shares | null;
-}
+/** Of tfjs, in Node and in a page of Chromium. */
+const backendNames = ['cpu', 'wasm', 'webgpu', 'chromium-webgl', 'chromium-webgpu'] as const;
+type BackendName = (typeof backendNames)[number];
 
 interface Options {
   readonly quick: boolean;
   readonly check: boolean;
   readonly backends: readonly BackendName[];
   readonly networks: readonly string[];
+  readonly batchNorm: readonly number[];
   readonly json?: string;
 }
 
@@ -44,6 +39,7 @@ const options = new Command('npm run bench:tfjs --')
   .option('--check', 'judges each figure; exit code 1 when one is missed', false)
   .option('--backends <names>', 'of tfjs, separated by commas', namesOf(backendNames), ['cpu', 'wasm'])
   .option('--networks <names>', 'separated by commas', namesOf(Object.keys(networks)), Object.keys(networks))
+  .option('--batch-norm <shape>', 'of the batch norm by itself', shapeOf, [8, 128, 128, 64])
   .option('--json <file>', 'where all times go')
   .allowExcessArguments(false)
   .parse()
@@ -54,12 +50,27 @@ console.log(Object.values(describeMachine()).join(' · '), `· tfjs ${tf.version
 const findings: Finding[] = [];
 const cases: Record<string, Case[]> = {};
 for (const backend of options.backends) {
+  const names = options.quick ? ['digits'] : options.networks;
+  if (backend.startsWith('chromium-')) {
+    const page = await ChromiumPage.open();
+    try {
+      // The weights of MobileNetV2 are files of a package, which a page does not have.
+      for (const network of names.filter((name) => name !== 'mobilenet')) {
+        const asked = { network, backend: backend.slice('chromium-'.length), rounds: options.quick ? 2 : 4 };
+        findings.push({ ...(await page.measure(asked)), backend });
+      }
+    } finally {
+      await page.close();
+    }
+    continue;
+  }
   await useBackend(backend);
-  for (const name of options.quick ? ['digits'] : options.networks) {
+  for (const name of names) {
     const network = networks[name];
     // tfjs' cpu backend takes minutes for a step of the larger ones.
-    if (network !== undefined && (backend !== 'cpu' || name === 'digits'))
-      findings.push(await measure(network, backend));
+    if (network !== undefined && (backend !== 'cpu' || name === 'digits')) {
+      findings.push(await measure(network, backend, options.quick ? 3 : backend === 'cpu' ? 2 : 8));
+    }
   }
 }
 console.log(timesTable(findings));
@@ -73,45 +84,13 @@ const figures = [
   atMost('hand-over, of a step of MobileNetV2', 12, '%', cases['handOver'] ?? []),
   atLeast('convolution (8, 32, 32, 32), both passes, wasm against the cpu backend', 100, cases['convolution'] ?? []),
   atMost('the same, against its forward pass', 5, '×', cases['forward'] ?? []),
-  atLeast('batch norm (8, 128, 128, 64), wasm', 40, cases['batchNorm wasm'] ?? []),
-  atLeast('batch norm (8, 128, 128, 64), webgpu', 20, cases['batchNorm webgpu'] ?? []),
+  atLeast(`batch norm (${options.batchNorm.join(', ')}), wasm`, 40, cases['batchNorm wasm'] ?? []),
+  atLeast(`batch norm (${options.batchNorm.join(', ')}), webgpu`, 20, cases['batchNorm webgpu'] ?? []),
 ].filter(({ cases }) => cases.length > 0);
 const verdicts = figures.map(judge);
 console.log(verdictTable(verdicts));
 if (options.json !== undefined) await writeFile(options.json, JSON.stringify({ findings, cases }, null, 1));
 process.exit(options.check && verdicts.some(({ missed }) => missed.length > 0) ? 1 : 0);
-
-/** Measures all ways, which take turns. */
-async function measure(network: Network, backend: BackendName): Promise<Finding> {
-  const batch = batchOf(network);
-  const times: Partial<Record<WayName, number | string>> = {};
-  const ways: Way[] = [];
-  for (const name of wayNames) {
-    // Off wasm the kernels change nothing, and on GPUs of tfjs the adapter would copy.
-    if (backend === 'cpu' && name !== 'tfjs' && name !== 'layers') continue;
-    if (backend === 'webgpu' && name !== 'tfjs' && name !== 'layers') continue;
-    const way = await prepare(name, network, batch);
-    try {
-      await way.step();
-      ways.push(way);
-    } catch (error) {
-      times[name] = firstLine(error);
-    }
-  }
-  const rounds = options.quick ? 3 : backend === 'cpu' ? 2 : 8;
-  for (let round = 0; round < rounds; round += 1) {
-    for (const way of ways) {
-      const start = performance.now();
-      await way.step();
-      const seconds = (performance.now() - start) / 1000;
-      times[way.name] = Math.min(seconds, Number(times[way.name] ?? Infinity));
-    }
-  }
-  const adapter = ways.find(({ name }) => name === 'adapter 1');
-  const shares = adapter === undefined ? null : await sharesOf(adapter);
-  tf.dispose(batch);
-  return { network: network.name, backend, times, shares };
-}
 
 function timesTable(found: readonly Finding[]): string {
   const rows = found.map(({ network, backend, times, shares }) => [
@@ -122,8 +101,18 @@ function timesTable(found: readonly Finding[]): string {
       return typeof time === 'number' ? milliseconds(time) : time === undefined ? '' : 'cannot';
     }),
     ...(shares === null ? ['', ''] : [percent(shares.kernels), percent(shares.handOver)]),
+    typeof times['adapter 2'] === 'number' && typeof times['apart 2'] === 'number'
+      ? percent(Math.max(0, 1 - times['apart 2'] / times['adapter 2']))
+      : '',
   ]);
-  const head = ['ms per step at best', 'backend', ...wayNames, 'adapter 1: batch norm', 'hand-over'];
+  const head = [
+    'ms per step at best',
+    'backend',
+    ...wayNames,
+    'adapter 1: batch norm',
+    'hand-over',
+    'adapter 2: synchronization',
+  ];
   const reasons = found.flatMap(({ network, backend, times }) =>
     Object.entries(times).flatMap(([way, time]) =>
       typeof time === 'string' ? [`  ${network}, ${backend}, ${way}: ${time}`] : [],
@@ -134,7 +123,7 @@ function timesTable(found: readonly Finding[]): string {
 
 /** The cases of the figures that steps have. */
 function judgeSteps(): void {
-  const timeOf = (network: string, backend: BackendName, way: WayName): number | null => {
+  const timeOf = (network: string, backend: string, way: WayName): number | null => {
     const time = findings.find((one) => one.network === network && one.backend === backend)?.times[way];
     return typeof time === 'number' ? time : null;
   };
@@ -148,7 +137,9 @@ function judgeSteps(): void {
     add('mobilenet', way, plain, timeOf(mobilenet?.name ?? '', 'wasm', way));
   }
   for (const { network, backend, shares } of findings) {
-    add('devices', network, timeOf(network, backend, 'adapter 2'), timeOf(network, backend, 'adapter 1'));
+    // On GPUs the two devices would be one, in turns.
+    if (backend === 'wasm')
+      add('devices', network, timeOf(network, backend, 'adapter 2'), timeOf(network, backend, 'adapter 1'));
     if (network === mobilenet?.name && shares !== null) {
       (cases['handOver'] ??= []).push({ label: network, value: shares.handOver * 100 });
     }
@@ -161,9 +152,9 @@ async function judgeSingleLayers(): Promise<void> {
     await useBackend('wasm');
     const { forward, both } = timeConvolution(times);
     (cases['forward'] ??= []).push({ label: 'wasm', value: both / forward });
-    const norm = await timeBatchNorm(options.quick ? 1 : 3, () => Promise.resolve());
+    const norm = await timeBatchNorm(options.batchNorm, options.quick ? 1 : 3, () => Promise.resolve());
     console.log(
-      `batch norm (8, 128, 128, 64), wasm: tfjs ${milliseconds(norm.tfjs)} ms, with the library ${milliseconds(norm.syncbn)} ms`,
+      `batch norm (${options.batchNorm.join(', ')}), wasm: tfjs ${milliseconds(norm.tfjs)} ms, with the library ${milliseconds(norm.syncbn)} ms`,
     );
     (cases['batchNorm wasm'] ??= []).push({ label: 'wasm', value: norm.tfjs / norm.syncbn });
     if (options.backends.includes('cpu')) {
@@ -173,17 +164,17 @@ async function judgeSingleLayers(): Promise<void> {
   }
   if (options.backends.includes('webgpu')) {
     await useBackend('webgpu');
-    const norm = await timeBatchNorm(3, async (results) => {
+    const norm = await timeBatchNorm(options.batchNorm, options.quick ? 1 : 3, async (results) => {
       for (const result of results) await tf.sum(result).data();
     });
     console.log(
-      `batch norm (8, 128, 128, 64), webgpu: tfjs ${milliseconds(norm.tfjs)} ms, with the library ${milliseconds(norm.syncbn)} ms`,
+      `batch norm (${options.batchNorm.join(', ')}), webgpu: tfjs ${milliseconds(norm.tfjs)} ms, with the library ${milliseconds(norm.syncbn)} ms`,
     );
     (cases['batchNorm webgpu'] ??= []).push({ label: 'webgpu', value: norm.tfjs / norm.syncbn });
   }
 }
 
-async function useBackend(name: BackendName): Promise<void> {
+async function useBackend(name: string): Promise<void> {
   // The type says that there always is one.
   const known: unknown = tf.findBackendFactory(name);
   if (name === 'webgpu' && known === null) {
@@ -197,11 +188,6 @@ async function useBackend(name: BackendName): Promise<void> {
   if (!(await tf.setBackend(name))) throw new Error(`the backend ${name} of TensorFlow.js does not start`);
 }
 
-function firstLine(error: unknown): string {
-  const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-  return line;
-}
-
 /** Reads names separated by commas. */
 function namesOf<Name extends string>(known: readonly Name[]): (text: string) => Name[] {
   return (text) => {
@@ -210,4 +196,13 @@ function namesOf<Name extends string>(known: readonly Name[]): (text: string) =>
     if (wrong !== undefined) throw new InvalidArgumentError(`expected some of ${known.join(', ')}, got ${wrong}`);
     return names as Name[];
   };
+}
+
+/** Reads a shape, such as 8x128x128x64. */
+function shapeOf(text: string): number[] {
+  const sizes = text.split('x').map(Number);
+  if (sizes.length !== 4 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
+    throw new InvalidArgumentError('expected four sizes such as 8x128x128x64');
+  }
+  return sizes;
 }

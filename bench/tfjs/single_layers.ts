@@ -38,7 +38,7 @@ export function timeConvolution(times: number): ConvolutionTimes {
   }
 }
 
-/** Forward and all gradients of batch norm of (8, 128, 128, 64). */
+/** Forward and all gradients of a batch norm. */
 export interface BatchNormTimes {
   readonly tfjs: number;
   readonly syncbn: number;
@@ -46,13 +46,15 @@ export interface BatchNormTimes {
 
 /**
  * Takes turns, so that both see the same machine.
+ * @param sizes - of the input, channels last.
  * @param finish - waits for the backend.
  */
 export async function timeBatchNorm(
+  sizes: readonly number[],
   times: number,
   finish: (tensors: tf.Tensor[]) => Promise<void>,
 ): Promise<BatchNormTimes> {
-  const shape = [8, 128, 128, 64];
+  const shape = [...sizes];
   const layer = tfjsLayers.layers.batchNormalization({ batchInputShape: shape });
   layer.build(shape);
   const [x, dy] = [tf.randomNormal(shape), tf.randomNormal(shape)];

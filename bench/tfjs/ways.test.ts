@@ -15,10 +15,10 @@ beforeAll(async () => {
 it('each_way_on_wasm_but_that_of_tfjs_alone_takes_a_step', async () => {
   const { digits } = networks as { readonly digits: Network };
   const batch = batchOf(digits);
-  for (const name of ['kernels', 'layers', 'adapter 1', 'adapter 2'] satisfies WayName[]) {
-    await (await prepare(name, digits, batch)).step();
+  for (const name of ['kernels', 'layers', 'adapter 1', 'apart 2', 'adapter 2'] satisfies WayName[]) {
+    await (await prepare(name, digits, batch, 'wasm')).step();
   }
-  await expect((await prepare('tfjs', digits, batch)).step()).rejects.toThrow('Conv2DBackpropFilter');
+  await expect((await prepare('tfjs', digits, batch, 'wasm')).step()).rejects.toThrow('Conv2DBackpropFilter');
 });
 
 it('the_networks_take_the_batches_that_are_made_for_them', async () => {
