@@ -253,6 +253,22 @@ describe('ranks that do not do the same', () => {
     ]);
   });
 
+  it('and_whose_loops_have_groups_of_their_own_are_waited_for_while_each_waits_for_the_other_loop', async () => {
+    const found = await runRanks(2, async (group) => {
+      const loops = [await group.newGroup([0, 1]), await group.newGroup([0, 1])];
+      const loop = async (number: number): Promise<number | undefined> => {
+        // Each rank has one loop that waits and one that loads its data.
+        if (number === group.rank) await new Promise((resolve) => setTimeout(resolve, 200));
+        return (await loops[number]?.allGather(Uint8Array.of(7)))?.[1]?.[0];
+      };
+      return Promise.all([loop(0), loop(1)]);
+    });
+    expect(found).toEqual([
+      [7, 7],
+      [7, 7],
+    ]);
+  });
+
   it('and_one_that_does_not_come_is_named_when_time_is_up', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const tags: string[] = [];

@@ -189,6 +189,10 @@ export class Job implements Recipient {
   }
 
   mayGoOn(): boolean {
+    // Loops that share a job have groups of their own: each may wait for the others' while its own is about to go on.
+    if (this.groups > 0) {
+      return true;
+    }
     return devices.describe().some(({ kind, memory }) => kind !== 'cpu' && memory.buffers > 0);
   }
 

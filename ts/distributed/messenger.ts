@@ -38,7 +38,7 @@ const FLUSH_TIMES = 100;
 export interface Report {
   /** What it waits in; empty while it does something else. */
   readonly waits: readonly string[];
-  /** Whether it may go on although it waits: it has work elsewhere, on workers or GPUs. */
+  /** Whether it may go on although it waits: it has work on workers or GPUs, or does something else beside it. */
   readonly mayGoOn: boolean;
   /** Of each rank and stream, how many frames have come from there, at `2 · rank + stream`. */
   readonly acknowledged: Uint32Array;

@@ -7,7 +7,7 @@ import type { Report } from './messenger.ts';
  * answer meanwhile. So it takes some rounds of questions, each answered by all at once, in which nothing has changed.
  */
 const ROUNDS = 3;
-/** Where ranks answer late, or have work on workers and GPUs, so long. */
+/** Where ranks answer late, have work on workers and GPUs, or several groups, so long. */
 const STANDSTILL_MS = 1000;
 
 /** Older reports tell nothing of what is. */
