@@ -61,7 +61,7 @@ describe('the demo page', () => {
     expect(await page.getByRole('img', { name: /^Loss, by step; at step \d+ one device [\d.]+, plain/ }).count()).toBe(
       1,
     );
-    expect(await page.getByText(/^\d, taken for \d$/).count()).toBeGreaterThan(8);
+    expect(await page.getByText(/^\d as \d$/).count()).toBeGreaterThan(8);
     expect(await page.getByText('All devices: the mean and the deviation of the batch.').count()).toBe(1);
     await page.getByLabel('Layer').selectOption({ index: 0 });
     await page.getByText('The numbers').click();

@@ -1,10 +1,11 @@
 /**
  * `npm run release:check [-- --tag v1.2.3] [--without-tests] [--without-matrix]`: whether what is committed can be published. In a bare clone, so that nothing that lies around
  * takes part: all tests, the bill of materials among them, every row of the matrix, the site, and README's programs pasted into an empty project that has the packed package; and
- * version, tag and changelog agree. `--without-tests` only sets up and builds instead.
+ * version, tag and changelog agree. The whole check leaves in `build/` the file that is to be published. `--without-tests` only sets up and builds, `--without-matrix` leaves out the
+ * matrix.
  */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,6 +27,9 @@ if (faults.length > 0) {
   process.exit(1);
 }
 
+const isWhole = values['without-tests'] !== true && values['without-matrix'] !== true;
+const packed = join(root, 'build');
+mkdirSync(packed, { recursive: true });
 const clone = mkdtempSync(join(tmpdir(), 'syncbn-release-'));
 try {
   const steps = [
@@ -35,6 +39,7 @@ try {
     ['npm', 'run', '--silent', 'docs:build'],
     ['npm', 'run', '--silent', 'docs:check'],
     ...(values['without-matrix'] ? [] : [['npm', 'run', '--silent', 'matrix']]),
+    ...(isWhole ? [['npm', 'pack', '--ignore-scripts', '--pack-destination', packed]] : []),
   ];
   for (const [command, ...parameters] of steps) {
     console.log(`release: ${command} ${parameters.join(' ')}`);
@@ -47,4 +52,10 @@ try {
 } finally {
   rmSync(clone, { recursive: true, force: true });
 }
-if (process.exitCode !== 1) console.log(`release: version ${version} can be published`);
+if (process.exitCode !== 1) {
+  console.log(
+    isWhole
+      ? `release: version ${version} can be published: build/syncbn-${version}.tgz`
+      : 'release: what was checked is in order; only the whole check packs what is to be published',
+  );
+}

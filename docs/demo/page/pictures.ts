@@ -17,7 +17,9 @@ export class Pictures {
   clear(task: TaskName): void {
     this.#rows.replaceChildren(element('p', { class: 'now' }, 'Nothing yet.'));
     this.#legend.replaceChildren(
-      ...(task === 'digits' ? ['The first of the test images that a network tells wrong.'] : swatches()),
+      ...(task === 'digits'
+        ? ['The first of the test images that a network tells wrong: what each is, and as what it was read.']
+        : swatches()),
     );
   }
 

@@ -17,7 +17,7 @@ export function wrongGuesses(name: string, { images, labels }: Samples, guesses:
     kind: 'ink' as const,
     size: IMAGE_SIZE,
     pixels: shadesOf(images.subarray(n * PIXELS, (n + 1) * PIXELS)),
-    caption: `${labels[n] ?? '?'}, taken for ${guesses[n] ?? '?'}`,
+    caption: `${labels[n] ?? '?'} as ${guesses[n] ?? '?'}`,
   }));
   return { title: `${name}: ${wrong.length} of ${labels.length} wrong`, pictures };
 }
