@@ -19,7 +19,7 @@ spawnable(async ({ group, args }: RankContext<TrainOptions>) => {
 
 if (isMainThread) {
   const [steps = 10, most = availableParallelism()] = process.argv.slice(2).map(Number);
-  const args: TrainOptions = { batch: 8, steps };
+  const args: TrainOptions = { batch: 16, steps };
   const make = (): SpawnedWorker => new Worker(new URL(import.meta.url)) as unknown as SpawnedWorker;
   let alone = NaN;
   for (const nprocs of new Set([1, most])) {

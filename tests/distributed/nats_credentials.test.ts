@@ -1,14 +1,11 @@
 /** Servers that do not let everybody in: every kind of credentials, TLS, and the configuration that `docs/distributed.md` shows. */
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect } from '@nats-io/transport-node';
 import { createAccount, createOperator, createUser, type KeyPair } from '@nats-io/nkeys';
 import { initProcessGroup, RendezvousError } from 'syncbn/distributed';
 import { nats, type NatsCredentials, type NatsOptions } from 'syncbn/distributed/nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeCertificate, startDocumentedServer } from '../support/documented_server.ts';
 import { type NatsServer, startNatsServer } from '../support/nats_server.ts';
 
 type Given = Omit<NatsOptions, 'servers'>;
@@ -133,22 +130,15 @@ describe.concurrent('credentials', () => {
 });
 
 describe('the configuration in docs/distributed.md', () => {
-  const [, documented = ''] =
-    /^```txt\n(# broker\.conf\n[^]*?)^```$/m.exec(readFileSync('docs/distributed.md', 'utf8')) ?? [];
   const mine: Given['credentials'] = { user: 'digits', pass: 'a-secret' };
-  let certificates: Readonly<Record<'broker.pem' | 'broker.key', string>>;
   let server: NatsServer;
   let servers: string;
   let tls: NonNullable<Given['tls']>;
 
   beforeAll(async () => {
-    certificates = makeCertificate();
+    const certificates = makeCertificate();
     tls = { ca: certificates['broker.pem'] };
-    // Free ports, and files of the test.
-    const config = documented
-      .replaceAll(/"0\.0\.0\.0:\d+"/g, '"127.0.0.1:-1"')
-      .replaceAll(/"(broker\.\w+)"/g, '"FOLDER/$1"');
-    server = await startNatsServer(config, { files: certificates });
+    server = await startDocumentedServer(certificates);
     servers = `tls://localhost:${server.port}`;
   });
   afterAll(() => server.stop());
@@ -199,19 +189,3 @@ describe('the configuration in docs/distributed.md', () => {
     expect(await refusal(servers, 'digits-7', { credentials: mine, tls: {} })).toMatch(/self.signed|certificate/);
   });
 });
-
-/** A certificate of this machine, which has signed itself. */
-function makeCertificate(): Readonly<Record<'broker.pem' | 'broker.key', string>> {
-  const folder = mkdtempSync(join(tmpdir(), 'syncbn-certificate-'));
-  try {
-    const [cert, key] = [join(folder, 'cert'), join(folder, 'key')];
-    const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    execFileSync('openssl', ['req', '-x509', '-days', '2', ...newKey, ...name, '-keyout', key, '-out', cert], {
-      stdio: 'pipe',
-    });
-    return { 'broker.pem': readFileSync(cert, 'utf8'), 'broker.key': readFileSync(key, 'utf8') };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
