@@ -110,12 +110,7 @@ export class Curves {
   constructor() {
     const smoothed = `Of the training batches, mean of ${SMOOTHED} steps.`;
     this.#loss = new Chart('Loss', smoothed, number, null);
-    this.#score = new Chart(
-      'Told right',
-      'Of images that no network has seen; of shapes, the overlap with the true masks.',
-      percent,
-      1,
-    );
+    this.#score = new Chart('Told right', 'Of new images; of shapes, the overlap with the true masks.', percent, 1);
     const legend = element(
       'ul',
       { class: 'legend' },
