@@ -255,7 +255,7 @@ describe('ranks that do not do the same', () => {
 
   it('and_whose_loops_have_groups_of_their_own_are_waited_for_while_each_waits_for_the_other_loop', async () => {
     const found = await runRanks(2, async (group) => {
-      const loops = [await group.newGroup([0, 1]), await group.newGroup([0, 1])];
+      const loops = [group.newGroup([0, 1]), group.newGroup([0, 1])];
       const loop = async (number: number): Promise<number | undefined> => {
         // Each rank has one loop that waits and one that loads its data.
         if (number === group.rank) await new Promise((resolve) => setTimeout(resolve, 200));
