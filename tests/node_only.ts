@@ -25,6 +25,7 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/docs/examples_run.test.ts': 'reads the pages and writes their programs to files',
   'tests/docs/links.test.ts': 'reads the pages',
   'tests/docs/troubleshooting.test.ts': 'reads the page and the sources',
+  'tests/distributed/damaged_shared_memory.test.ts': 'threads share memory in cross-origin isolated pages only',
   'tests/distributed/nats.test.ts': 'starts processes and a NATS server',
   'tests/distributed/nats_bits.test.ts': 'starts a NATS server',
   'tests/distributed/nats_credentials.test.ts': 'starts NATS servers',

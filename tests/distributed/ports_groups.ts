@@ -1,6 +1,7 @@
 /** Groups of ranks in this thread that exchange through message ports, so that a test can get at what is between them. */
 
 import { portsMemory, portsTransport, ProcessGroup, type ProcessGroupOptions } from 'syncbn/distributed';
+import { randomBits } from '../support/random.ts';
 
 export interface PortsGroups {
   /** In order of ranks. */
@@ -29,6 +30,30 @@ export function portsGroups(size: number, way: string, options: ProcessGroupOpti
     (own, rank) => new ProcessGroup(portsTransport({ rank, job: 'ports', ports: own, memory }), options),
   );
   return { groups, ports, memory: new Uint8Array(memory ?? new ArrayBuffer()) };
+}
+
+/** Two ranks, and what is between them. */
+export interface PortsPair {
+  readonly first: ProcessGroup;
+  readonly second: ProcessGroup;
+  readonly ports: readonly [MessagePort, MessagePort];
+  /** What they share. */
+  readonly memory: Uint8Array;
+}
+
+export function portsPair(way: string): PortsPair {
+  const { groups, ports, memory } = portsGroups(2, way, { timeout: 10 });
+  const [[first, second], [port1, port2]] = [groups, [ports[0]?.[1], ports[1]?.[0]]];
+  if (!first || !second || !port1 || !port2) throw new Error('expected two ranks');
+  return { first, second, ports: [port1, port2], memory };
+}
+
+/** One collective, whose values tell its number; whether both ranks have got them. */
+export async function isGatheredRight({ first, second }: PortsPair, i: number): Promise<boolean> {
+  const own = (rank: number): Uint8Array =>
+    Uint8Array.from({ length: 64 + (i % 5) }, (_, at) => randomBits(rank, i + at));
+  const all = await Promise.all([first, second].map((group) => group.allGather(own(group.rank), `lane ${i % 3}`)));
+  return all.every((gathered) => gathered.every((bytes, rank) => bytes.every((byte, at) => byte === own(rank)[at])));
 }
 
 /** Runs a function for every rank, all at once; gives what they return, in order. */
