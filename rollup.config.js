@@ -198,7 +198,8 @@ export default [
     plugins: [eraseTypes, gpuModuleInOneFile, besideTheBundles],
     onLog,
     // What only workers or GPUs need is a file beside the entry, loaded when the first of them is made ready.
-    output: { ...files('js'), format: 'es', banner, plugins: [withoutComments] },
+    // The package says that its files have no side effects, so bundlers warn of an import that takes nothing.
+    output: { ...files('js'), format: 'es', banner, hoistTransitiveImports: false, plugins: [withoutComments] },
   },
   {
     input: {

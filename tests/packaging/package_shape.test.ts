@@ -52,6 +52,12 @@ describe('the packed package', () => {
     );
   });
 
+  it('has_no_file_that_imports_another_for_nothing', () => {
+    const scripts = distFiles.filter((name) => name.endsWith('.js'));
+    const idle = scripts.filter((name) => /^import ?"/m.test(readFileSync(join(installed, name), 'utf8')));
+    expect(idle).toEqual([]);
+  });
+
   it('refers_to_no_source_maps', () => {
     const scripts = distFiles.filter((name) => /\.c?js$/.test(name));
     expect(scripts.filter((name) => readFileSync(join(installed, name), 'utf8').includes('sourceMappingURL'))).toEqual(
