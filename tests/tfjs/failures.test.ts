@@ -153,6 +153,21 @@ describe.each([
   });
 });
 
+/** Takes a step while `cpu:1` may have so many bytes; `null`, or what it fails with. */
+async function failureWithin(step: () => Promise<unknown>, bytes: (inUse: number) => number): Promise<unknown> {
+  const device = devices.get('cpu:1');
+  if (!(device instanceof CpuDevice)) throw new Error('expected a CPU device');
+  device.memoryLimit = bytes(device.memoryUsage().bytesInUse);
+  try {
+    await step();
+    return null;
+  } catch (error) {
+    return error instanceof ReplicaError ? error.cause : error;
+  } finally {
+    device.memoryLimit = Infinity;
+  }
+}
+
 it.each([0, 64, 256, 1024, 4096])(
   'a_device_with_memory_for_%i_bytes_more_fails_the_step_or_takes_it_and_the_next_one_is_that_of_others',
   async (room) => {
@@ -160,16 +175,9 @@ it.each([0, 64, 256, 1024, 4096])(
     await step();
     const before = await stateOf(network);
     const { numTensors } = tf.memory();
-    const device = devices.get('cpu:1');
-    if (!(device instanceof CpuDevice)) throw new Error('expected a CPU device');
-    device.memoryLimit = device.memoryUsage().bytesInUse + room;
-    const error: unknown = await step().then(
-      () => null,
-      (reason: unknown) => reason,
-    );
-    device.memoryLimit = Infinity;
+    const error = await failureWithin(step, (inUse) => inUse + room);
     if (error !== null) {
-      expect(error instanceof ReplicaError ? error.cause : error).toBeInstanceOf(OutOfMemoryError);
+      expect(error).toBeInstanceOf(OutOfMemoryError);
       expect(await stateOf(network)).toEqual(before);
     }
     expect(tf.memory().numTensors).toBe(numTensors);
@@ -183,12 +191,7 @@ it('a_device_without_memory_fails_the_step_and_leaves_the_state_as_it_was', asyn
   await step();
   const before = await stateOf(network);
   const { numTensors } = tf.memory();
-  const device = devices.get('cpu:1');
-  if (!(device instanceof CpuDevice)) throw new Error('expected a CPU device');
-  device.memoryLimit = 0;
-  const error: unknown = await step().catch((reason: unknown) => reason);
-  device.memoryLimit = Infinity;
-  expect(error instanceof ReplicaError ? error.cause : error).toBeInstanceOf(OutOfMemoryError);
+  expect(await failureWithin(step, () => 0)).toBeInstanceOf(OutOfMemoryError);
   expect(await stateOf(network)).toEqual(before);
   expect(tf.memory().numTensors).toBe(numTensors);
 });
