@@ -20,6 +20,7 @@ const forAll = [
   'copy_of_library.ts',
   'platform_modules.ts',
   'load_once.ts',
+  'end_of_tick.ts',
 ];
 const layers = {
   'errors.ts': [],
@@ -29,6 +30,7 @@ const layers = {
   'copy_of_library.ts': [],
   'platform_modules.ts': [],
   'load_once.ts': [],
+  'end_of_tick.ts': [],
   wasm: [],
   device: ['wasm'],
   tensor: ['device'],

@@ -12,7 +12,7 @@ import {
   type Tensor,
 } from 'syncbn';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { atEndOfTick } from '../../ts/device/end_of_tick.ts';
+import { atEndOfTick } from '../../ts/end_of_tick.ts';
 import { endOfTick, settled } from '../support/event_loop.ts';
 import { freshDevice } from '../support/fresh_device.ts';
 

@@ -1,6 +1,6 @@
 /** The event loop and the garbage collector, in ways that are the same on every platform. */
 
-import { atEndOfTick } from '../../ts/device/end_of_tick.ts';
+import { atEndOfTick } from '../../ts/end_of_tick.ts';
 
 /**
  * Resolves when everything has run that waits for neither time nor the outside: in a later turn of the event loop, for which

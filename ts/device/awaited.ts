@@ -12,7 +12,7 @@
 
 import { OutOfMemoryError } from '../errors.ts';
 import type { Device } from './device.ts';
-import { atEndOfTick } from './end_of_tick.ts';
+import { atEndOfTick } from '../end_of_tick.ts';
 
 /** Between two turns, but for the work of one operation: 50 are the most that a page may take before a person notices. */
 const MOST_MILLISECONDS = 40;

@@ -5,7 +5,7 @@
  */
 
 import type { GpuKernels } from '../wasm/gpu_kernels.ts';
-import { atEndOfTick } from './end_of_tick.ts';
+import { atEndOfTick } from '../end_of_tick.ts';
 import type { WebGpuFailures } from './webgpu_failures.ts';
 
 export class Holding {

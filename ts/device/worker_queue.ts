@@ -8,7 +8,7 @@
 import { CommandError, DeviceLostError, OutOfMemoryError, PartialError } from '../errors.ts';
 import type { References } from './command_table.ts';
 import type { DeviceBuffer, Traffic } from './device.ts';
-import { atEndOfTick } from './end_of_tick.ts';
+import { atEndOfTick } from '../end_of_tick.ts';
 import { type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
 import { openWorker, type WorkerLink } from './worker_host.ts';
 import {

@@ -3,7 +3,7 @@
  * room there.
  */
 
-import { atNextTurn } from './next_turn.ts';
+import { atEndOfTick } from '../end_of_tick.ts';
 import { SharedInbox } from './shared_inbox.ts';
 import type { Liveness, Transport } from './transport.ts';
 
@@ -150,7 +150,7 @@ class SharedFrames {
     if (this.#turn === null && this.#receive !== null) {
       this.#turn = performance.now();
       this.#own.awake();
-      atNextTurn(() => {
+      atEndOfTick(() => {
         this.#turn = null;
         this.#own.sleep();
         // What came before somebody could see that this thread sleeps.

@@ -1,6 +1,6 @@
 /** The moment after everything that runs now, promises' continuations included, and before whatever arrives next. */
 
-import { nodeModule } from '../platform_modules.ts';
+import { nodeModule } from './platform_modules.ts';
 
 /** Browsers have no `setImmediate`. */
 interface Platform {
