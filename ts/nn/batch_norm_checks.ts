@@ -60,7 +60,7 @@ export function checkArguments(
  * @param vectors - what must be as long as the input has channels.
  * @throws RangeError for the first that is not.
  */
-export function checkChannels(shape: Shape, vectors: ChannelVectors): void {
+function checkChannels(shape: Shape, vectors: ChannelVectors): void {
   checkLengths(shape[1], vectors, (length) => {
     const remedy = channelsRemedy(shape, length);
     return `the input has shape ${formatShape(shape)}, whose dimension 1 holds the channels; ${remedy}`;
@@ -119,7 +119,7 @@ function channelsRemedy(shape: Shape, wanted: number | undefined): string {
 }
 
 /** @throws DeviceMismatchError unless the vectors are where the input is. */
-export function checkDevices(x: Tensor, vectors: ChannelVectors, layer: Module | null): void {
+function checkDevices(x: Tensor, vectors: ChannelVectors, layer: Module | null): void {
   const { device } = x.storage;
   for (const [, vector] of vectors) {
     if (vector !== null && vector.storage.device !== device) {
