@@ -126,7 +126,7 @@ describe('damaged frames', () => {
         });
       },
     });
-    const [first, second] = createLocalGroups(2, { wrap });
+    const [first, second] = await createLocalGroups(2, { wrap });
     const gather = (values: number[]): Promise<unknown> =>
       Promise.all([first?.allGather(Uint8Array.from(values)), second?.allGather(Uint8Array.from(values))]);
     await gather([1, 2, 3]);
@@ -155,7 +155,7 @@ describe('damaged frames', () => {
       },
     });
     await runRanks(2, (group) => group.barrier(), { wrap: tap });
-    const [group] = createLocalGroups(2, {
+    const [group] = await createLocalGroups(2, {
       wrap: (transport) => ({ ...transport, onFrame: (receive) => frames.forEach(receive) }),
     });
     expect(group?.frames).toMatchObject({ received: 0, refused: frames.length });

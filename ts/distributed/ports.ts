@@ -21,20 +21,16 @@ const LONGEST_TURN_MS = 50;
 /** A port, and what Node's have besides. */
 type Port = MessagePort & { ref?(): void; unref?(): void };
 
-/** Of a transport by message ports. */
-export interface PortsOptions {
-  /** The number of this thread, from 0. */
+/** Of the thread that has it. */
+export interface PortsPlace {
   readonly rank: number;
-  /** Names the job, the same in all threads. */
   readonly job: string;
-  /** Of each rank, the port to it; `null` in the place of this one. */
   readonly ports: readonly (MessagePort | null)[];
-  /** What `portsMemory()` has made for so many threads, the same in all of them; default `null`: they share no memory. */
-  readonly memory?: SharedArrayBuffer | null;
+  readonly memory: SharedArrayBuffer | null;
 }
 
-/** Sends frames to the threads that somebody has brought the other ends of the ports to; {@link spawn} does. */
-export function portsTransport({ rank, job, ports, memory = null }: PortsOptions): Transport {
+/** Sends frames to the threads that somebody has brought the other ends of the ports to. */
+export function portsTransport({ rank, job, ports, memory }: PortsPlace): Transport {
   const closed = new Set<number>();
   const others = [...ports.entries()].filter((entry): entry is [number, Port] => entry[1] !== null);
   // A port to a thread that has ended says so, in Node and in some browsers; elsewhere whoever has made the threads knows.
@@ -163,19 +159,4 @@ class SharedFrames {
 /** The whole buffer would travel. */
 function withOwnBuffer(frame: Uint8Array): Uint8Array {
   return frame.length === frame.buffer.byteLength ? frame : frame.slice();
-}
-
-/** The ports of so many ranks: those of each, in order of ranks, with `null` in its own place. */
-export function connectedPorts(size: number): (MessagePort | null)[][] {
-  const all = Array.from({ length: size }, () => Array.from({ length: size }, (): MessagePort | null => null));
-  for (const [a, portsOfA] of all.entries()) {
-    for (const [b, portsOfB] of all.entries()) {
-      if (a < b) {
-        const { port1, port2 } = new MessageChannel();
-        portsOfA[b] = port1;
-        portsOfB[a] = port2;
-      }
-    }
-  }
-  return all;
 }

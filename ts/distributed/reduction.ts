@@ -92,7 +92,7 @@ export class Reduction {
     const slice = (of: Float32Array, owner: number): Float32Array => of.subarray(owner * length, (owner + 1) * length);
     for (let to = 0; to < size; to += 1) {
       if (to !== rank) {
-        this.#exchanges.postTo(to, exchange, 2 * round, bytesAt(slice(values, to)).slice());
+        this.#exchanges.post(exchange, 2 * round, bytesAt(slice(values, to)).slice(), to);
       }
     }
     const parts = await this.#exchanges.takeAll(exchange, 2 * round, bytesAt(slice(values, rank)));
