@@ -116,7 +116,7 @@ async function runJointly(
     const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
     const sums = await mergeAgain(devices, partials.map(valueOf), joint.plan, 'sums', 'backward');
     return await gradientsOf(joint, parts, (shares) =>
-      shares.forEach((share) => finishBackward(share.x.device, share)(sums)),
+      shares.forEach((share) => finishBackward(share)(sums).forEach((command) => share.x.device.run(command))),
     );
   } catch (error) {
     joint.plan.ranks?.call.group.abort?.(error);

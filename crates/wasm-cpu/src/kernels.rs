@@ -7,7 +7,7 @@ use syncbn_core::Partial;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::arena::{Arena, buffer_bytes};
-use crate::commands::{reduce, run};
+use crate::commands::{Shared, reduce, run};
 use crate::error::CallError;
 
 /// One CPU device.
@@ -15,6 +15,8 @@ use crate::error::CallError;
 #[derive(Debug)]
 pub struct CpuKernels {
     arena: Arena,
+    /// Bytes of the latest reduction.
+    partial: Vec<u8>,
 }
 
 #[wasm_bindgen]
@@ -24,7 +26,7 @@ impl CpuKernels {
     #[wasm_bindgen(constructor)]
     #[must_use]
     pub fn new() -> Self {
-        Self { arena: Arena::new() }
+        Self { arena: Arena::new(), partial: Vec::new() }
     }
 
     /// Bytes of the buffers in use, rounded to their size classes.
@@ -90,14 +92,29 @@ impl CpuKernels {
         Ok(self.arena.get(handle)?.as_ptr().addr())
     }
 
-    /// Runs a command. `number`, `words` and `bytes` are those of `crates/commands`.
-    pub fn run(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
-        run(&mut self.arena, Command::decode(number, Words::new(words, bytes))?)
+    /// Runs up to four commands, one after another up to the first that fails. `numbers` holds a byte for each, beginning with the lowest: one more
+    /// than the command's number. The words of all follow each other. These, and the bytes, which all share, are those of `crates/commands`.
+    pub fn run(&mut self, numbers: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
+        let mut words = Words::new(words, bytes);
+        let mut shared = Shared::default();
+        let numbers = numbers.to_le_bytes().into_iter().map_while(|number| number.checked_sub(1));
+        for number in numbers {
+            run(&mut self.arena, Command::decode(number.into(), &mut words)?, &mut shared)?;
+        }
+        Ok(())
     }
 
-    /// Runs a reduction, and gives the bytes of its partial.
-    pub fn reduce(&self, number: u32, words: &[f64], bytes: &[u8]) -> Result<Vec<u8>, CallError> {
-        reduce(&self.arena, Reduction::decode(number, Words::new(words, bytes))?)
+    /// Runs a reduction. Returns how many bytes its partial has; they stay where [`Self::partial_address`] says until the next one.
+    pub fn reduce(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<usize, CallError> {
+        self.partial = reduce(&self.arena, Reduction::decode(number, &mut Words::new(words, bytes))?)?;
+        Ok(self.partial.len())
+    }
+
+    /// Where the bytes of the latest reduction lie in the memory of the instance.
+    #[wasm_bindgen(getter, js_name = partialAddress)]
+    #[must_use]
+    pub fn partial_address(&self) -> usize {
+        self.partial.as_ptr().addr()
     }
 
     /// Merges partials that are laid end to end, in order of samples.
