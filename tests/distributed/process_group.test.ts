@@ -129,7 +129,7 @@ describe('exchanges of a layer', () => {
 
   it('are_none_in_evaluation_and_in_a_backward_after_it', async () => {
     const tags: string[] = [];
-    const [group] = createLocalGroups(2);
+    const [group] = await createLocalGroups(2);
     const layer = new SynchronizedBatchNorm1d(2, { processGroup: group ? counted(group, tags) : null });
     await step(layer.eval(), 3);
     expect(tags).toEqual([]);
@@ -204,7 +204,7 @@ describe('ranks that do not do the same', () => {
   async function inDifferentLayers(): Promise<Promise<unknown>[]> {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const tags: string[] = [];
-    const groups = createLocalGroups(2).map((group) => counted(group, tags));
+    const groups = (await createLocalGroups(2)).map((group) => counted(group, tags));
     const waits = groups.map(async (group) => {
       const layers = [0, 1].map(() => new SynchronizedBatchNorm1d(2, { processGroup: group }));
       return layers[group.rank]?.forward(batch(2)).catch((error: unknown) => error);
@@ -272,7 +272,7 @@ describe('ranks that do not do the same', () => {
   it('and_one_that_does_not_come_is_named_when_time_is_up', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const tags: string[] = [];
-    const [group] = createLocalGroups(3, { timeout: 4 });
+    const [group] = await createLocalGroups(3, { timeout: 4 });
     const layer = new SynchronizedBatchNorm1d(2, { processGroup: group ? counted(group, tags) : null });
     const waiting = layer.forward(batch(2)).catch((error: unknown) => error);
     await begun(tags, 1);
@@ -301,7 +301,7 @@ describe('a rank that fails', () => {
   });
 
   it('in_a_layer_tells_the_others_without_help', async () => {
-    const [a, b] = createLocalGroups(2);
+    const [a, b] = await createLocalGroups(2);
     const layers = [a, b].map((group) => new SynchronizedBatchNorm1d(2, { processGroup: group ?? null }));
     const [first, second] = layers.map((layer, rank) =>
       layer.forward(rank === 0 ? batch(2) : tensor([1, 2, 3, 4, 5, 6], [2, 3])).catch((error: unknown) => error),
@@ -330,7 +330,7 @@ describe('a rank that fails', () => {
   });
 
   it('leaves_state_and_memory_of_the_others_as_they_were', async () => {
-    const [a, b] = createLocalGroups(2);
+    const [a, b] = await createLocalGroups(2);
     const layers = [a, b].map((group) => new SynchronizedBatchNorm1d(2, { processGroup: group ?? null }));
     const x = batch(3);
     await Promise.all(layers.map(async (layer) => (await layer.forward(x)).dispose()));
@@ -346,7 +346,7 @@ describe('a rank that fails', () => {
   });
 
   it('in_backward_fails_the_backward_of_the_others_and_changes_no_gradient', async () => {
-    const [a, b] = createLocalGroups(2);
+    const [a, b] = await createLocalGroups(2);
     const layers = [a, b].map((group) => new SynchronizedBatchNorm1d(2, { processGroup: group ?? null }));
     const [y] = await Promise.all(layers.map((layer) => layer.forward(batch(2))));
     const backward = y?.backward(batch(2, false));
@@ -422,8 +422,10 @@ describe('a group that gives other bytes than a layer has sent', () => {
 });
 
 describe('the option processGroup', () => {
-  const [group] = createLocalGroups(2);
-  const processGroup = group ?? null;
+  let processGroup: ProcessGroup | null = null;
+  beforeAll(async () => {
+    [processGroup = null] = await createLocalGroups(2);
+  });
 
   it.each<[unknown, string]>([
     [7, 'expected an object with rank, size and allGather(), got a number'],
@@ -461,7 +463,7 @@ describe('the option processGroup', () => {
   });
 
   it('keeps_others_from_changing_the_layer_while_it_waits', async () => {
-    const [a, b] = createLocalGroups(2);
+    const [a, b] = await createLocalGroups(2);
     const layers = [a, b].map((each) => new SynchronizedBatchNorm1d(2, { processGroup: each ?? null }));
     const waiting = layers[0]?.forward(batch(2));
     expect(() => layers[0]?.resetRunningStats()).toThrow(ForwardInProgressError);
@@ -483,7 +485,7 @@ describe('the option processGroup', () => {
 
 describe('createLocalGroups', () => {
   it('gives_the_bytes_of_all_in_order_of_ranks_as_they_were_at_the_call', async () => {
-    const groups = createLocalGroups(3);
+    const groups = await createLocalGroups(3);
     const gathers = groups.map((group) => {
       const bytes = Uint8Array.of(group.rank, 9);
       const gathered = group.allGather(bytes, 'x');
@@ -500,7 +502,7 @@ describe('createLocalGroups', () => {
   });
 
   it('matches_the_nth_exchange_of_a_tag_with_the_nth_of_the_others', async () => {
-    const [a, b] = createLocalGroups(2);
+    const [a, b] = await createLocalGroups(2);
     const send = (group: ProcessGroup | undefined, value: number, tag: string): Promise<readonly Uint8Array[]> =>
       group?.allGather(Uint8Array.of(value), tag) ?? Promise.resolve([]);
     const own = [send(a, 1, 'x'), send(a, 2, 'x'), send(a, 3, 'y')];
@@ -513,17 +515,17 @@ describe('createLocalGroups', () => {
     await Promise.all(other);
   });
 
-  it.each([0, -1, 1.5, Number.NaN, '2'])('refuses_%j_ranks', (size) => {
-    expect(() => createLocalGroups(size as number)).toThrow('expected a positive number of ranks');
+  it.each([0, -1, 1.5, Number.NaN, '2'])('refuses_%j_ranks', async (size) => {
+    await expect(createLocalGroups(size as number)).rejects.toThrow('expected a positive number of ranks');
   });
 
-  it.each([0, -1, Number.NaN, '2'])('refuses_%j_seconds', (timeoutSeconds) => {
+  it.each([0, -1, Number.NaN, '2'])('refuses_%j_seconds', async (timeoutSeconds) => {
     const options = { timeout: timeoutSeconds as number };
-    expect(() => createLocalGroups(2, options)).toThrow('expected more than 0 seconds');
+    await expect(createLocalGroups(2, options)).rejects.toThrow('expected more than 0 seconds');
   });
 
   it('refuses_what_are_no_bytes_and_no_tag', async () => {
-    const [group] = createLocalGroups(1);
+    const [group] = await createLocalGroups(1);
     await expect(group?.allGather('x' as never, 'tag')).rejects.toThrow('expected bytes as a Uint8Array, got a string');
     await expect(group?.allGather(Uint8Array.of(1), 1 as never)).rejects.toThrow('expected a tag, got a number');
   });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { portsMemory, ringBytes, SharedInbox } from './shared_inbox.ts';
+import { portsMemory, ringBytes } from './ports_memory.ts';
+import { SharedInbox } from './shared_inbox.ts';
 
 const SIZE = 32;
 
