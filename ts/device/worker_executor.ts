@@ -53,6 +53,7 @@ export class CommandExecutor {
   readonly #poisoned = new Map<number, Poison>();
   readonly #exchanges = new Map<number, Exchange>();
   readonly #tell: (reply: Reply) => void;
+  readonly #isCoreFree: ((members: number) => boolean) | undefined;
   /** Of the message whose commands are run. */
   #parts: CommandMessage['parts'] = [];
   readonly #referents: Referents<DeviceBuffer> = {
@@ -60,8 +61,12 @@ export class CommandExecutor {
     array: (number) => this.#parts[number - 1],
   };
 
-  /** @param tell - sends what cannot wait until the commands of a message are done. */
-  constructor(device: CpuDevice, tell: (reply: Reply) => void) {
+  /**
+   * @param tell - sends what cannot wait until the commands of a message are done.
+   * @param isCoreFree - whether so many workers may run at once, as far as is known; absent: they may.
+   */
+  constructor(device: CpuDevice, tell: (reply: Reply) => void, isCoreFree?: (members: number) => boolean) {
+    this.#isCoreFree = isCoreFree;
     this.#device = device;
     this.#tell = tell;
   }
@@ -142,7 +147,8 @@ export class CommandExecutor {
         return undefined;
       case 'join': {
         const { group, memory, rank, size, slotBytes } = command;
-        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes));
+        const isCoreFree = (): boolean => this.#isCoreFree?.(size) !== false;
+        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes, isCoreFree));
         return undefined;
       }
       case 'leave':
