@@ -165,6 +165,25 @@ describe('elementwise commands', () => {
   });
 });
 
+describe('the bytes of a command', () => {
+  it('may be so many that the memory grows for them', async () => {
+    const wide: BatchLayout = { samples: 2, channels: 200_000, length: 1, format: 'contiguous' };
+    const data = values(2 * wide.channels, 1);
+    const merged = await device.reduce({ operation: 'moments', x: place(data), layout: wide, firstSample: 0 });
+    const statistics = device.allocate(4 * wide.channels);
+    const before = device.memoryUsage().bytesReserved;
+    device.run({ operation: 'finalize', merged, eps: 1e-5, epsMode: 'plus', statistics });
+    expect(device.memoryUsage().bytesReserved).toBeGreaterThan(before);
+    const mean = (await device.read(statistics)).subarray(0, wide.channels);
+    const expected = mean.map((_, c) => ((data[c] ?? 0) + (data[wide.channels + c] ?? 0)) / 2);
+    expect(Math.max(...mean.slice(0, 1000).map((value, c) => Math.abs(value - (expected[c] ?? 0))))).toBeLessThan(1e-6);
+    // The words lie where they lay.
+    const target = device.allocate(3);
+    device.run(fill(target));
+    expect(await device.read(target)).toEqual(new Float32Array(3).fill(7));
+  });
+});
+
 describe('several commands in one call', () => {
   const [C, N] = [layout.channels, layout.samples];
   const shard = (firstSample: number): Promise<Uint8Array> => {

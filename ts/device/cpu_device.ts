@@ -208,18 +208,15 @@ export class CpuDevice implements Device {
    */
   runAll(commands: readonly Command[]): void {
     const instance = this.#opened;
+    const { kernels, calls } = instance;
+    this.#call.words = calls.words;
     this.#call.fillWithAll(commands);
-    const { numbers, words, bytes } = this.#call;
     try {
-      instance.kernels.run(numbers, words, bytes);
+      kernels.run(this.#call.numbers, calls.put(this.#call.bytes));
     } catch (error) {
       const operation = commands.map((command) => command.operation).join(', ');
-      throw this.#failure(
-        error,
-        instance,
-        operation,
-        commands.map((command) => commandTable.describeWork(command)).join(', '),
-      );
+      const work = commands.map((command) => commandTable.describeWork(command)).join(', ');
+      throw this.#failure(error, instance, operation, work);
     }
   }
 
@@ -236,12 +233,11 @@ export class CpuDevice implements Device {
   /** The same where it lies in the memory of the device, which keeps it until it is given something else to do. */
   reduceInPlace(reduction: Reduction): Uint8Array {
     const instance = this.#opened;
+    const { kernels, calls } = instance;
+    this.#call.words = calls.words;
     this.#call.fill(reductionTable, reduction);
-    const { number, words, bytes } = this.#call;
-    const { kernels, memory } = instance;
     try {
-      const length = kernels.reduce(number, words, bytes);
-      return new Uint8Array(memory.buffer, kernels.partialAddress, length);
+      return calls.partial(kernels.reduce(this.#call.number, calls.put(this.#call.bytes)));
     } catch (error) {
       throw this.#failure(error, instance, reduction.operation, reductionTable.describeWork(reduction));
     }

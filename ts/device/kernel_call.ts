@@ -18,7 +18,8 @@ export class KernelCall {
   number = 0;
   /** Of several, see `crates/wasm-cpu`. */
   numbers = 0;
-  readonly words = new Float64Array(Math.max(MOST_COMMANDS * commandTable.mostWords, reductionTable.mostWords));
+  /** Filled from the first on; kernels that have a place for words are given them there. */
+  words: Float64Array = new Float64Array(Math.max(commandTable.mostWords, reductionTable.mostWords));
   bytes = NOTHING;
   readonly #references: References;
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { inEveryOrder } from '../../tests/support/interleaving.ts';
 import { breakGroup, createGroupMemory, Exchange, GroupBrokenError } from './worker_exchange.ts';
 
 let memory: Uint8Array<SharedArrayBuffer>;
@@ -67,6 +68,65 @@ describe('an exchange', () => {
     });
     expect(first?.take().length).toBe(3);
     expect(wait).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe('a member that sleeps', () => {
+  const start = (step: (memory: Uint8Array<SharedArrayBuffer>, other: Exchange) => void) => {
+    const memory = createGroupMemory(2, 100);
+    const [own, other] = [new Exchange(memory, 0, 2, 100), new Exchange(memory, 1, 2, 100)];
+    // It has slept before, so that it does not look for long.
+    const wait = vi.spyOn(Atomics, 'wait').mockImplementation(() => (other.post(Uint8Array.of(0)), 'ok'));
+    own.post(Uint8Array.of(0));
+    own.take();
+    wait.mockRestore();
+    own.post(Uint8Array.of(1));
+    return { own, steps: [() => step(memory, other)] };
+  };
+
+  it('is woken by a partial, whenever that comes', () => {
+    const sleeps = inEveryOrder(() => {
+      const { own, steps } = start((_, other) => other.post(Uint8Array.of(2)));
+      let taken = '';
+      const sleeper = () => void (taken = own.take().join());
+      return { sleeper, steps, end: () => expect(taken).toBe('1,2') };
+    });
+    expect(sleeps).toBeGreaterThan(0);
+  });
+
+  it('is woken by the end of the group, whenever that comes', () => {
+    const sleeps = inEveryOrder(() => {
+      const { own, steps } = start((memory) => breakGroup(memory));
+      const sleeper = () => expect(() => own.take()).toThrow(GroupBrokenError);
+      return { sleeper, steps, end: () => undefined };
+    });
+    expect(sleeps).toBeGreaterThan(0);
+  });
+
+  it('is the only reason to wake anybody', () => {
+    const notify = vi.spyOn(Atomics, 'notify');
+    postAll(1);
+    members.forEach((member) => member.take());
+    expect(notify).not.toHaveBeenCalled();
+  });
+
+  it('looks for long before it sleeps, and for a while after it has slept for moments only', () => {
+    const [first, second, third] = members;
+    const load = vi.spyOn(Atomics, 'load');
+    const looks: number[] = [];
+    vi.spyOn(Atomics, 'wait').mockImplementation(() => {
+      second?.post(Uint8Array.of(1));
+      third?.post(Uint8Array.of(1));
+      return 'ok';
+    });
+    for (let i = 0; i < 10; i++) {
+      first?.post(Uint8Array.of(1));
+      load.mockClear();
+      first?.take();
+      looks.push(load.mock.calls.length);
+    }
+    const [long = 0] = looks;
+    expect(looks.map((few) => few < long / 4)).toEqual([false, ...Array<boolean>(8).fill(true), false]);
   });
 });
 

@@ -21,7 +21,7 @@ import {
   type SharedPart,
   type WorkerStart,
 } from './worker_protocol.ts';
-import { isShared } from './worker_slot.ts';
+import { isShared } from './worker_ring.ts';
 
 /** What a queue must be told of its device. */
 export interface QueueOwner {
@@ -70,6 +70,8 @@ export class WorkerQueue {
   #wordCount = 0;
   #parts: (Part | SharedPart)[] = [];
   #transfer: ArrayBuffer[] = [];
+  /** Whether the worker must be woken for what waits. */
+  #isUrgent = false;
   readonly #references: References;
   #lost: DeviceLostError | null = null;
   #messages = 0;
@@ -162,6 +164,7 @@ export class WorkerQueue {
       this.#transfer.push(transfer);
     }
     this.#waiting += 1;
+    this.#isUrgent ||= !isForMemory(command);
     if (ticket !== NO_TICKET || this.#waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
     } else if (this.#waiting === 1) {
@@ -181,11 +184,12 @@ export class WorkerQueue {
     if (this.#waiting === 0) {
       return;
     }
-    const message = { words: this.#words.slice(0, this.#wordCount), parts: this.#parts };
+    const message = { words: this.#words.subarray(0, this.#wordCount), parts: this.#parts };
     const transfer = this.#transfer;
+    const isUrgent = this.#isUrgent;
     this.#clear();
     this.#count(message.words.byteLength, message.parts);
-    this.#link.post(message, transfer);
+    this.#link.post(message, transfer, isUrgent);
   }
 
   #clear(): void {
@@ -193,6 +197,7 @@ export class WorkerQueue {
     this.#wordCount = 0;
     this.#parts = [];
     this.#transfer = [];
+    this.#isUrgent = false;
   }
 
   #receive(reply: Reply): void {
@@ -257,4 +262,9 @@ export class WorkerQueue {
         return new Error(`${name}: ${message}`);
     }
   }
+}
+
+/** Whether a command can wait until the worker has something to compute. */
+function isForMemory({ operation }: WorkerCommand): boolean {
+  return operation === 'allocate' || operation === 'release';
 }

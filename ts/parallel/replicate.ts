@@ -35,7 +35,8 @@ export class Replicas {
   /** One copy of the root per device. */
   readonly roots: readonly ModuleInterface[];
   private readonly copies: ModuleCopies;
-  private readonly tensors: readonly Tensor[];
+  /** By original. */
+  private readonly tensors: ReadonlyMap<Tensor, readonly Tensor[]>;
   private readonly pass: Pass;
   private readonly beginning: Beginning;
 
@@ -44,7 +45,7 @@ export class Replicas {
     const [roots] = copies.values();
     this.roots = roots ?? [];
     this.copies = copies;
-    this.tensors = [...tensors.values()].flat();
+    this.tensors = tensors;
     this.pass = pass;
     this.beginning = beginningOf([...copies.keys()], (own) => tensors.get(own)?.[0]);
   }
@@ -90,9 +91,11 @@ export class Replicas {
    */
   dispose(except: ReadonlySet<Tensor>): void {
     this.pass.isOver = true;
-    for (const tensor of this.tensors) {
-      if (!except.has(tensor)) {
-        tensor.dispose();
+    for (const copies of this.tensors.values()) {
+      for (const copy of copies) {
+        if (!except.has(copy)) {
+          copy.dispose();
+        }
       }
     }
   }

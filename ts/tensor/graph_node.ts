@@ -190,7 +190,12 @@ export class GraphNode<T extends Differentiable<T>> {
   #detach(): GraphNode<T>[] {
     this.#saved.forEach((storage) => storage.release());
     this.#owned.forEach((tensor) => tensor.dispose());
-    const held = this.#edges.flatMap((edge) => (edge !== null && 'node' in edge.target ? [edge.target.node] : []));
+    const held: GraphNode<T>[] = [];
+    for (const edge of this.#edges) {
+      if (edge !== null && 'node' in edge.target) {
+        held.push(edge.target.node);
+      }
+    }
     this.#saved = [];
     this.#owned = [];
     this.#edges = [];
