@@ -12,7 +12,7 @@ import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { DeviceBuffer } from './device.ts';
 import { isCommand, type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
-import { decodeCommand, outputsOf } from './worker_decoding.ts';
+import { decodeCommand, outputsOf, type Referents } from './worker_decoding.ts';
 import { Exchange, GroupBrokenError } from './worker_exchange.ts';
 import { backwardPass, forwardPass } from './joint_pass.ts';
 import { runJointly } from './worker_joint.ts';
@@ -53,9 +53,20 @@ export class CommandExecutor {
   readonly #poisoned = new Map<number, Poison>();
   readonly #exchanges = new Map<number, Exchange>();
   readonly #tell: (reply: Reply) => void;
+  readonly #isCoreFree: ((members: number) => boolean) | undefined;
+  /** Of the message whose commands are run. */
+  #parts: CommandMessage['parts'] = [];
+  readonly #referents: Referents<DeviceBuffer> = {
+    buffer: (number) => this.#bufferOf(number),
+    array: (number) => this.#parts[number - 1],
+  };
 
-  /** @param tell - sends what cannot wait until the commands of a message are done. */
-  constructor(device: CpuDevice, tell: (reply: Reply) => void) {
+  /**
+   * @param tell - sends what cannot wait until the commands of a message are done.
+   * @param isCoreFree - whether so many workers may run at once, as far as is known; absent: they may.
+   */
+  constructor(device: CpuDevice, tell: (reply: Reply) => void, isCoreFree?: (members: number) => boolean) {
+    this.#isCoreFree = isCoreFree;
     this.#device = device;
     this.#tell = tell;
   }
@@ -63,10 +74,11 @@ export class CommandExecutor {
   /** Runs commands in order. The reply's arrays belong to the caller. */
   async run({ words, parts }: CommandMessage): Promise<Reply> {
     const answers: Answer[] = [];
+    this.#parts = parts;
     for (const arrived of commandsIn(words)) {
       const { operation, ticket } = arrived;
       try {
-        const result = this.#call(this.#decode(arrived, parts));
+        const result = this.#call(this.#decode(arrived));
         const value = result instanceof Promise ? await result : result;
         if (ticket !== NO_TICKET) {
           answers.push({ ticket, value: value ?? new Uint8Array(0) });
@@ -91,12 +103,8 @@ export class CommandExecutor {
     return { answers: [], bytesPooled, bytesReserved };
   }
 
-  #decode({ operation, words, place }: Arrived, parts: CommandMessage['parts']): WorkerCommand {
-    const referents = {
-      buffer: (number: number): DeviceBuffer => this.#bufferOf(number),
-      array: (number: number) => parts[number - 1],
-    };
-    return decodeCommand(operation, words, place, referents) as unknown as WorkerCommand;
+  #decode({ operation, words, place }: Arrived): WorkerCommand {
+    return decodeCommand(operation, words, place, this.#referents) as unknown as WorkerCommand;
   }
 
   /** Poisons what a command would have written; the answer for who awaits it. */
@@ -139,7 +147,8 @@ export class CommandExecutor {
         return undefined;
       case 'join': {
         const { group, memory, rank, size, slotBytes } = command;
-        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes));
+        const isCoreFree = (): boolean => this.#isCoreFree?.(size) !== false;
+        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes, isCoreFree));
         return undefined;
       }
       case 'leave':

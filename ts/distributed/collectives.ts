@@ -53,8 +53,8 @@ export class Collectives {
     return all;
   }
 
-  /** @returns values of its own, the same on all ranks. */
-  reduce(reducing: Reducing): Promise<Float32Array> {
+  /** Writes the result over the values; on failure they are as they were. */
+  reduce(reducing: Reducing): Promise<void> {
     return this.#reduction.reduce(reducing);
   }
 

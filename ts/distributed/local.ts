@@ -86,8 +86,9 @@ function localTransports(size: number): Transport[] {
     size,
     job,
     maxFrame: MAX_FRAME,
-    publish: (frame) => ends.forEach((end) => end !== own && end.deliver(frame)),
-    send: (to, frame) => ends[to]?.deliver(frame),
+    copiesFrames: 'at once',
+    publish: (frame) => ends.forEach((end) => end !== own && end.deliver(frame.slice())),
+    send: (to, frame) => ends[to]?.deliver(frame.slice()),
     onFrame: (receive) => own.listen(receive),
     alive: (other): Promise<Liveness> => Promise.resolve(ends[other]?.isClosed === true ? 'gone' : 'here'),
     close: () => {

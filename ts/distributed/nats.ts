@@ -352,6 +352,8 @@ async function transportOf(
   };
   return {
     ...place,
+    // The package puts what is published in a tick together at its end.
+    copiesFrames: 'soon',
     maxFrame: Math.min(connection.info?.max_payload ?? MAX_FRAME, MAX_FRAME),
     publish: (frame) => publish(`${base}.all`, frame),
     send: (to, frame) => publish(`${base}.to.${to}`, frame),

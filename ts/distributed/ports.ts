@@ -10,6 +10,8 @@ import type { Liveness, Transport } from './transport.ts';
 /** Longer frames are cut, so that a thread can take other messages in between. */
 const MAX_FRAME = 2 ** 20 + 2 ** 14;
 
+const LONG_BYTES = 2 ** 15;
+
 /** How long a thread that waits looks into its inbox before it gives itself away: a few times what waking up takes. */
 const SPIN_MS = 0.06;
 /** Where that was in vain so often, as with more ranks than cores, it is tried again only after so many waits. */
@@ -38,7 +40,9 @@ export function portsTransport({ rank, job, ports, memory }: PortsPlace): Transp
   const shared = memory === null ? null : new SharedFrames(memory, ports, rank);
   const send = (to: number, port: Port | null | undefined, frame: Uint8Array): void => {
     if (shared?.send(to, frame) !== true) {
-      port?.postMessage(withOwnBuffer(frame));
+      // The whole buffer would travel. A long one is given away, a short one is copied sooner.
+      const own = frame.slice();
+      port?.postMessage(own, own.length > LONG_BYTES ? [own.buffer] : []);
     }
   };
   return {
@@ -46,7 +50,7 @@ export function portsTransport({ rank, job, ports, memory }: PortsPlace): Transp
     size: ports.length,
     job,
     maxFrame: MAX_FRAME,
-    copiesFrames: true,
+    copiesFrames: 'at once',
     publish: (frame) => others.forEach(([to, port]) => send(to, port, frame)),
     send: (to, frame) => send(to, ports[to], frame),
     onFrame: (receive) => {
@@ -154,9 +158,4 @@ class SharedFrames {
       });
     }
   }
-}
-
-/** The whole buffer would travel. */
-function withOwnBuffer(frame: Uint8Array): Uint8Array {
-  return frame.length === frame.buffer.byteLength ? frame : frame.slice();
 }

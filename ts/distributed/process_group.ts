@@ -124,8 +124,9 @@ export class ProcessGroup implements LayerGroup {
     if (!ops.includes(op)) {
       throw new RangeError(`${where}: expected op to be one of ${ops.join(', ')}, got ${describeValue(op)}`);
     }
-    const reduced = await this.#collectives.reduce({ where, tag, op, values: await dataOf(where, values) });
-    await store(values, reduced);
+    const data = await dataOf(where, values);
+    await this.#collectives.reduce({ where, tag, op, values: data });
+    await store(values, data);
     return values;
   }
 
