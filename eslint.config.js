@@ -43,6 +43,7 @@ const layers = {
   'index.ts': ['main.ts', 'wasm'],
   'slim.ts': ['main.ts', 'wasm'],
   'iife.ts': ['index.ts'],
+  'shared.ts': [],
   // Entries beside the main one, of which they see what users see.
   safetensors: ['index.ts'],
   'safetensors.ts': ['safetensors'],

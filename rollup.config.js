@@ -14,6 +14,12 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const mainEntry = here('ts/index.ts');
 const whatAllExport = here('ts/main.ts');
 
+/** What the entries beside the main one have of the library besides: a file that hands on what these files export. */
+const sharedEntry = here('ts/shared.ts');
+const shared = Array.from(readFileSync(sharedEntry, 'utf8').matchAll(/from '\.(\/\w+\.ts)'/g), ([, path]) =>
+  here(`ts${path}`),
+);
+
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 const banner = `/*! syncbn ${version} | MIT */`;
 
@@ -81,11 +87,12 @@ const gpuModuleInOneFile = {
 };
 
 /**
- * The file of an input, or of what it loads later, bears the name of its source. The inputs only hand on what `library` exports:
- * what is loaded later imports from there what users do not get.
+ * The file of an input, or of what it loads later, bears the name of its source. The inputs only hand on what `library` exports, and `distributed` what
+ * `distributed_library` does: what is loaded later imports from there what users do not get.
  */
+const libraries = { main: 'library', distributed: 'distributed_library' };
 const files = (extension) => {
-  const nameOf = ({ name }) => `${name === 'main' ? 'library' : name}.${extension}`;
+  const nameOf = ({ name }) => `${libraries[name] ?? name}.${extension}`;
   return { dir: 'dist', entryFileNames: `[name].${extension}`, chunkFileNames: nameOf };
 };
 
@@ -167,7 +174,7 @@ const declarations = () => [
 ];
 
 /** Packages that users bring: one engine of TensorFlow.js per page. Such an entry imports them and the main one. */
-const outside = [mainEntry, /^@tensorflow\//, /^@nats-io\//];
+const outside = [mainEntry, ...shared, /^@tensorflow\//, /^@nats-io\//];
 const safetensorsEntry = here('ts/safetensors.ts');
 const distributedEntry = here('ts/distributed.ts');
 const outsideOf = (name) =>
@@ -181,10 +188,12 @@ const besideMain = (extension, format) => ({
   // What all main entries export: so such an entry serves each of them.
   paths: {
     [mainEntry]: `./main.${extension}`,
+    ...Object.fromEntries(shared.map((file) => [file, `./shared.${extension}`])),
     [safetensorsEntry]: `./safetensors.${extension}`,
     [distributedEntry]: `./distributed.${extension}`,
   },
   plugins: [requireOwnFiles, withoutComments],
+  hoistTransitiveImports: false,
 });
 
 export default [
@@ -192,6 +201,7 @@ export default [
     input: {
       index: mainEntry,
       main: whatAllExport,
+      shared: sharedEntry,
       ...Object.fromEntries(inPlace.map((name) => [name, here(`ts/${name}.ts`)])),
       gpu_module: gpuModule,
     },
@@ -205,6 +215,7 @@ export default [
     input: {
       index: mainEntry,
       main: whatAllExport,
+      shared: sharedEntry,
       ...Object.fromEntries(inPlace.map((name) => [name, here(`ts/${name}.ts`)])),
     },
     plugins: [eraseTypes, gpuModuleInOneFile],
@@ -245,7 +256,7 @@ export default [
   ...besides.map((name) => ({
     input: here(`ts/${name}.ts`),
     plugins: declarations(),
-    external: outsideOf(name),
+    external: outsideOf(name).filter((file) => !shared.includes(file)),
     output: {
       ...files('d.ts'),
       format: 'es',

@@ -17,7 +17,7 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'ts/device/worker_group.test.ts': 'threads share memory in cross-origin isolated pages only',
   'ts/device/worker_host.test.ts': 'hears from Node which workers have ended',
   'ts/device/worker_joint.test.ts': 'threads share memory in cross-origin isolated pages only',
-  'ts/device/worker_slot.test.ts': 'threads share memory in cross-origin isolated pages only',
+  'ts/device/worker_ring.test.ts': 'threads share memory in cross-origin isolated pages only',
   'tests/tfjs/progress.test.ts': 'draws on the terminal of Node',
   'tests/tfjs/real_models.test.ts': 'reads the models from files of a package',
   'tests/tensor/other_realm.test.ts': 'makes realms by the `vm` of Node',
@@ -30,5 +30,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/distributed/nats_bits.test.ts': 'starts a NATS server',
   'tests/distributed/nats_credentials.test.ts': 'starts NATS servers',
   'tests/distributed/nats_failures.test.ts': 'starts processes and a NATS server',
+  'tests/distributed/nats_failures_in_time.test.ts': 'starts processes and a NATS server',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

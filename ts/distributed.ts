@@ -1,5 +1,6 @@
 /** Several processes that train together: the entry `syncbn/distributed`, with the names of `torch.distributed`. */
 
+export { connectedPorts } from './distributed/connected_ports.ts';
 export {
   DistributedDataParallel,
   type DistributedDataParallelOptions,
@@ -20,19 +21,22 @@ export {
   ProcessGroup,
   type ProcessGroupOptions,
 } from './distributed/process_group.ts';
-export { portsTransport, type PortsOptions } from './distributed/ports.ts';
-export { portsMemory } from './distributed/shared_inbox.ts';
+export { ports, type PortsOptions } from './distributed/ports_backend.ts';
+export { portsMemory } from './distributed/ports_memory.ts';
 export {
   ConnectionLostError,
   GroupDestroyedError,
   GroupTimeoutError,
   PeerFailedError,
   PeerLostError,
+  RankError,
   RendezvousError,
 } from './distributed/process_group_errors.ts';
-export { type RankContext, type RankMain, spawnable } from './distributed/rank_program.ts';
+export type { RankContext, RankMain } from './distributed/rank_main.ts';
+export { spawnable } from './distributed/rank_program.ts';
 /** @internal */
 export { startRank } from './distributed/rank_program.ts';
-export { RankError, spawn, type SpawnedWorker, type SpawnOptions } from './distributed/spawn.ts';
+export { spawn } from './distributed/spawn.ts';
+export type { SpawnedWorker, SpawnOptions } from './distributed/spawn_options.ts';
 export type { ReduceOp } from './distributed/sums.ts';
 export type { Liveness, Outage, Transport } from './distributed/transport.ts';

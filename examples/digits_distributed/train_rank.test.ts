@@ -23,7 +23,7 @@ describe('ranks train the digits network', () => {
   beforeAll(async () => {
     await init();
     dataset = loadDataset(9000, randomStream(3, 0));
-    const [group] = createLocalGroups(1);
+    const [group] = await createLocalGroups(1);
     if (group === undefined) throw new Error('expected a group');
     alone = await courseOf(group);
   });

@@ -58,7 +58,7 @@ async function loadImages(seed: number): Promise<Samples> {
 
 /** The weights that one process has after the same training. */
 async function weightsOfOneProcess(train: Samples, options: NatsOptions): Promise<Float32Array> {
-  const [group] = createLocalGroups(1);
+  const [group] = await createLocalGroups(1);
   if (group === undefined) throw new Error('expected a group');
   let last = new Float32Array();
   await trainRank(group, { train }, options, async (step, { weights }) => {

@@ -24,9 +24,8 @@ function partsOf(size: number, length: number): Float32Array[] {
 }
 
 async function errorsOf(size: number, run: (group: ProcessGroup) => Promise<unknown>): Promise<unknown[]> {
-  return Promise.all(
-    createLocalGroups(size, { timeout: 5 }).map((group) => run(group).catch((error: unknown) => error)),
-  );
+  const groups = await createLocalGroups(size, { timeout: 5 });
+  return Promise.all(groups.map((group) => run(group).catch((error: unknown) => error)));
 }
 
 describe('allReduce', () => {
@@ -80,7 +79,7 @@ describe('allReduce', () => {
     ['tag', { tag: 7 }, 'expected a tag'],
     ['a name', { reduction: 'sum' }, "unknown option 'reduction'"],
   ])('refuses_another_%s', async (_, options, text) => {
-    const [group] = createLocalGroups(1);
+    const [group] = await createLocalGroups(1);
     await expect(group?.allReduce(Float32Array.of(1), options as object)).rejects.toThrow(text);
   });
 });
@@ -97,7 +96,7 @@ describe('broadcast', () => {
   });
 
   it('does_not_wait_at_its_source', async () => {
-    const [first, second] = createLocalGroups(2);
+    const [first, second] = await createLocalGroups(2);
     const values = Float32Array.of(5);
     await first?.broadcast(values);
     values[0] = 6;
@@ -120,7 +119,7 @@ describe('send and recv', () => {
   });
 
   it.each([0, 3, -1, 0.5])('refuse_rank_%d', async (rank) => {
-    const [group] = createLocalGroups(3);
+    const [group] = await createLocalGroups(3);
     await expect(group?.send(Float32Array.of(1), rank)).rejects.toThrow('expected another rank from 0 to 2');
   });
 });
@@ -142,8 +141,8 @@ describe('newGroup', () => {
     ]);
   });
 
-  it.each([[[]], [[1, 1]], [[2]], [[0.5]]])('refuses_ranks_%j', (ranks) => {
-    const [group] = createLocalGroups(2);
+  it.each([[[]], [[1, 1]], [[2]], [[0.5]]])('refuses_ranks_%j', async (ranks) => {
+    const [group] = await createLocalGroups(2);
     expect(() => group?.newGroup(ranks)).toThrow(RangeError);
   });
 });
@@ -236,7 +235,7 @@ describe('ranks that do not do the same', () => {
 
 describe('a group that has failed', () => {
   it('says_the_same_from_then_on', async () => {
-    const [first, second] = createLocalGroups(2);
+    const [first, second] = await createLocalGroups(2);
     const waiting = first?.barrier();
     second?.abort(new RangeError('no more data'));
     await expect(waiting).rejects.toThrow('rank 1 of the process group has failed: RangeError: no more data');
@@ -246,7 +245,7 @@ describe('a group that has failed', () => {
   });
 
   it('by_time_is_so_on_all_ranks', async () => {
-    const groups = createLocalGroups(3, { timeout: 0.2 });
+    const groups = await createLocalGroups(3, { timeout: 0.2 });
     const waits = groups.slice(0, 2).map((group) => group.barrier().catch((error: unknown) => error));
     for (const error of await Promise.all(waits)) {
       expect(error).toBeInstanceOf(GroupTimeoutError);
@@ -255,7 +254,7 @@ describe('a group that has failed', () => {
   });
 
   it('after_destroy_says_that', async () => {
-    const [group] = createLocalGroups(1);
+    const [group] = await createLocalGroups(1);
     await group?.destroy();
     await expect(group?.barrier()).rejects.toBeInstanceOf(GroupDestroyedError);
   });

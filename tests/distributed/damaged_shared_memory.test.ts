@@ -8,7 +8,7 @@ import { isGatheredRight, portsPair } from './ports_groups.ts';
 beforeAll(() => init(['cpu:0']));
 
 it('spoils_no_collective', async () => {
-  const both = portsPair('shared memory');
+  const both = await portsPair('shared memory');
   const { first, second, memory } = both;
   let wrong = 0;
   for (let i = 0; i < 120; i++) {

@@ -36,11 +36,11 @@ function pair(): { readonly transports: readonly [Transport, Transport]; readonl
 
 it('messages_and_questions_of_a_faster_rank_are_heard', async () => {
   const { transports, early } = pair();
-  const first = new ProcessGroup(transports[0]);
+  const first = await ProcessGroup.over(transports[0]);
   const sum = first.allReduce(Float32Array.of(1));
   // The message, and questions whether it has come.
   await expect.poll(() => early[1]?.length).toBeGreaterThan(2);
-  const second = new ProcessGroup(transports[1]);
+  const second = await ProcessGroup.over(transports[1]);
   const values = await second.allReduce(Float32Array.of(2));
   expect([...(await sum), ...values]).toEqual([3, 3]);
   await Promise.all([first.destroy(), second.destroy()]);
@@ -48,9 +48,9 @@ it('messages_and_questions_of_a_faster_rank_are_heard', async () => {
 
 it('so_is_the_failure_of_a_faster_rank', async () => {
   const { transports } = pair();
-  const first = new ProcessGroup(transports[0]);
+  const first = await ProcessGroup.over(transports[0]);
   first.abort(new RangeError('no more data'));
-  const second = new ProcessGroup(transports[1]);
+  const second = await ProcessGroup.over(transports[1]);
   await expect(second.barrier()).rejects.toThrow('rank 0 of the process group has failed: RangeError: no more data');
   await Promise.all([first.destroy(), second.destroy()]);
 });

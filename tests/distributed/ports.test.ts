@@ -15,33 +15,33 @@ afterEach(async () => {
   groups = [];
 });
 
-function pair(way: string): PortsPair {
-  const made = portsPair(way);
+async function pair(way: string): Promise<PortsPair> {
+  const made = await portsPair(way);
   groups = [made.first, made.second];
   return made;
 }
 
 describe.each(ways)('ranks that exchange by %s', (way) => {
   it('get_what_the_others_have_sent', async () => {
-    const both = pair(way);
+    const both = await pair(way);
     for (let i = 0; i < 60; i++) expect(await isGatheredRight(both, i)).toBe(true);
   });
 
   it.each([0, 4, 8192, 8196, 3_000_000])('get_messages_of_%d_bytes', async (length) => {
-    const { first, second } = pair(way);
+    const { first, second } = await pair(way);
     const bytes = Uint8Array.from({ length }, (_, i) => randomBits(length, i));
     const [[, gathered]] = await Promise.all([first.allGather(new Uint8Array()), second.allGather(bytes)]);
     expectSameBits(new Float32Array(gathered?.slice().buffer ?? bytes), new Float32Array(bytes.buffer));
   });
 
   it('get_what_was_sent_before_they_listened', async () => {
-    const { first, second } = pair(way);
+    const { first, second } = await pair(way);
     for (let i = 0; i < 50; i++) await first.send(Uint8Array.of(i), 1);
     for (let i = 0; i < 50; i++) expect(await second.recv(Uint8Array.of(255), 0)).toEqual(Uint8Array.of(i));
   });
 
   it('fail_within_a_second_when_the_other_is_gone', async () => {
-    const { first, second, ports } = pair(way);
+    const { first, second, ports } = await pair(way);
     await Promise.all([first.barrier(), second.barrier()]);
     const start = performance.now();
     ports[1].close();

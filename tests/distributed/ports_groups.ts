@@ -1,6 +1,12 @@
 /** Groups of ranks in this thread that exchange through message ports, so that a test can get at what is between them. */
 
-import { portsMemory, portsTransport, ProcessGroup, type ProcessGroupOptions } from 'syncbn/distributed';
+import {
+  connectedPorts,
+  ports as portsBackend,
+  portsMemory,
+  ProcessGroup,
+  type ProcessGroupOptions,
+} from 'syncbn/distributed';
 import { randomBits } from '../support/random.ts';
 
 export interface PortsGroups {
@@ -15,19 +21,15 @@ export interface PortsGroups {
 /** How ranks can exchange here: pages that are not cross-origin isolated share no memory. */
 export const ways: readonly string[] = portsMemory(2) === null ? ['messages'] : ['shared memory', 'messages'];
 
-export function portsGroups(size: number, way: string, options: ProcessGroupOptions = {}): PortsGroups {
-  const ports = Array.from({ length: size }, () => Array.from({ length: size }, (): MessagePort | null => null));
-  for (const [a, own] of ports.entries()) {
-    for (const [b, theirs] of ports.entries()) {
-      if (a >= b) continue;
-      const { port1, port2 } = new MessageChannel();
-      own[b] = port1;
-      theirs[a] = port2;
-    }
-  }
+export async function portsGroups(size: number, way: string, options: ProcessGroupOptions = {}): Promise<PortsGroups> {
+  const ports = connectedPorts(size);
   const memory = way === 'messages' ? null : portsMemory(size);
-  const groups = ports.map(
-    (own, rank) => new ProcessGroup(portsTransport({ rank, job: 'ports', ports: own, memory }), options),
+  const groups = await Promise.all(
+    ports.map(async (own, rank) => {
+      const backend = portsBackend({ ports: own, memory });
+      const transport = await backend.connect({ job: 'ports', rank, worldSize: size, timeout: 10 });
+      return ProcessGroup.over(transport, options);
+    }),
   );
   return { groups, ports, memory: new Uint8Array(memory ?? new ArrayBuffer()) };
 }
@@ -41,8 +43,8 @@ export interface PortsPair {
   readonly memory: Uint8Array;
 }
 
-export function portsPair(way: string): PortsPair {
-  const { groups, ports, memory } = portsGroups(2, way, { timeout: 10 });
+export async function portsPair(way: string): Promise<PortsPair> {
+  const { groups, ports, memory } = await portsGroups(2, way, { timeout: 10 });
   const [[first, second], [port1, port2]] = [groups, [ports[0]?.[1], ports[1]?.[0]]];
   if (!first || !second || !port1 || !port2) throw new Error('expected two ranks');
   return { first, second, ports: [port1, port2], memory };
@@ -58,7 +60,7 @@ export async function isGatheredRight({ first, second }: PortsPair, i: number): 
 
 /** Runs a function for every rank, all at once; gives what they return, in order. */
 export async function runPorts<T>(size: number, way: string, run: (group: ProcessGroup) => Promise<T>): Promise<T[]> {
-  const { groups } = portsGroups(size, way);
+  const { groups } = await portsGroups(size, way);
   try {
     return await Promise.all(groups.map(run));
   } finally {

@@ -17,30 +17,33 @@ export async function bundleForBrowser(file: string): Promise<string> {
 /**
  * The same as modules, as bundlers do for pages of today: what is imported later stays apart and is not loaded at first.
  *
+ * @param external - what stays out of the bundle
  * @returns the files that are loaded at first, and what is loaded later
  */
-export async function bundleAsModules(file: string): Promise<{ readonly first: string[]; readonly later: string[] }> {
+export async function bundleAsModules(
+  file: string,
+  external: string[] = [],
+): Promise<{ readonly first: string[]; readonly later: string[] }> {
   const { outputFiles, metafile } = await bundle({
     entryPoints: { app: file },
+    external,
     format: 'esm',
     splitting: true,
     outdir: 'dist',
   });
-  const first = new Set<string>();
-  const load = (path: string): void => {
-    if (first.has(path)) return;
-    first.add(path);
-    for (const { path: imported, kind } of metafile.outputs[path]?.imports ?? []) {
-      if (kind === 'import-statement') load(imported);
+  const reachable = (kinds: readonly string[], path: string, found = new Set<string>()): ReadonlySet<string> => {
+    found.add(path);
+    for (const { path: imported, kind, external: isOutside } of metafile.outputs[path]?.imports ?? []) {
+      if (isOutside !== true && kinds.includes(kind) && !found.has(imported)) reachable(kinds, imported, found);
     }
+    return found;
   };
-  load('dist/app.js');
-  const isFirst = ({ path }: { readonly path: string }): boolean => first.has(relative(process.cwd(), path));
-  const textOf = ({ text }: { readonly text: string }): string => text;
-  return {
-    first: outputFiles.filter(isFirst).map(textOf),
-    later: outputFiles.filter((output) => !isFirst(output)).map(textOf),
-  };
+  const first = reachable(['import-statement'], 'dist/app.js');
+  // The bundler also makes files of what is imported in functions that it has left out.
+  const all = reachable(['import-statement', 'dynamic-import'], 'dist/app.js');
+  const textsOf = (paths: readonly string[]): string[] =>
+    outputFiles.filter(({ path }) => paths.includes(relative(process.cwd(), path))).map(({ text }) => text);
+  return { first: textsOf([...first]), later: textsOf([...all].filter((path) => !first.has(path))) };
 }
 
 async function bundle(options: BuildOptions): Promise<BuildResult<{ write: false; metafile: true }>> {

@@ -82,7 +82,9 @@ const others = [
 
 const distFiles = [
   ...[
+    'collectives',
     'distributed',
+    'distributed_library',
     'forward_on_devices',
     'index',
     'joint_pass',
@@ -90,9 +92,13 @@ const distFiles = [
     'main',
     'meeting_point',
     'nats',
+    'ports',
     'progress',
+    'run_rank',
     'safetensors',
+    'shared',
     'slim',
+    'start_ranks',
     'synchronized_batch_norm_forward',
     'synchronized_batch_norm_ranks',
     'synchronized_batch_norm_shards',

@@ -47,9 +47,10 @@ describe.each(deviceKinds)('a synchronized layer on %s', (kind) => {
     const merges = names.map((name) => vi.spyOn(devices.get(name), 'merge'));
     const used = names.map((name) => devices.get(name));
     const group = cpuGroupOf(used) ?? used[0]?.group?.(used) ?? null;
-    // Devices that exchange partials among themselves are told so at once, each its share. Any group of this class is watched, for
-    // one that has not been used yet may be made anew.
-    const groupClass = group && (Object.getPrototypeOf(group) as DeviceGroup);
+    // Devices that exchange partials among themselves are told so at once, each its share. Where groups have a class, any of it is watched,
+    // for one that has not been used yet may be made anew.
+    const isOnly = group !== null && Object.hasOwn(group, 'batchNorm');
+    const groupClass = isOnly ? group : group && (Object.getPrototypeOf(group) as DeviceGroup);
     const together = groupClass && {
       moments: vi.spyOn(groupClass, 'batchNorm'),
       backwardReduce: vi.spyOn(groupClass, 'batchNormBackward'),

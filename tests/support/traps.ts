@@ -34,6 +34,11 @@ export function installTraps(trapOf: () => Trap | null): () => void {
   );
   const { t: unreachable } = new Instance(new Module(binary)).exports as { t: () => never };
   type Call = (...args: readonly unknown[]) => unknown;
+  /** Several commands have a byte each, one more than their numbers: see `crates/wasm-cpu`. */
+  const hasCommand = (binding: string, numbers: unknown, command: number): boolean =>
+    binding === 'run'
+      ? [0, 8, 16, 24].some((shift) => (((numbers as number) >> shift) & 255) === command + 1)
+      : numbers === command;
 
   class TrappingInstance extends Instance {
     constructor(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
@@ -47,7 +52,7 @@ export function installTraps(trapOf: () => Trap | null): () => void {
             throw new Error('recursive use of an object detected which would lead to unsafe aliasing in rust');
           }
           // The first argument is the address of the device.
-          const isMeant = name === trap?.binding && (trap.command === null || trap.command === args[1]);
+          const isMeant = name === trap?.binding && (trap.command === null || hasCommand(name, args[1], trap.command));
           calls += isMeant ? 1 : 0;
           if (isMeant && calls === trap.call) {
             hasTrapped = true;

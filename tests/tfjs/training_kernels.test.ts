@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as layers from '@tensorflow/tfjs-layers';
 import { registerTrainingKernels } from 'syncbn/tfjs';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { randomArray } from '../support/random.ts';
 import { hostBackends, useBackend } from './backends.ts';
 import { searchOnce } from './kernel_search.ts';
@@ -57,6 +57,35 @@ describe('training kernels', () => {
     expect(results()).toEqual(right);
     // Once tfjs is right, this says that ours are no longer needed.
     expect(wrong).not.toEqual(right);
+  });
+
+  it.each([
+    { shape: [7], begin: [2], size: [3] },
+    { shape: [3, 4], begin: [1, 0], size: [2, 4] },
+    { shape: [4, 3, 5], begin: [1, 1, 2], size: [2, 2, 3] },
+    { shape: [2, 5, 4, 3], begin: [0, 1, 1, 0], size: [-1, 3, 2, 3] },
+    { shape: [2, 3, 2, 3, 2], begin: [1, 0, 1, 1, 0], size: [1, 3, 1, 2, 1] },
+    { shape: [3, 4], begin: [1, 2], size: [2, 0] },
+  ])('slice_without_copying_the_input: $size from $begin of $shape', async ({ shape, begin, size }) => {
+    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i);
+    const sliced = (): { readonly shape: number[]; readonly values: ArrayLike<number> } => {
+      const result = tf.slice(tf.tensor(values, shape), begin, size);
+      return { shape: result.shape, values: result.dataSync() };
+    };
+    await useBackend('cpu');
+    const wanted = sliced();
+    await useBackend('wasm');
+    const read = vi.spyOn(tf.backend(), 'readSync');
+    try {
+      const result = tf.slice(tf.tensor(values, shape), begin, size);
+      expect(read).not.toHaveBeenCalled();
+      expect({ shape: result.shape, values: result.dataSync() }).toEqual(wanted);
+      // Other types as before.
+      const whole = tf.slice(tf.tensor(values, shape, 'int32'), begin, size);
+      expect(Array.from(whole.dataSync())).toEqual(Array.from(wanted.values));
+    } finally {
+      read.mockRestore();
+    }
   });
 
   it('leave_no_tensor_behind', async () => {

@@ -2,7 +2,6 @@
 
 import type { BatchNorm } from '../nn/batch_norm.ts';
 import {
-  filledVector,
   type FrozenBatchNorm,
   FrozenBatchNorm1d,
   FrozenBatchNorm2d,
@@ -10,6 +9,7 @@ import {
 } from '../nn/frozen_batch_norm.ts';
 import type { Module } from '../nn/module.ts';
 import { buffersKey } from '../nn/module_tree.ts';
+import { filledVector } from '../nn/norm_base.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { layerClasses, originKey, ownBehaviour, type Twin } from './twin.ts';
 

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { NotInitializedError, OutOfMemoryError, PartialError } from '../errors.ts';
 import { compileCpuModule } from '../wasm/cpu_module.ts';
 import { CpuDevice } from './cpu_device.ts';
-import type { BatchLayout, DeviceBuffer } from './device.ts';
+import type { BatchLayout, Command, DeviceBuffer } from './device.ts';
 
 const layout: BatchLayout = { samples: 4, channels: 3, length: 10, format: 'contiguous' };
 const elements = 120;
@@ -164,6 +164,83 @@ describe('elementwise commands', () => {
     expect(await device.read(back)).toEqual(data);
   });
 });
+
+describe('the bytes of a command', () => {
+  it('may be so many that the memory grows for them', async () => {
+    const wide: BatchLayout = { samples: 2, channels: 200_000, length: 1, format: 'contiguous' };
+    const data = values(2 * wide.channels, 1);
+    const merged = await device.reduce({ operation: 'moments', x: place(data), layout: wide, firstSample: 0 });
+    const statistics = device.allocate(4 * wide.channels);
+    const before = device.memoryUsage().bytesReserved;
+    device.run({ operation: 'finalize', merged, eps: 1e-5, epsMode: 'plus', statistics });
+    expect(device.memoryUsage().bytesReserved).toBeGreaterThan(before);
+    const mean = (await device.read(statistics)).subarray(0, wide.channels);
+    const expected = mean.map((_, c) => ((data[c] ?? 0) + (data[wide.channels + c] ?? 0)) / 2);
+    expect(Math.max(...mean.slice(0, 1000).map((value, c) => Math.abs(value - (expected[c] ?? 0))))).toBeLessThan(1e-6);
+    // The words lie where they lay.
+    const target = device.allocate(3);
+    device.run(fill(target));
+    expect(await device.read(target)).toEqual(new Float32Array(3).fill(7));
+  });
+});
+
+describe('several commands in one call', () => {
+  const [C, N] = [layout.channels, layout.samples];
+  const shard = (firstSample: number): Promise<Uint8Array> => {
+    const samples = firstSample === 0 ? 1 : N - 1;
+    const x = place(values(elements, 1).slice((firstSample * elements) / N, ((firstSample + samples) * elements) / N));
+    return device.reduce({ operation: 'moments', x, layout: { ...layout, samples }, firstSample });
+  };
+
+  it('compute what they compute one by one, from partials that are merged once', async () => {
+    const partials = Uint8Array.of(...(await shard(0)), ...(await shard(1)));
+    const [x, mean, variance] = [place(values(elements, 1)), place(values(C, 2)), place(values(C, 3))];
+    const commands = (merged: Uint8Array): { list: Command[]; outputs: DeviceBuffer[] } => {
+      const [statistics, nextMean, nextVariance] = [4 * C, C, C].map((length) => device.allocate(length)) as Buffers;
+      const y = device.allocate(elements);
+      const list: Command[] = [
+        { operation: 'finalize', merged, eps: 1e-5, epsMode: 'plus', statistics },
+        { operation: 'updateRunning', merged, mean, variance, nextMean, nextVariance, momentum: 0.1, correction: 1 },
+        { operation: 'normalize', x, y, layout, numerics: 'stable', statistics },
+      ];
+      return { list, outputs: [statistics, nextMean, nextVariance, y] };
+    };
+    const [together, alone] = [commands(partials), commands(device.mergeBytes(partials))];
+    device.runAll(together.list);
+    alone.list.forEach((command) => device.run(command));
+    const read = (buffers: readonly DeviceBuffer[]): Promise<Float32Array[]> =>
+      Promise.all(buffers.map((buffer) => device.read(buffer)));
+    expect(await read(together.outputs)).toEqual(await read(alone.outputs));
+  });
+
+  it('end with the first that fails', async () => {
+    const [first, last, short] = [place(values(4, 1)), place(values(4, 2)), place(values(3, 3))];
+    const wrong: Command = { operation: 'add', a: first, b: short, target: first };
+    expect(() => device.runAll([fill(first), wrong, fill(last)])).toThrow(RangeError);
+    expect(await device.read(first)).toEqual(new Float32Array(4).fill(7));
+    expect(await device.read(last)).toEqual(values(4, 2));
+  });
+
+  it('are four at most, and share their bytes', async () => {
+    const target = place(values(4, 1));
+    expect(() => device.runAll(Array.from({ length: 5 }, () => fill(target)))).toThrow('at most 4 commands');
+    device.runAll(Array.from({ length: 4 }, () => fill(target)));
+    expect(await device.read(target)).toEqual(new Float32Array(4).fill(7));
+    const [one, other] = [await shard(0), await shard(0)];
+    const finalize = (merged: Uint8Array): Command => ({
+      operation: 'finalize',
+      ...{ merged, eps: 1e-5, epsMode: 'plus', statistics: device.allocate(4 * C) },
+    });
+    device.runAll([finalize(one), finalize(one)]);
+    expect(() => device.runAll([finalize(one), finalize(other)])).toThrow('share their bytes');
+  });
+});
+
+type Buffers = [DeviceBuffer, DeviceBuffer, DeviceBuffer];
+
+function fill(target: DeviceBuffer): Command {
+  return { operation: 'fill', target, value: 7 };
+}
 
 /** Forward and backward through the single commands. */
 async function whole(numerics: 'stable' | 'torch'): Promise<Float32Array[]> {

@@ -198,13 +198,25 @@ export class CpuDevice implements Device {
   }
 
   run(command: Command): void {
+    this.runAll([command]);
+  }
+
+  /**
+   * Runs at most four commands, one after another, in one call of WebAssembly: a call takes as long as a small kernel. They share the bytes that they are given,
+   * whose partials are merged once.
+   * @throws as {@link run}; what came before the command that fails has been done then.
+   */
+  runAll(commands: readonly Command[]): void {
     const instance = this.#opened;
-    this.#call.fill(commandTable, command);
-    const { number, words, bytes } = this.#call;
+    const { kernels, calls } = instance;
+    this.#call.words = calls.words;
+    this.#call.fillWithAll(commands);
     try {
-      instance.kernels.run(number, words, bytes);
+      kernels.run(this.#call.numbers, calls.put(this.#call.bytes));
     } catch (error) {
-      throw this.#failure(error, instance, command.operation, commandTable.describeWork(command));
+      const operation = commands.map((command) => command.operation).join(', ');
+      const work = commands.map((command) => commandTable.describeWork(command)).join(', ');
+      throw this.#failure(error, instance, operation, work);
     }
   }
 
@@ -215,11 +227,17 @@ export class CpuDevice implements Device {
 
   /** What {@link reduce} gives, at once. */
   reduceNow(reduction: Reduction): Uint8Array {
+    return this.reduceInPlace(reduction).slice();
+  }
+
+  /** The same where it lies in the memory of the device, which keeps it until it is given something else to do. */
+  reduceInPlace(reduction: Reduction): Uint8Array {
     const instance = this.#opened;
+    const { kernels, calls } = instance;
+    this.#call.words = calls.words;
     this.#call.fill(reductionTable, reduction);
-    const { number, words, bytes } = this.#call;
     try {
-      return instance.kernels.reduce(number, words, bytes);
+      return calls.partial(kernels.reduce(this.#call.number, calls.put(this.#call.bytes)));
     } catch (error) {
       throw this.#failure(error, instance, reduction.operation, reductionTable.describeWork(reduction));
     }

@@ -205,6 +205,8 @@ export interface Device {
   read(buffer: DeviceBuffer): Promise<Float32Array>;
   /** Rows of a buffer, end to end, in an array that belongs to the caller. @internal */
   readRows(source: Rows, rowLength: number, rows: number): Promise<Float32Array<ArrayBuffer>>;
+  /** The same put into `target` at once; absent where the device is not in the calling thread. @internal */
+  readInto?(source: Rows, rowLength: number, rows: number, target: Float32Array): void;
   /** Rows given end to end, put into a buffer. The device may take the array over: nobody else must use it afterwards. @internal */
   writeRows(values: Float32Array<ArrayBuffer>, target: Rows, rowLength: number, rows: number): void;
   /** Copies rows into `target`, which is on this device; `source` may be on any device. @internal */

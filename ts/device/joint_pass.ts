@@ -23,13 +23,15 @@ const LEAF_VALUES = 32;
 
 /** A device that computes at once. */
 export interface PassDevice {
-  run(command: Command): void;
-  reduceNow(reduction: Reduction): Uint8Array;
+  /** Runs commands one after another; the bytes that they are given are the same. */
+  runAll(commands: readonly Command[]): void;
+  /** The bytes of a partial, which are there until the device is given something else to do. */
+  reduceInPlace(reduction: Reduction): Uint8Array;
 }
 
 /** One device's part of a pass. */
 export interface JointPass {
-  /** The partial of some channels of the own share. */
+  /** The partial of some channels of the own share, which is there until the device is given something else to do. */
   readonly reduce: (part: ChannelRange) => Uint8Array;
   /** What is done with the partials of all shares, merged or laid end to end. */
   readonly finish: (partials: Uint8Array, part: ChannelRange) => void;
@@ -44,17 +46,21 @@ export function forwardPass(device: PassDevice, share: GroupForwardArguments): J
   return {
     reduce(part) {
       layout.part = part;
-      return device.reduceNow(moments);
+      return device.reduceInPlace(moments);
     },
-    finish: finishForward(device, share),
+    finish: finishing(device, finishForward(share)),
   };
 }
 
+/** The last commands of a pass on one device, given what the partials of the whole batch merge to, or these partials laid end to end. */
+type LastCommands = (merged: Uint8Array, part?: ChannelRange) => readonly Command[];
+
+function finishing(device: PassDevice, lastCommands: LastCommands): JointPass['finish'] {
+  return (partials, part) => device.runAll(lastCommands(partials, part));
+}
+
 /** What follows the moments of the whole batch on one device. */
-export function finishForward(
-  device: Pick<PassDevice, 'run'>,
-  share: GroupForwardArguments,
-): (merged: Uint8Array, part?: ChannelRange) => void {
+export function finishForward(share: GroupForwardArguments): LastCommands {
   const { x, y, numerics, eps, epsMode, statistics, weight, bias } = share;
   const { mean, variance, nextMean, nextVariance } = share;
   const layout = partOf(share.layout);
@@ -74,16 +80,15 @@ export function finishForward(
       part: ALL,
     };
   const normalize = { operation: 'normalize' as const, x, y, layout, numerics, statistics, weight, bias };
+  const commands = updateRunning ? [finalize, updateRunning, normalize] : [finalize, normalize];
   return (merged, part) => {
     layout.part = finalize.part = part;
     finalize.merged = merged;
-    device.run(finalize);
     if (updateRunning) {
       updateRunning.part = part;
       updateRunning.merged = merged;
-      device.run(updateRunning);
     }
-    device.run(normalize);
+    return commands;
   };
 }
 
@@ -94,17 +99,14 @@ export function backwardPass(device: PassDevice, share: GroupBackwardArguments):
   return {
     reduce(part) {
       layout.part = part;
-      return device.reduceNow(reduction);
+      return device.reduceInPlace(reduction);
     },
-    finish: finishBackward(device, share),
+    finish: finishing(device, finishBackward(share)),
   };
 }
 
 /** What follows the sums of the whole batch on one device. */
-export function finishBackward(
-  device: Pick<PassDevice, 'run'>,
-  share: GroupBackwardArguments,
-): (sums: Uint8Array, part?: ChannelRange) => void {
+export function finishBackward(share: GroupBackwardArguments): LastCommands {
   const { x, dy, dx, statistics, weight, dweight, dbias, clampEps } = share;
   const layout = partOf(share.layout);
   const toParameters =
@@ -122,17 +124,23 @@ export function finishBackward(
     sums: NOTHING,
     clampEps,
   };
+  const commands: Command[] = [];
+  if (toParameters) {
+    commands.push(toParameters);
+  }
+  if (toInput) {
+    commands.push(toInput);
+  }
   return (sums, part) => {
     layout.part = part;
     if (toParameters) {
       toParameters.part = part;
       toParameters.sums = sums;
-      device.run(toParameters);
     }
     if (toInput) {
       toInput.sums = sums;
-      device.run(toInput);
     }
+    return commands;
   };
 }
 

@@ -4,6 +4,7 @@ import { checkOptions } from '../check_options.ts';
 import { NoAdapterError, NoWebGpuError, UnknownDeviceError } from '../errors.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { cpuModule } from '../wasm/modules.ts';
+import { coreCount } from './core_count.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceDetails, DeviceKind, DeviceName, MemoryUsage, WebGpuDevice } from './device.ts';
 import { suggestDevice } from './device_name.ts';
@@ -89,6 +90,9 @@ export async function mergePartials(from: readonly Device[], partials: readonly 
   return device.merge(partials);
 }
 
+/** Made once: that takes a thousand times as long as comparing, and ranks that wait ask for the devices often. */
+const byNumber = /* @__PURE__ */ new Intl.Collator('en', { numeric: true });
+
 /** The devices of this program. */
 export const devices = {
   /**
@@ -98,7 +102,7 @@ export const devices = {
   list(): string[] {
     const workers = Array.from({ length: Math.min(coreCount(), MAX_DEVICES) }, (_, i) => `worker:${i}`);
     const names = new Set([...made.keys(), ...workers, ...(hasWebGpu() ? ['webgpu:0'] : [])]);
-    return [...names].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+    return [...names].sort(byNumber.compare);
   },
   /** The device of that name, made when it does not exist yet. @throws UnknownDeviceError for a name that names no device. */
   get,
@@ -285,18 +289,7 @@ function lazyByName(name: string): LazyDevice {
   return device;
 }
 
-/** What there is to be seen of the platform. Node 20 has no `navigator`. */
-interface Platform {
-  readonly navigator?: { readonly hardwareConcurrency?: number; readonly gpu?: unknown };
-  readonly process?: { getBuiltinModule?(name: 'os'): { availableParallelism(): number } };
-}
-
 function hasWebGpu(): boolean {
-  const { navigator } = globalThis as Platform;
+  const { navigator } = globalThis as { readonly navigator?: { readonly gpu?: unknown } };
   return navigator?.gpu !== undefined;
-}
-
-function coreCount(): number {
-  const { navigator, process } = globalThis as Platform;
-  return navigator?.hardwareConcurrency ?? process?.getBuiltinModule?.('os').availableParallelism() ?? 1;
 }

@@ -46,7 +46,7 @@ function decodeField<Buffer>(
   at: number,
   referents: Referents<Buffer>,
 ): unknown {
-  const [word = 0, second = 0, third = 0] = words.subarray(at, at + 3);
+  const word = wordAt(words, at);
   switch (kind) {
     case 'input':
     case 'output':
@@ -59,18 +59,26 @@ function decodeField<Buffer>(
     case 'numerics':
     case 'epsMode':
       return choices[kind][word === 0 ? 0 : 1];
-    case 'batch': {
-      const format = choices.format[words[at + 3] === 0 ? 0 : 1];
-      return { samples: word, channels: second, length: third, format, part: [words[at + 4], words[at + 5]] };
-    }
+    case 'batch':
+      return {
+        samples: word,
+        channels: wordAt(words, at + 1),
+        length: wordAt(words, at + 2),
+        format: choices.format[wordAt(words, at + 3) === 0 ? 0 : 1],
+        part: [wordAt(words, at + 4), wordAt(words, at + 5)],
+      };
     case 'channels':
-      return [word, second];
+      return [word, wordAt(words, at + 1)];
     case 'inputRows':
     case 'outputRows':
-      return { buffer: referents.buffer(word), offset: second, stride: third };
+      return { buffer: referents.buffer(word), offset: wordAt(words, at + 1), stride: wordAt(words, at + 2) };
     case 'bytes':
     case 'values':
     case 'sharedBytes':
       return word === ABSENT ? null : referents.array(word);
   }
+}
+
+function wordAt(words: Float64Array, at: number): number {
+  return words[at] ?? ABSENT;
 }

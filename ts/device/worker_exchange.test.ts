@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { inEveryOrder } from '../../tests/support/interleaving.ts';
 import { breakGroup, createGroupMemory, Exchange, GroupBrokenError } from './worker_exchange.ts';
 
 let memory: Uint8Array<SharedArrayBuffer>;
@@ -67,6 +68,76 @@ describe('an exchange', () => {
     });
     expect(first?.take().length).toBe(3);
     expect(wait).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe('a member that sleeps', () => {
+  const start = (step: (memory: Uint8Array<SharedArrayBuffer>, other: Exchange) => void) => {
+    const memory = createGroupMemory(2, 100);
+    const [own, other] = [new Exchange(memory, 0, 2, 100), new Exchange(memory, 1, 2, 100)];
+    // It has slept before, so that it does not look for long.
+    const wait = vi.spyOn(Atomics, 'wait').mockImplementation(() => (other.post(Uint8Array.of(0)), 'ok'));
+    own.post(Uint8Array.of(0));
+    own.take();
+    wait.mockRestore();
+    own.post(Uint8Array.of(1));
+    return { own, steps: [() => step(memory, other)] };
+  };
+
+  it('is woken by a partial, whenever that comes', () => {
+    const sleeps = inEveryOrder(() => {
+      const { own, steps } = start((_, other) => other.post(Uint8Array.of(2)));
+      let taken = '';
+      const sleeper = () => void (taken = own.take().join());
+      return { sleeper, steps, end: () => expect(taken).toBe('1,2') };
+    });
+    expect(sleeps).toBeGreaterThan(0);
+  });
+
+  it('is woken by the end of the group, whenever that comes', () => {
+    const sleeps = inEveryOrder(() => {
+      const { own, steps } = start((memory) => breakGroup(memory));
+      const sleeper = () => expect(() => own.take()).toThrow(GroupBrokenError);
+      return { sleeper, steps, end: () => undefined };
+    });
+    expect(sleeps).toBeGreaterThan(0);
+  });
+
+  it('is the only reason to wake anybody', () => {
+    const notify = vi.spyOn(Atomics, 'notify');
+    postAll(1);
+    members.forEach((member) => member.take());
+    expect(notify).not.toHaveBeenCalled();
+  });
+
+  /** How often a member looks in so many waits in turn, in each of which it sleeps. */
+  function looksOf(waits: number, isCoreFree: (wait: number) => boolean): number[] {
+    const other = new Exchange(memory, 1, 2, 100);
+    let i = 0;
+    const own = new Exchange(memory, 0, 2, 100, () => isCoreFree(i));
+    vi.spyOn(Atomics, 'wait').mockImplementation(() => {
+      other.post(Uint8Array.of(1));
+      return 'ok';
+    });
+    const load = vi.spyOn(Atomics, 'load');
+    const looks: number[] = [];
+    for (; i < waits; i++) {
+      own.post(Uint8Array.of(1));
+      load.mockClear();
+      own.take();
+      looks.push(load.mock.calls.length);
+    }
+    return looks;
+  }
+
+  it('looks long before it sleeps, but shortly when it has slept in spite of that, for a while', () => {
+    const looks = looksOf(18, () => true);
+    expect(looks.map((few) => few > 10_000)).toEqual([true, ...Array<boolean>(16).fill(false), true]);
+  });
+
+  it('looks shortly as long as no core is free for that', () => {
+    const looks = looksOf(3, (wait) => wait === 2);
+    expect(looks.map((few) => few > 10_000)).toEqual([false, false, true]);
   });
 });
 

@@ -6,7 +6,8 @@
  * and a ring of so many slots per member is never written over before all have read it.
  *
  * All sleep on one word, which every post and the end of the group raise: a sleeper that watched its peer's counter would
- * sleep through the end.
+ * sleep through the end. Who is about to sleep says so before it looks for the last time, and who raises the word looks after that
+ * whether anybody sleeps: waking nobody takes as long as a small partial.
  */
 
 /**
@@ -26,15 +27,24 @@ export function mostWaiting(slotBytes: number): number {
 const LINE = 16;
 const EPOCH = 0;
 const BROKEN = LINE;
-const FIRST_POSTED = 2 * LINE;
+/** How many members sleep, or are about to. */
+const ASLEEP = 2 * LINE;
+const FIRST_POSTED = 3 * LINE;
 
 const LINE_BYTES = LINE * Int32Array.BYTES_PER_ELEMENT;
 
 /** Of the length of a partial, which comes before it: shared memory that begins at multiples of 8 bytes is copied by words. */
 const LENGTH_BYTES = 8;
 
-/** Looks before a member goes to sleep: some ten microseconds, which is what falling asleep and waking take. */
-const LOOKS = 2000;
+/**
+ * Looks before a member goes to sleep. An idle core takes up to 60 microseconds to wake; members that look for less would, once one is late,
+ * wake each other in turn for the rest of the pass. So they look for some 100 microseconds.
+ */
+const MANY_LOOKS = 20_000;
+/** Where the cores have other work, looking is in vain: the member that is waited for may need this very core. */
+const FEW_LOOKS = 100;
+/** Who has slept although it looked long looks so again after it has slept so many times. */
+const SHORT_WAITS = 16;
 
 /** A member can get no further, because another one has failed. */
 export class GroupBrokenError extends Error {
@@ -84,11 +94,24 @@ export class Exchange {
   #posted = 0;
   #taken = 0;
   #isOver = false;
+  readonly #isCoreFree: () => boolean;
+  /** So many times it sleeps before it looks long again. */
+  #shortWaits = 0;
   /** What {@link take} gives, kept: garbage of one worker would stop the others. */
   readonly #all: Uint8Array;
 
-  /** @param slotBytes - what the memory was made for. */
-  constructor(memory: Uint8Array<SharedArrayBuffer>, rank: number, members: number, slotBytes: number) {
+  /**
+   * @param slotBytes - what the memory was made for.
+   * @param isCoreFree - whether all members may run at once, as far as is known.
+   */
+  constructor(
+    memory: Uint8Array<SharedArrayBuffer>,
+    rank: number,
+    members: number,
+    slotBytes: number,
+    isCoreFree: () => boolean = () => true,
+  ) {
+    this.#isCoreFree = isCoreFree;
     this.#memory = memory;
     this.#header = new Int32Array(memory.buffer);
     this.#rank = rank;
@@ -160,11 +183,23 @@ export class Exchange {
   }
 
   #wait(): void {
-    for (let look = 0; look < LOOKS; look += 1) {
+    const isLong = this.#shortWaits === 0 && this.#isCoreFree();
+    const looks = isLong ? MANY_LOOKS : FEW_LOOKS;
+    for (let look = 0; look < looks; look += 1) {
       if (this.isThere) {
         return;
       }
     }
+    this.#shortWaits = isLong ? SHORT_WAITS : Math.max(0, this.#shortWaits - 1);
+    Atomics.add(this.#header, ASLEEP, 1);
+    try {
+      this.#sleep();
+    } finally {
+      Atomics.sub(this.#header, ASLEEP, 1);
+    }
+  }
+
+  #sleep(): void {
     for (;;) {
       const epoch = Atomics.load(this.#header, EPOCH);
       if (this.isThere) {
@@ -191,7 +226,9 @@ export class Exchange {
 
 function raiseEpoch(header: Int32Array): void {
   Atomics.add(header, EPOCH, 1);
-  Atomics.notify(header, EPOCH);
+  if (Atomics.load(header, ASLEEP) > 0) {
+    Atomics.notify(header, EPOCH);
+  }
 }
 
 function headerBytes(members: number): number {

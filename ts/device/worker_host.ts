@@ -3,16 +3,23 @@
  */
 
 import { importFromPlatform, isNode, nodeModule } from '../platform_modules.ts';
+import { coreCount } from './core_count.ts';
 import { workerProgram } from './generated/worker_program_text.js';
 import type { CommandMessage, Reply, WorkerStart } from './worker_protocol.ts';
-import { SharedSlot } from './worker_slot.ts';
+import { SharedRing } from './worker_ring.ts';
 
 /** A worker that runs. */
 export interface WorkerLink {
   /** Tells who hears of replies, and of the worker's end. */
   listen(onReply: (reply: Reply) => void, onLost: (cause: unknown) => void): void;
-  /** @param transfer - memory in the message that is given away. */
-  post(message: CommandMessage, transfer: readonly ArrayBuffer[]): void;
+  /**
+   * @param transfer - memory in the message that is given away.
+   * @param isUrgent - whether a worker that sleeps is woken; else it finds the message when it is woken for another one.
+   * @param isAwaited - whether its answer is awaited, and nothing else done until {@link WorkerLink.endTick}.
+   */
+  post(message: CommandMessage, transfer: readonly ArrayBuffer[], isUrgent: boolean, isAwaited: boolean): void;
+  /** Says that the calling thread has done what it had to do. */
+  endTick(): void;
   /** Keeps the program alive until {@link WorkerLink.rest}. */
   hold(): void;
   rest(): void;
@@ -42,20 +49,20 @@ type StartWorker = (listeners: Listeners) => PlatformWorker;
  * @throws what the platform throws when it allows no worker.
  */
 export async function openWorker(
-  { name, module }: Omit<WorkerStart, 'shared'>,
+  { name, module }: Pick<WorkerStart, 'name' | 'module'>,
   url: string | null,
 ): Promise<WorkerLink> {
-  const slot = SharedSlot.create();
-  const start = { name, module, shared: slot?.memory ?? null };
+  const ring = SharedRing.create();
+  const start = { name, module, shared: ring?.memory ?? null, cores: coreCount() };
   if (isNode()) {
-    return link(await nodeStarter(), start, slot);
+    return link(await nodeStarter(), start, ring);
   }
   if (url !== null) {
-    return link((listeners) => startInBrowser(url, listeners), start, slot);
+    return link((listeners) => startInBrowser(url, listeners), start, ring);
   }
   const blob = URL.createObjectURL(new Blob([workerProgram], { type: 'text/javascript' }));
   try {
-    return await link((listeners) => startInBrowser(blob, listeners), start, slot);
+    return await link((listeners) => startInBrowser(blob, listeners), start, ring);
   } finally {
     URL.revokeObjectURL(blob);
   }
@@ -95,7 +102,7 @@ async function nodeStarter(): Promise<StartWorker> {
 }
 
 /** Starts a worker; resolves with its first message. One that cannot take commands is ended. */
-function link(startWorker: StartWorker, start: WorkerStart, slot: SharedSlot | null): Promise<WorkerLink> {
+function link(startWorker: StartWorker, start: WorkerStart, ring: SharedRing | null): Promise<WorkerLink> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {
       // Nobody knows of it, and Node's process would not end before it does.
@@ -114,13 +121,19 @@ function link(startWorker: StartWorker, start: WorkerStart, slot: SharedSlot | n
             listeners.onMessage = onReply;
             listeners.onEnd = onLost;
           },
-          post(message, transfer) {
-            // Copying what fits into the slot takes less than giving it away does.
-            if (!slot?.put(message)) {
-              worker.postMessage(message, [...transfer]);
+          post(message, transfer, isUrgent, isAwaited) {
+            // Copying what is small takes less than giving it away does.
+            const isInRing = ring?.put(message) === true;
+            if (!isInRing) {
+              worker.postMessage({ words: message.words.slice(), parts: message.parts }, [...transfer]);
             }
-            slot?.announce();
+            ring?.announce(isAwaited);
+            // What is posted wakes, lest more and more lies there.
+            if (isUrgent || !isInRing) {
+              ring?.wake();
+            }
           },
+          endTick: () => ring?.rest(),
           hold: () => worker.ref?.(),
           rest: () => worker.unref?.(),
           terminate: async () => {

@@ -7,7 +7,7 @@ import { importFromPlatform, isNode } from '../platform_modules.ts';
 import { CpuDevice } from './cpu_device.ts';
 import { CommandExecutor, failureOf } from './worker_executor.ts';
 import type { CommandMessage, Reply, WorkerStart } from './worker_protocol.ts';
-import { SharedSlot } from './worker_slot.ts';
+import { SharedRing } from './worker_ring.ts';
 
 /** The end of the channel that a worker finds in itself, as far as it is used here. */
 interface OwnPort {
@@ -36,7 +36,7 @@ async function openPort(): Promise<void> {
 /** Takes the start first, commands after it; each message is run when the one before it has been. */
 function serve(port: OwnPort): (data: unknown) => void {
   let executor: CommandExecutor | null = null;
-  let slot: SharedSlot | null = null;
+  let ring: SharedRing | null = null;
 
   const run = async (message: CommandMessage, executor: CommandExecutor): Promise<void> => {
     const reply = await executor.run(message);
@@ -44,11 +44,11 @@ function serve(port: OwnPort): (data: unknown) => void {
       port.postMessage(reply, transferable(reply));
     }
   };
-  /** Runs what lies in the slot, and sleeps, until a message has been posted. */
+  /** Runs what lies in the ring, and sleeps, until a message has been posted. */
   const runShared = async (executor: CommandExecutor): Promise<void> => {
-    while (slot !== null) {
-      slot.waitForMore();
-      const message = slot.take();
+    while (ring !== null) {
+      ring.waitForMore();
+      const message = ring.take();
       if (message === null) {
         return;
       }
@@ -57,12 +57,15 @@ function serve(port: OwnPort): (data: unknown) => void {
   };
   const receive = async (data: unknown): Promise<void> => {
     if (executor === null) {
-      const { name, module, shared } = data as WorkerStart;
-      executor = await open(name, module, (reply) => port.postMessage(reply, []));
-      slot = shared && new SharedSlot(shared);
+      const { name, module, shared, cores } = data as WorkerStart;
+      const own = shared && new SharedRing(shared);
+      // The calling thread needs one too while it computes.
+      const isCoreFree = (members: number): boolean => members + (own?.isCallerBusy === true ? 1 : 0) <= cores;
+      executor = await open(name, module, (reply) => port.postMessage(reply, []), isCoreFree);
+      ring = own;
       port.postMessage(executor.usage(), []);
     } else {
-      slot?.skip();
+      ring?.skip();
       await run(data as CommandMessage, executor);
     }
     await runShared(executor);
@@ -79,10 +82,14 @@ function serve(port: OwnPort): (data: unknown) => void {
   };
 }
 
-async function open(name: string, module: WebAssembly.Module, tell: (reply: Reply) => void): Promise<CommandExecutor> {
+async function open(
+  name: string,
+  module: WebAssembly.Module,
+  ...rest: [tell: (reply: Reply) => void, isCoreFree: (members: number) => boolean]
+): Promise<CommandExecutor> {
   const device = new CpuDevice(name, () => Promise.resolve(module));
   await device.ready();
-  return new CommandExecutor(device, tell);
+  return new CommandExecutor(device, ...rest);
 }
 
 function transferable({ answers }: Reply): Transferable[] {

@@ -17,14 +17,16 @@ export type SharedPart = Uint8Array<SharedArrayBuffer>;
 export interface WorkerStart {
   readonly name: string;
   readonly module: WebAssembly.Module;
-  /** Memory of a {@link SharedSlot}; `null` where threads may share none. */
+  /** Memory of a {@link SharedRing}; `null` where threads may share none. */
   readonly shared: SharedArrayBuffer | null;
+  /** Threads that run at once. */
+  readonly cores: number;
 }
 
 /** The commands of one tick. */
 export interface CommandMessage {
   /** One after another. */
-  readonly words: Float64Array<ArrayBuffer>;
+  readonly words: Float64Array;
   /** Arrays that the commands refer to by number, from 1. */
   readonly parts: readonly (Part | SharedPart)[];
 }

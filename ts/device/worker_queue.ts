@@ -21,7 +21,7 @@ import {
   type SharedPart,
   type WorkerStart,
 } from './worker_protocol.ts';
-import { isShared } from './worker_slot.ts';
+import { isShared } from './worker_ring.ts';
 
 /** What a queue must be told of its device. */
 export interface QueueOwner {
@@ -39,7 +39,7 @@ export interface QueueOwner {
  * @throws what the platform throws when it allows no worker.
  */
 export async function openQueue(
-  start: Omit<WorkerStart, 'shared'>,
+  start: Pick<WorkerStart, 'name' | 'module'>,
   url: string | null,
   owner: QueueOwner,
 ): Promise<WorkerQueue> {
@@ -70,6 +70,10 @@ export class WorkerQueue {
   #wordCount = 0;
   #parts: (Part | SharedPart)[] = [];
   #transfer: ArrayBuffer[] = [];
+  /** Whether the worker must be woken for what waits. */
+  #isUrgent = false;
+  /** Whether the result of one of those that wait is awaited. */
+  #isAwaited = false;
   readonly #references: References;
   #lost: DeviceLostError | null = null;
   #messages = 0;
@@ -162,10 +166,15 @@ export class WorkerQueue {
       this.#transfer.push(transfer);
     }
     this.#waiting += 1;
+    this.#isAwaited ||= ticket !== NO_TICKET;
+    this.#isUrgent ||= !isForMemory(command);
     if (ticket !== NO_TICKET || this.#waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
     } else if (this.#waiting === 1) {
-      atEndOfTick(() => this.#flush());
+      atEndOfTick(() => {
+        this.#flush();
+        this.#link.endTick();
+      });
     }
   }
 
@@ -181,11 +190,11 @@ export class WorkerQueue {
     if (this.#waiting === 0) {
       return;
     }
-    const message = { words: this.#words.slice(0, this.#wordCount), parts: this.#parts };
-    const transfer = this.#transfer;
+    const message = { words: this.#words.subarray(0, this.#wordCount), parts: this.#parts };
+    const [transfer, isUrgent, isAwaited] = [this.#transfer, this.#isUrgent, this.#isAwaited];
     this.#clear();
     this.#count(message.words.byteLength, message.parts);
-    this.#link.post(message, transfer);
+    this.#link.post(message, transfer, isUrgent, isAwaited);
   }
 
   #clear(): void {
@@ -193,6 +202,8 @@ export class WorkerQueue {
     this.#wordCount = 0;
     this.#parts = [];
     this.#transfer = [];
+    this.#isUrgent = false;
+    this.#isAwaited = false;
   }
 
   #receive(reply: Reply): void {
@@ -257,4 +268,9 @@ export class WorkerQueue {
         return new Error(`${name}: ${message}`);
     }
   }
+}
+
+/** Whether a command can wait until the worker has something to compute. */
+function isForMemory({ operation }: WorkerCommand): boolean {
+  return operation === 'allocate' || operation === 'release';
 }

@@ -66,6 +66,8 @@ const AT = {
   acknowledged: 36,
 } as const;
 
+const SPACE = 0x20;
+
 /** The longest label, in bytes. */
 export const LONGEST_LABEL = 4096;
 
@@ -93,7 +95,10 @@ export function encodeFrame(
   make: (length: number) => Uint8Array = (length) => new Uint8Array(length),
 ): Uint8Array {
   const { acknowledged, body } = frame;
-  const { written: labelLength } = encoder.encodeInto(frame.label, labelBytes);
+  // Labels are JSON, which may end in spaces. The values in a body are read without a copy where they are aligned.
+  const { written } = encoder.encodeInto(frame.label, labelBytes);
+  const labelLength = (written + 3) & ~3;
+  labelBytes.fill(SPACE, written, labelLength);
   const start = overheadOf(format);
   const bytes = make(start + labelLength + body.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -38,20 +38,47 @@ export class GradientReducer implements GradientHook {
   unused: readonly string[] = [];
   readonly #options: ReducerOptions;
   readonly #states = new WeakMap<Tensor, GradState>();
+  readonly #memory = new BucketMemory();
 
   constructor(options: ReducerOptions) {
     this.#options = options;
   }
 
   begin(reached: ReadonlySet<Tensor>): GradientPass {
-    const pass = new ReducerPass(this.#options, this.#states, this.global, this.isSynchronizing, (unused) => {
-      this.unused = unused;
-    });
+    const pass = new ReducerPass(
+      this.#options,
+      this.#states,
+      this.#memory,
+      this.global,
+      this.isSynchronizing,
+      (unused) => {
+        this.unused = unused;
+      },
+    );
     if (this.isSynchronizing) {
       // In the order in which gradients come: the last layers first.
       pass.plan(reached);
     }
     return pass;
+  }
+}
+
+/**
+ * The arrays that gradients travel in, used again by later passes: new ones in every step would keep the garbage collector busy, whose own threads take
+ * cores that other ranks need.
+ */
+class BucketMemory {
+  readonly #free = new Map<number, Float32Array[]>();
+
+  take(length: number): Float32Array {
+    return this.#free.get(length)?.pop() ?? new Float32Array(length);
+  }
+
+  /** Nobody needs the values any more. */
+  give(values: Float32Array): void {
+    const free = this.#free.get(values.length) ?? [];
+    free.push(values);
+    this.#free.set(values.length, free);
   }
 }
 
@@ -73,6 +100,7 @@ interface Contribution {
 class ReducerPass implements GradientPass {
   readonly #options: ReducerOptions;
   readonly #states: WeakMap<Tensor, GradState>;
+  readonly #memory: BucketMemory;
   readonly #global: ReadonlyMap<Parameter, number>;
   readonly #isSynchronizing: boolean;
   readonly #tellUnused: (names: readonly string[]) => void;
@@ -84,12 +112,14 @@ class ReducerPass implements GradientPass {
   constructor(
     options: ReducerOptions,
     states: WeakMap<Tensor, GradState>,
+    memory: BucketMemory,
     global: ReadonlyMap<Parameter, number>,
     isSynchronizing: boolean,
     tellUnused: (names: readonly string[]) => void,
   ) {
     this.#options = options;
     this.#states = states;
+    this.#memory = memory;
     this.#global = global;
     this.#isSynchronizing = isSynchronizing;
     this.#tellUnused = tellUnused;
@@ -161,7 +191,10 @@ class ReducerPass implements GradientPass {
     }
     const used = await this.#usedAnywhere();
     for (const { reduced, parameters } of this.#buckets) {
-      const values = (await reduced) ?? new Float32Array();
+      const values = await reduced;
+      if (values === null) {
+        continue;
+      }
       let at = 0;
       for (const parameter of parameters) {
         const end = at + sizeOf(parameter);
@@ -175,6 +208,7 @@ class ReducerPass implements GradientPass {
         }
         at = end;
       }
+      this.#memory.give(values);
     }
     const exchanged = this.#buckets.flatMap(({ parameters }) => parameters);
     exchanged.forEach((parameter) => this.#states.set(parameter, 'reduced'));
@@ -200,13 +234,15 @@ class ReducerPass implements GradientPass {
   }
 
   async #reduce({ parameters, length }: Bucket, index: number): Promise<Float32Array> {
-    const values = new Float32Array(length);
+    const values = this.#memory.take(length);
     let at = 0;
     for (const parameter of parameters) {
       const { gradient = null, local = null } = this.#contributions.get(parameter) ?? {};
       const part = values.subarray(at, at + sizeOf(parameter));
-      if (gradient !== null) {
-        part.set(await gradient.data());
+      if (gradient === null) {
+        part.fill(0);
+      } else {
+        await gradient.data(part);
       }
       if (local !== null) {
         const before = await local.data();

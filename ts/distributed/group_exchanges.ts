@@ -57,14 +57,9 @@ export class GroupExchanges {
     this.job.end(exchange);
   }
 
-  /** Sends to all others. @param bytes - must not be changed any more. */
-  post(exchange: Exchange, stage: number, bytes: Uint8Array): void {
-    this.job.post(exchange, stage, this.#others, bytes);
-  }
-
-  /** Sends to one rank. @param bytes - must not be changed any more. */
-  postTo(to: number, exchange: Exchange, stage: number, bytes: Uint8Array): void {
-    this.job.post(exchange, stage, [this.#inJob(to)], bytes);
+  /** @param bytes - must not be changed any more. @param to - a rank; `null`, the default: all others. */
+  post(exchange: Exchange, stage: number, bytes: Uint8Array, to: number | null = null): void {
+    this.job.post(exchange, stage, to === null ? this.#others : [this.#inJob(to)], bytes);
   }
 
   async take(exchange: Exchange, stage: number, from: number): Promise<Uint8Array> {

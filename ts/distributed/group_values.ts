@@ -37,10 +37,11 @@ export async function bytesOf(where: string, values: unknown): Promise<Uint8Arra
   return bytesAt(await dataOf(where, values));
 }
 
+/** @param data - what `dataOf` has given, with other values: most arrays have them already. */
 export async function store(values: Tensor | Float32Array, data: Float32Array): Promise<void> {
   if (values instanceof Tensor) {
     await values.copy_(data);
-  } else {
+  } else if (values.buffer !== data.buffer) {
     values.set(data);
   }
 }

@@ -2,8 +2,8 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
-import { ProcessGroup } from './process_group.ts';
-import { groupOfThread } from './rank_program.ts';
+import { checkTimeout, ProcessGroup } from './process_group.ts';
+import { groupOfThread } from './group_of_thread.ts';
 import type { Transport } from './transport.ts';
 
 /** Which rank of which job a process is. */
@@ -84,10 +84,10 @@ export async function initProcessGroup(options: InitProcessGroupOptions = {}): P
   if (typeof job !== 'string' || !/^[\w-]{1,64}$/.test(job)) {
     throw new RangeError(`${where}: expected job to be 1 to 64 letters, digits, - and _, got ${describeValue(job)}`);
   }
-  if (typeof timeout !== 'number' || !(timeout > 0)) {
-    throw new RangeError(`timeout: expected more than 0 seconds, got ${describeValue(timeout)}`);
-  }
-  const group = new ProcessGroup(await backend.connect({ job, rank, worldSize, timeout }), { timeout });
+  checkTimeout(timeout);
+  // Before there is a connection, so that nobody waits for a rank that cannot load what a group needs.
+  await import('./collectives.ts');
+  const group = await ProcessGroup.over(await backend.connect({ job, rank, worldSize, timeout }), { timeout });
   try {
     await group.barrier();
     return group;

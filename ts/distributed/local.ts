@@ -25,10 +25,13 @@ let jobs = 0;
  * @param size - how many ranks.
  * @throws RangeError or TypeError for what is no number of ranks or seconds.
  */
-export function createLocalGroups(size: number, options: LocalGroupOptions = {}): readonly ProcessGroup[] {
+export async function createLocalGroups(
+  size: number,
+  options: LocalGroupOptions = {},
+): Promise<readonly ProcessGroup[]> {
   checkOptions('createLocalGroups()', options, localGroupOptions);
   const { wrap = (transport: Transport) => transport, ...others } = options;
-  return localTransports(size).map((transport) => new ProcessGroup(wrap(transport), others));
+  return Promise.all(localTransports(size).map((transport) => ProcessGroup.over(wrap(transport), others)));
 }
 
 /**
@@ -51,7 +54,7 @@ export async function runRanks<T>(
   options: LocalGroupOptions = {},
 ): Promise<T[]> {
   const failures: unknown[] = [];
-  const groups = createLocalGroups(size, options);
+  const groups = await createLocalGroups(size, options);
   const runs = groups.map(async (group) => {
     try {
       return await run(group);
@@ -83,8 +86,9 @@ function localTransports(size: number): Transport[] {
     size,
     job,
     maxFrame: MAX_FRAME,
-    publish: (frame) => ends.forEach((end) => end !== own && end.deliver(frame)),
-    send: (to, frame) => ends[to]?.deliver(frame),
+    copiesFrames: 'at once',
+    publish: (frame) => ends.forEach((end) => end !== own && end.deliver(frame.slice())),
+    send: (to, frame) => ends[to]?.deliver(frame.slice()),
     onFrame: (receive) => own.listen(receive),
     alive: (other): Promise<Liveness> => Promise.resolve(ends[other]?.isClosed === true ? 'gone' : 'here'),
     close: () => {

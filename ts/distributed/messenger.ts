@@ -16,14 +16,13 @@ import {
   overheadOf,
   Stream,
 } from './frame.ts';
+import { FrameMemory } from './frame_memory.ts';
 import { IncomingStream, OutgoingStream, type Piece, WINDOW_BYTES } from './streams.ts';
 import { Timer } from './timer.ts';
 import type { Transport } from './transport.ts';
 
 /** Longer messages travel in pieces of this many bytes, or of what the transport carries. */
 const LARGEST_PIECE = 2 ** 20;
-
-const SCRATCH_BYTES = 2 ** 16;
 
 /** What comes without an answer from here for so long is confirmed by a frame of its own. */
 const CONFIRM_DELAY_MS = 40;
@@ -84,8 +83,7 @@ export class Messenger {
   readonly #confirmTimer = new Timer(() => this.#confirmAll());
   readonly #gapTimer = new Timer(() => this.#askForGaps());
   readonly #pieceBytes: number;
-  /** Where frames are made, if their bytes are needed no longer than it takes to send them. */
-  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
+  readonly #memory: FrameMemory;
   #abortReason: Uint8Array | null = null;
   #onFinished: (() => void) | null = null;
   #isClosed = false;
@@ -113,6 +111,7 @@ export class Messenger {
       );
     }
     this.#pieceBytes = Math.min(room, LARGEST_PIECE);
+    this.#memory = new FrameMemory(transport.copiesFrames, this.#pieceBytes + transport.maxFrame - room);
   }
 
   /** From here on the recipient hears of what comes, and at once of what has come before. */
@@ -220,12 +219,10 @@ export class Messenger {
   /** A frame of a message's piece, or of a message that is not kept. */
   #encode(kind: FrameKind, piece: Piece, stream: Stream = Stream.one): Uint8Array {
     const { number, piece: index, pieces, label, body } = piece;
-    const { rank: from, copiesFrames = false } = this.#transport;
+    const { rank: from } = this.#transport;
     const acknowledged = this.#received();
     const frame: Frame = { kind, from, stream, number, piece: index, pieces, acknowledged, label, body };
-    return encodeFrame(this.#format, frame, (length) =>
-      copiesFrames && length <= SCRATCH_BYTES ? this.#scratch.subarray(0, length) : new Uint8Array(length),
-    );
+    return encodeFrame(this.#format, frame, (length) => this.#memory.take(length));
   }
 
   /** Of each rank and stream, how many frames have come. Written over by the next call. */

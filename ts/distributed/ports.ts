@@ -10,6 +10,8 @@ import type { Liveness, Transport } from './transport.ts';
 /** Longer frames are cut, so that a thread can take other messages in between. */
 const MAX_FRAME = 2 ** 20 + 2 ** 14;
 
+const LONG_BYTES = 2 ** 15;
+
 /** How long a thread that waits looks into its inbox before it gives itself away: a few times what waking up takes. */
 const SPIN_MS = 0.06;
 /** Where that was in vain so often, as with more ranks than cores, it is tried again only after so many waits. */
@@ -21,20 +23,16 @@ const LONGEST_TURN_MS = 50;
 /** A port, and what Node's have besides. */
 type Port = MessagePort & { ref?(): void; unref?(): void };
 
-/** Of a transport by message ports. */
-export interface PortsOptions {
-  /** The number of this thread, from 0. */
+/** Of the thread that has it. */
+export interface PortsPlace {
   readonly rank: number;
-  /** Names the job, the same in all threads. */
   readonly job: string;
-  /** Of each rank, the port to it; `null` in the place of this one. */
   readonly ports: readonly (MessagePort | null)[];
-  /** What `portsMemory()` has made for so many threads, the same in all of them; default `null`: they share no memory. */
-  readonly memory?: SharedArrayBuffer | null;
+  readonly memory: SharedArrayBuffer | null;
 }
 
-/** Sends frames to the threads that somebody has brought the other ends of the ports to; {@link spawn} does. */
-export function portsTransport({ rank, job, ports, memory = null }: PortsOptions): Transport {
+/** Sends frames to the threads that somebody has brought the other ends of the ports to. */
+export function portsTransport({ rank, job, ports, memory }: PortsPlace): Transport {
   const closed = new Set<number>();
   const others = [...ports.entries()].filter((entry): entry is [number, Port] => entry[1] !== null);
   // A port to a thread that has ended says so, in Node and in some browsers; elsewhere whoever has made the threads knows.
@@ -42,7 +40,9 @@ export function portsTransport({ rank, job, ports, memory = null }: PortsOptions
   const shared = memory === null ? null : new SharedFrames(memory, ports, rank);
   const send = (to: number, port: Port | null | undefined, frame: Uint8Array): void => {
     if (shared?.send(to, frame) !== true) {
-      port?.postMessage(withOwnBuffer(frame));
+      // The whole buffer would travel. A long one is given away, a short one is copied sooner.
+      const own = frame.slice();
+      port?.postMessage(own, own.length > LONG_BYTES ? [own.buffer] : []);
     }
   };
   return {
@@ -50,7 +50,7 @@ export function portsTransport({ rank, job, ports, memory = null }: PortsOptions
     size: ports.length,
     job,
     maxFrame: MAX_FRAME,
-    copiesFrames: true,
+    copiesFrames: 'at once',
     publish: (frame) => others.forEach(([to, port]) => send(to, port, frame)),
     send: (to, frame) => send(to, ports[to], frame),
     onFrame: (receive) => {
@@ -158,24 +158,4 @@ class SharedFrames {
       });
     }
   }
-}
-
-/** The whole buffer would travel. */
-function withOwnBuffer(frame: Uint8Array): Uint8Array {
-  return frame.length === frame.buffer.byteLength ? frame : frame.slice();
-}
-
-/** The ports of so many ranks: those of each, in order of ranks, with `null` in its own place. */
-export function connectedPorts(size: number): (MessagePort | null)[][] {
-  const all = Array.from({ length: size }, () => Array.from({ length: size }, (): MessagePort | null => null));
-  for (const [a, portsOfA] of all.entries()) {
-    for (const [b, portsOfB] of all.entries()) {
-      if (a < b) {
-        const { port1, port2 } = new MessageChannel();
-        portsOfA[b] = port1;
-        portsOfB[a] = port2;
-      }
-    }
-  }
-  return all;
 }

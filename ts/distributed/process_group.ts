@@ -4,12 +4,10 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { ProcessGroup as LayerGroup, Tensor } from '../index.ts';
 import { uint8ArrayOf } from '../typed_array.ts';
-import { GroupExchanges } from './group_exchanges.ts';
+import type { Collectives } from './collectives.ts';
 import { bytesOf, dataOf, store, storeBytes } from './group_values.ts';
-import { Job } from './job.ts';
 import type { FrameCounts } from './messenger.ts';
 import { copyOf } from './new_bytes.ts';
-import { Reduction } from './reduction.ts';
 import type { ReduceOp } from './sums.ts';
 import type { Transport } from './transport.ts';
 
@@ -53,7 +51,7 @@ const FOR_EVER_SECONDS = 2 ** 31 / 1000 - 1;
  * need a job of their own. A rank that does not, that fails, ends or does not come in
  * time fails all: every call that waits, and every later one, rejects on every rank, with the first error there was.
  *
- * Make one by `initProcessGroup()`, `spawn()` or `createLocalGroups()`; the constructor is for a backend of your own.
+ * Make one by `initProcessGroup()`, `spawn()` or `createLocalGroups()`.
  *
  * @example
  * ```ts
@@ -67,36 +65,35 @@ export class ProcessGroup implements LayerGroup {
   readonly size: number;
   /** In seconds. */
   readonly timeout: number;
-  readonly #transport: Transport;
-  readonly #exchanges: GroupExchanges;
-  readonly #reduction: Reduction;
+  readonly #collectives: Collectives;
+
+  private constructor(collectives: Collectives, timeout: number) {
+    this.rank = collectives.rank;
+    this.size = collectives.size;
+    this.timeout = timeout;
+    this.#collectives = collectives;
+  }
 
   /**
-   * @param exchanges - what {@link ProcessGroup.newGroup} gives; for nobody else.
+   * The group over a transport that has connected all ranks. {@link initProcessGroup} does it with that of a backend.
    * @throws TypeError or RangeError for what is no number of seconds.
    */
-  constructor(transport: Transport, options: ProcessGroupOptions = {}, exchanges: GroupExchanges | null = null) {
-    checkOptions('new ProcessGroup()', options, groupOptions);
+  static async over(transport: Transport, options: ProcessGroupOptions = {}): Promise<ProcessGroup> {
+    checkOptions('ProcessGroup.over()', options, groupOptions);
     const { timeout = 60 } = options;
-    if (typeof timeout !== 'number' || !(timeout > 0)) {
-      throw new RangeError(`timeout: expected more than 0 seconds, got ${describeValue(timeout)}`);
-    }
-    this.timeout = timeout;
-    this.#transport = transport;
-    this.#exchanges = exchanges ?? new GroupExchanges(new Job(transport, Math.min(timeout, FOR_EVER_SECONDS)));
-    this.#reduction = new Reduction(this.#exchanges);
-    this.rank = this.#exchanges.rank;
-    this.size = this.#exchanges.size;
+    checkTimeout(timeout);
+    const { openCollectives } = await import('./collectives.ts');
+    return new ProcessGroup(openCollectives(transport, Math.min(timeout, FOR_EVER_SECONDS)), timeout);
   }
 
   /** Why the group has failed; `null` while it has not. */
   get failure(): unknown {
-    return this.#exchanges.job.failure;
+    return this.#collectives.job.failure;
   }
 
   /** How many frames have travelled. */
   get frames(): Readonly<FrameCounts> {
-    return this.#exchanges.job.frames;
+    return this.#collectives.job.frames;
   }
 
   /**
@@ -111,7 +108,7 @@ export class ProcessGroup implements LayerGroup {
     if (given === null) {
       throw new TypeError(`allGather(): expected bytes as a Uint8Array, got ${describeValue(bytes)}`);
     }
-    return this.#gather('allGather()', 'allGather', tag, copyOf(given));
+    return this.#collectives.gather({ where: 'allGather()', descriptor: 'allGather', tag }, copyOf(given));
   }
 
   /**
@@ -127,8 +124,9 @@ export class ProcessGroup implements LayerGroup {
     if (!ops.includes(op)) {
       throw new RangeError(`${where}: expected op to be one of ${ops.join(', ')}, got ${describeValue(op)}`);
     }
-    const reduced = await this.#reduction.reduce({ where, tag, op, values: await dataOf(where, values) });
-    await store(values, reduced);
+    const data = await dataOf(where, values);
+    await this.#collectives.reduce({ where, tag, op, values: data });
+    await store(values, data);
     return values;
   }
 
@@ -145,38 +143,22 @@ export class ProcessGroup implements LayerGroup {
     options: CollectiveOptions = {},
   ): Promise<V> {
     const where = 'broadcast()';
-    checkOptions(where, options, collectiveOptions);
     this.#checkRank(where, source);
-    const bytes = await bytesOf(where, values);
-    const exchange = this.#exchanges.begin(
-      where,
-      `broadcast of ${bytes.length} bytes from rank ${source}`,
-      options.tag,
-    );
-    if (source === this.rank) {
-      this.#exchanges.post(exchange, 0, bytes.slice());
-    } else {
-      await storeBytes(values, await this.#exchanges.take(exchange, 0, source));
-    }
-    this.#exchanges.end(exchange);
-    return values;
+    return this.#transfer(where, values, source, null, options);
   }
 
   /** Resolves when all ranks have called it. */
   async barrier(options: CollectiveOptions = {}): Promise<void> {
     checkOptions('barrier()', options, collectiveOptions);
-    await this.#gather('barrier()', 'barrier', options.tag, new Uint8Array());
+    const call = { where: 'barrier()', descriptor: 'barrier', tag: options.tag };
+    await this.#collectives.gather(call, new Uint8Array());
   }
 
   /** Sends values to one rank, which calls {@link ProcessGroup.recv} as often. Resolves at once: the group sees that they come. */
   async send(values: Tensor | Float32Array | Uint8Array, to: number, options: CollectiveOptions = {}): Promise<void> {
     const where = 'send()';
-    checkOptions(where, options, collectiveOptions);
     this.#checkRank(where, to, this.rank);
-    const bytes = await bytesOf(where, values);
-    const exchange = this.#exchanges.beginPair(where, this.rank, to, bytes.length, options.tag);
-    this.#exchanges.postTo(to, exchange, 0, bytes.slice());
-    this.#exchanges.end(exchange);
+    await this.#transfer(where, values, this.rank, to, options);
   }
 
   /**
@@ -189,14 +171,8 @@ export class ProcessGroup implements LayerGroup {
     options: CollectiveOptions = {},
   ): Promise<V> {
     const where = 'recv()';
-    checkOptions(where, options, collectiveOptions);
     this.#checkRank(where, from, this.rank);
-    const { length } = await bytesOf(where, values);
-    const exchange = this.#exchanges.beginPair(where, from, this.rank, length, options.tag);
-    const bytes = await this.#exchanges.take(exchange, 0, from);
-    this.#exchanges.end(exchange);
-    await storeBytes(values, bytes);
-    return values;
+    return this.#transfer(where, values, from, this.rank, options);
   }
 
   /**
@@ -213,8 +189,8 @@ export class ProcessGroup implements LayerGroup {
     }
     const members = Array.from(ranks as readonly number[]);
     members.forEach((rank) => this.#checkRank(where, rank));
-    const exchanges = this.#exchanges.of(members);
-    return exchanges.rank < 0 ? null : new ProcessGroup(this.#transport, { timeout: this.timeout }, exchanges);
+    const collectives = this.#collectives.of(members);
+    return collectives.rank < 0 ? null : new ProcessGroup(collectives, this.timeout);
   }
 
   /**
@@ -222,7 +198,7 @@ export class ProcessGroup implements LayerGroup {
    * `PeerFailedError`. Synchronized layers call it when they fail.
    */
   abort(reason: unknown): void {
-    this.#exchanges.job.abort(reason);
+    this.#collectives.job.abort(reason);
   }
 
   /**
@@ -231,15 +207,24 @@ export class ProcessGroup implements LayerGroup {
    * they did was a collective.
    */
   async destroy(): Promise<void> {
-    await this.#exchanges.job.leave();
+    await this.#collectives.job.leave();
   }
 
-  async #gather(where: string, descriptor: string, tag: string | undefined, own: Uint8Array): Promise<Uint8Array[]> {
-    const exchange = this.#exchanges.begin(where, descriptor, tag);
-    this.#exchanges.post(exchange, 0, own);
-    const all = await this.#exchanges.takeAll(exchange, 0, own);
-    this.#exchanges.end(exchange);
-    return all;
+  /** Makes values those of the rank `from`. @param to - a rank; `null`: all others. */
+  async #transfer<V extends Tensor | Float32Array | Uint8Array>(
+    where: string,
+    values: V,
+    from: number,
+    to: number | null,
+    options: CollectiveOptions,
+  ): Promise<V> {
+    checkOptions(where, options, collectiveOptions);
+    const own = await bytesOf(where, values);
+    const bytes = await this.#collectives.transfer({ where, tag: options.tag, from, to }, own);
+    if (from !== this.rank) {
+      await storeBytes(values, bytes);
+    }
+    return values;
   }
 
   #checkRank(where: string, rank: unknown, own: number | null = null): void {
@@ -248,5 +233,12 @@ export class ProcessGroup implements LayerGroup {
       const other = own === null ? 'a rank' : 'another rank';
       throw new RangeError(`${where}: expected ${other} from 0 to ${this.size - 1}, got ${describeValue(rank)}`);
     }
+  }
+}
+
+/** @throws RangeError for what is no number of seconds that can be waited. */
+export function checkTimeout(timeout: unknown): void {
+  if (typeof timeout !== 'number' || !(timeout > 0)) {
+    throw new RangeError(`timeout: expected more than 0 seconds, got ${describeValue(timeout)}`);
   }
 }

@@ -88,6 +88,17 @@ export class RendezvousError extends Error {
   }
 }
 
+/** A rank of `spawn()` has failed. What it has thrown is the `cause`. */
+export class RankError extends Error {
+  override readonly name = 'RankError';
+  readonly rank: number;
+
+  constructor(rank: number, cause: Error) {
+    super(`rank ${rank} has failed: ${cause.name}: ${cause.message}`, { cause });
+    this.rank = rank;
+  }
+}
+
 /** An error as it travels. Which properties there are depends on the class. */
 interface Told {
   readonly name: string;

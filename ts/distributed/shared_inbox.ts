@@ -8,49 +8,14 @@
  */
 
 import { newBytes } from './new_bytes.ts';
+import { INBOX_HEAD, inboxWords, LINE, RING_HEAD, ringBytes } from './ports_memory.ts';
 
-/** All inboxes together, at most, in bytes, where rings may be that short. */
-const MEMORY_BYTES = 2 ** 24;
-const LONGEST_RING = 2 ** 20;
-const SHORTEST_RING = 2 ** 14;
-
-/** Words; what different threads write is in different lines of the caches. */
-const LINE = 16;
 const WRITTEN = 0;
 const READ = LINE;
-const RING_HEAD = 2 * LINE;
-const INBOX_HEAD = LINE;
 const ASLEEP = 0;
 
 /** Engines copy shared memory byte by byte where it is not aligned to this. */
 const UNIT = 8;
-
-/**
- * Memory in which so many threads exchange frames, for {@link portsTransport}; {@link spawn} makes it by itself.
- * @returns `null` where threads share none, as in pages that are not cross-origin isolated.
- */
-export function portsMemory(size: number): SharedArrayBuffer | null {
-  const { crossOriginIsolated = true } = globalThis as { readonly crossOriginIsolated?: boolean };
-  if (typeof SharedArrayBuffer === 'undefined' || !crossOriginIsolated || size < 2) {
-    return null;
-  }
-  try {
-    return new SharedArrayBuffer(4 * size * inboxWords(size));
-  } catch {
-    // Too little memory: messages need none.
-    return null;
-  }
-}
-
-/** How many bytes a ring has: a power of two. */
-export function ringBytes(size: number): number {
-  const share = 2 ** Math.floor(Math.log2(MEMORY_BYTES / size ** 2));
-  return Math.min(LONGEST_RING, Math.max(SHORTEST_RING, share));
-}
-
-function inboxWords(size: number): number {
-  return INBOX_HEAD + size * (RING_HEAD + ringBytes(size) / 4);
-}
 
 /** The inbox of one thread. */
 export class SharedInbox {
@@ -58,7 +23,7 @@ export class SharedInbox {
   /** Of all other threads; `null` in the place of this one. */
   readonly #rings: readonly (Ring | null)[];
 
-  /** @param memory - what {@link portsMemory} has made for `size` threads. @param owner - whose inbox it is. */
+  /** @param memory - what `portsMemory()` has made for `size` threads. @param owner - whose inbox it is. */
   constructor(memory: SharedArrayBuffer, size: number, owner: number) {
     const first = owner * inboxWords(size);
     const ringWords = RING_HEAD + ringBytes(size) / 4;

@@ -6,36 +6,43 @@ import { devices } from '../index.ts';
 export type ReduceOp = 'sum' | 'mean' | 'max';
 
 /**
- * @param parts - of all ranks, in order, of one length; none is changed.
- * @returns the sum, by the kernels of the calling thread's device; the mean, which is the sum divided by the number of parts; or the maximum,
- * which is NaN where a part is.
+ * The sum, by the kernels of the calling thread's device; the mean, which is the sum divided by the number of parts; or the maximum, which is NaN
+ * where a part is.
+ *
+ * @param parts - of all ranks, in order, of one length.
+ * @param target - what the result is written to.
  */
-export async function reduceInOrder(parts: readonly Float32Array[], op: ReduceOp): Promise<Float32Array> {
+export async function reduceInOrder(parts: readonly Float32Array[], op: ReduceOp, target: Float32Array): Promise<void> {
   const [first = new Float32Array(), ...others] = parts;
   if (op === 'max') {
-    return others.reduce<Float32Array>(
-      (largest, part) => largest.map((value, i) => Math.max(value, part[i] ?? Number.NaN)),
-      first.slice(),
-    );
+    for (let i = 0; i < target.length; i += 1) {
+      target[i] = others.reduce((largest, part) => Math.max(largest, part[i] ?? Number.NaN), first[i] ?? Number.NaN);
+    }
+    return;
   }
-  const sum = await sumInOrder(first, others);
-  // The quotient of two f32 in f64, rounded to f32, is the f32 quotient.
-  return op === 'mean' ? sum.map((value) => value / parts.length) : sum;
+  await sumInOrder(first, others, target);
+  if (op === 'mean') {
+    // The quotient of two f32 in f64, rounded to f32, is the f32 quotient.
+    for (let i = 0; i < target.length; i += 1) {
+      target[i] = (target[i] ?? 0) / parts.length;
+    }
+  }
 }
 
-async function sumInOrder(first: Float32Array, others: readonly Float32Array[]): Promise<Float32Array> {
+async function sumInOrder(first: Float32Array, others: readonly Float32Array[], target: Float32Array): Promise<void> {
   if (first.length === 0 || others.length === 0) {
-    return first.slice();
+    target.set(first);
+    return;
   }
   const device = devices.get('cpu');
   try {
     await device.ready();
   } catch {
-    // A program that has loaded no kernels. In f64 the sum of two f32 is exact enough that rounding it gives the f32 sum: the same bits.
-    return others.reduce<Float32Array>((sum, part) => {
-      part.forEach((value, i) => (sum[i] = (sum[i] ?? 0) + value));
-      return sum;
-    }, first.slice());
+    // A program that has loaded no kernels. After each addition the sum is rounded to f32, which gives the f32 sum: the same bits.
+    for (let i = 0; i < target.length; i += 1) {
+      target[i] = others.reduce((sum, part) => Math.fround(sum + (part[i] ?? 0)), first[i] ?? 0);
+    }
+    return;
   }
   const sum = device.allocate(first.length);
   try {
@@ -46,7 +53,12 @@ async function sumInOrder(first: Float32Array, others: readonly Float32Array[]):
         device.write(addend, part);
         device.run({ operation: 'add', a: sum, b: addend, target: sum });
       }
-      return await device.read(sum);
+      const rows = { buffer: sum, offset: 0, stride: target.length };
+      if (device.readInto === undefined) {
+        target.set(await device.read(sum));
+      } else {
+        device.readInto(rows, target.length, 1, target);
+      }
     } finally {
       device.release(addend);
     }

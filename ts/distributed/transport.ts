@@ -24,13 +24,16 @@ export interface Transport {
   readonly job: string;
   /** The longest frame that may be sent, in bytes. */
   readonly maxFrame: number;
-  /** Whether `publish` and `send` copy the frame before they return, so that its bytes may be written over. Default `false`. */
-  readonly copiesFrames?: boolean;
-  /** Sends a frame to all other ranks. Else the bytes are not changed afterwards, and must not be. */
+  /**
+   * When the bytes of a frame may be written over: as soon as `publish` and `send` have returned, or when whatever runs then has ended, promises'
+   * continuations included. Default: never.
+   */
+  readonly copiesFrames?: 'at once' | 'soon';
+  /** Sends a frame to all other ranks. */
   publish(frame: Uint8Array): void;
   /** Sends a frame to one other rank. */
   send(rank: number, frame: Uint8Array): void;
-  /** Tells who gets the frames that come from now on, and those that have come before. */
+  /** Tells who gets the frames that come from now on, and those that have come before. A frame belongs to whoever gets it, who may change its bytes. */
   onFrame(receive: (frame: Uint8Array) => void): void;
   /**
    * Looks for frames, and gives those that come to the receiver, for a moment or until `isDone`, without giving the thread away. Absent where

@@ -55,6 +55,8 @@ export class Watchdog {
   /** When the next probe is due. */
   #due = 0;
   #isReading = false;
+  /** Whether something has come since the last probe. */
+  #hasProgressed = false;
 
   constructor(job: WatchedJob) {
     this.#job = job;
@@ -69,6 +71,7 @@ export class Watchdog {
 
   /** Something has come that was waited for. */
   progress(): void {
+    this.#hasProgressed = true;
     this.#standstill.end();
   }
 
@@ -111,6 +114,11 @@ export class Watchdog {
     }
     const now = performance.now();
     const long = waits.filter(({ since }) => now - since >= ALIVE_AFTER_MS);
+    if (this.#hasProgressed && long.length === 0) {
+      this.#hasProgressed = false;
+      this.#probeIn(FIRST_PROBE_MS);
+      return;
+    }
     this.#job.messenger.question(long.length > 0 ? this.#present() : new Set(waits.map(({ from }) => from)));
     for (const [from, wait] of new Map(long.map((wait) => [wait.from, wait]))) {
       void this.#checkAlive(from, wait);

@@ -1,13 +1,7 @@
 /** Batch normalization layers, as `torch.nn.BatchNorm1d/2d/3d`. */
 
 import { describeValue } from '../describe_value.ts';
-import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited } from '../device/awaited.ts';
-import { computedAtOnce } from '../device/calling_thread.ts';
-import type { DeviceName, Numerics } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
-import { tensor } from '../tensor/create.ts';
-import { nextInOrder } from '../tensor/graph_node.ts';
+import type { KnownOptions } from '../check_options.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -15,26 +9,19 @@ import { replaceStorages } from '../tensor/replace_storages.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
-  checkArguments,
   checkBatchSize,
-  checkEps,
   checkMomentum,
-  checkNumChannels,
-  checkNumFeatures,
-  checkNumerics,
   checkOneOf,
   checkRank1d,
   checkRank2d,
   checkRank3d,
-  checkTensor,
-  type ChannelVectors,
 } from './batch_norm_checks.ts';
 import { batchNormOperation, discardBatch, type RunningStatistics } from './batch_norm_operation.ts';
 import { refuseDuringForward } from './forward_passes.ts';
-import { Module } from './module.ts';
 import { buffersKey, checkParameter } from './module_tree.ts';
 import { replicaPlace } from './replica.ts';
-import { pythonBoolean, pythonFloat, typeNameOf } from './module_repr.ts';
+import { pythonBoolean, pythonFloat } from './module_repr.ts';
+import { NormBase, type NormOptions } from './norm_base.ts';
 import { refill, type Refill } from './refill.ts';
 import { inOrderOfUpdates, memoryOf, renewUnlessWritten } from './running_updates.ts';
 import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
@@ -43,9 +30,7 @@ import { warnIfPlainAmongReplicas } from './synchronized_batch_norm_place.ts';
 export type RunningVarMode = 'biased' | 'unbiased';
 
 /** Options of every batch norm layer. */
-export interface BatchNormOptions {
-  /** Added to the variance; default 1e-5. */
-  readonly eps?: number;
+export interface BatchNormOptions extends NormOptions {
   /** Weight of the new value in the running statistics, default 0.1; `null`: cumulative average. */
   readonly momentum?: number | null;
   /** Whether there are a learned weight and bias; default `true`. */
@@ -61,10 +46,6 @@ export interface BatchNormOptions {
    * by n as Keras and TensorFlow do.
    */
   readonly runningVar?: RunningVarMode;
-  /** `'stable'` (default) is the most accurate, `'torch'` is PyTorch's CPU result to the bit, on CPU devices. */
-  readonly numerics?: Numerics;
-  /** Where parameters and buffers are made; default `'cpu'`. */
-  readonly device?: DeviceName;
 }
 
 /** In PyTorch's order. */
@@ -91,17 +72,13 @@ const batchNormOptions: KnownOptions<BatchNormOptions> = {
  *
  * Source: S. Ioffe and C. Szegedy, Batch Normalization, 2015; `torch.nn.modules.batchnorm._BatchNorm`.
  */
-export abstract class BatchNorm extends Module {
-  /** C, the number of channels. */
-  readonly numFeatures: number;
-  eps: number;
+export abstract class BatchNorm extends NormBase {
   momentum: number | null;
   readonly affine: boolean;
   /** Set to `false` later, the buffers stay: training leaves them alone, evaluation uses them. */
   trackRunningStats: boolean;
   /** The option `runningVar`; the property of that name is the buffer. */
   runningVarMode: RunningVarMode;
-  numerics: Numerics;
   weight: Parameter | null;
   bias: Parameter | null;
 
@@ -110,51 +87,23 @@ export abstract class BatchNorm extends Module {
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
   constructor(numFeatures: number, options: BatchNormOptions = {}, ...extra: never[]) {
-    super();
-    checkOptions(`new ${typeNameOf(this)}()`, options, this.knownOptions(), extra);
-    const { eps = 1e-5, momentum = 0.1, numerics = 'stable', device = 'cpu' } = options;
-    const { affine = true, weight = true, bias = true, trackRunningStats = true, runningVar = 'unbiased' } = options;
-    checkNumFeatures(numFeatures);
-    checkEps(eps, false);
+    super(numFeatures, options, ...extra);
+    const { momentum = 0.1, affine = true, weight = true, bias = true } = options;
+    const { trackRunningStats = true, runningVar = 'unbiased' } = options;
     checkMomentum(momentum);
-    checkNumerics(numerics, deviceByName(device));
     checkBooleans({ affine, weight, bias, trackRunningStats });
     checkOneOf('runningVar', runningVar, ['biased', 'unbiased']);
-    const filled = (value: number): Tensor =>
-      tensor(new Float32Array(numFeatures).fill(value), [numFeatures], { device });
-    this.numFeatures = numFeatures;
-    this.eps = eps;
+    const filled = (value: number): Tensor => this.filled(value, options);
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
     this.runningVarMode = runningVar;
-    this.numerics = numerics;
     // Donated, so that the parameter alone holds its memory.
     this.weight = affine && weight ? new Parameter(filled(1).donate()) : null;
     this.bias = affine && bias ? new Parameter(filled(0).donate()) : null;
     this.setBuffer('running_mean', trackRunningStats ? filled(0) : null);
     this.setBuffer('running_var', trackRunningStats ? filled(1) : null);
     this.setBuffer('num_batches_tracked', trackRunningStats ? 0 : null);
-  }
-
-  /** The buffer `running_mean`, of shape (C); `null` where nothing is tracked. */
-  get runningMean(): Tensor | null {
-    return this[buffersKey].get('running_mean') as Tensor | null;
-  }
-
-  /** @throws TypeError for what is no tensor, number or `null`. */
-  set runningMean(value: Tensor | null) {
-    this.setBuffer('running_mean', value);
-  }
-
-  /** The buffer `running_var`, of shape (C); `null` where nothing is tracked. */
-  get runningVar(): Tensor | null {
-    return this[buffersKey].get('running_var') as Tensor | null;
-  }
-
-  /** @throws TypeError for what is no tensor, number or `null`. */
-  set runningVar(value: Tensor | null) {
-    this.setBuffer('running_var', value);
   }
 
   /** Batches seen in training; `null` where nothing is tracked. */
@@ -165,39 +114,6 @@ export abstract class BatchNorm extends Module {
   /** @throws TypeError for what is no tensor, number or `null`. */
   set numBatchesTracked(value: number | null) {
     this.setBuffer('num_batches_tracked', value);
-  }
-
-  /**
-   * Normalizes a batch; keeps its memory format.
-   * @throws RangeError for a wrong rank, channel count, batch size or eps; DeviceMismatchError; DisposedError;
-   * OutOfMemoryError. The state is unchanged then.
-   */
-  async forward(x: Tensor): Promise<Tensor> {
-    warnIfPlainAmongReplicas(this);
-    const device = checkTensor(x, 'the input');
-    const sequence = nextInOrder();
-    return awaited([device], () => this.forwardLocally(x, sequence));
-  }
-
-  /**
-   * {@link BatchNorm.forward} at once, with the same bits, for programs and engines that cannot wait; the gradients likewise by
-   * {@link Tensor.backwardSync}. On `'cpu'` and `'webgpu'` devices that are ready: after `await init([device])`, or any awaited operation there.
-   *
-   * Where a GPU says later that it has refused the command, because the owner of an adopted buffer has destroyed it, the layer gets back the
-   * running statistics and the count of batches that it had, and whoever uses the output is told.
-   * @throws as `forward()`; RangeError on a worker; NotInitializedError before the device is ready; Error while an asynchronous forward of the layer
-   * waits for a GPU. The state is unchanged then.
-   *
-   * @example
-   * ```ts
-   * await init();
-   * const y = bn.forwardSync(x);
-   * ```
-   */
-  forwardSync(x: Tensor): Tensor {
-    const device = checkTensor(x, 'the input');
-    warnIfPlainAmongReplicas(this);
-    return computedAtOnce(device, 'forwardSync()', 'await forward()', () => this.forwardLocally(x));
   }
 
   /**
@@ -231,11 +147,6 @@ export abstract class BatchNorm extends Module {
     );
   }
 
-  /** Not unless somebody has put another `forward` in place of the layer's own. @internal */
-  override mayKeepTensors(): boolean {
-    return this.forward !== BatchNorm.prototype.forward;
-  }
-
   /** @internal */
   override parameterNames(): readonly string[] {
     return ['weight', 'bias'];
@@ -246,8 +157,8 @@ export abstract class BatchNorm extends Module {
     return name === 'num_batches_tracked';
   }
 
-  /** What the constructor takes, which calls this before there are properties. @internal */
-  knownOptions(): KnownOptions<BatchNormOptions> {
+  /** @internal */
+  override knownOptions(): KnownOptions<BatchNormOptions> {
     return batchNormOptions;
   }
 
@@ -262,9 +173,6 @@ export abstract class BatchNorm extends Module {
       this.numBatchesTracked = 0;
     }
   }
-
-  /** @throws RangeError unless the layer takes inputs of this rank. */
-  protected abstract checkRank(shape: Shape): void;
 
   /** Whether the batch's own statistics are used: in training, and in evaluation when there are no others. */
   get usesBatchStatistics(): boolean {
@@ -299,16 +207,8 @@ export abstract class BatchNorm extends Module {
 
   /** Everything about an input that does not depend on other replicas. Changes nothing. @internal */
   checkInput(x: Tensor): void {
-    this.checkRank(x.shape);
-    const vectors: ChannelVectors = [
-      ['running_mean', this.runningMean],
-      ['running_var', this.runningVar],
-      ['weight', this.weight],
-      ['bias', this.bias],
-    ];
-    checkArguments(x, vectors, this, this);
+    this.checkArguments(x, this);
     this.checkParameters();
-    checkNumChannels(x.shape, this.numFeatures);
   }
 
   /** Replicas have copies of the parameters, which are plain tensors. @throws TypeError */
@@ -320,12 +220,13 @@ export abstract class BatchNorm extends Module {
     }
   }
 
-  /**
-   * Normalizes with the statistics of this batch, or the running ones. The device is ready.
-   * @param sequence - the place of the call in the order of nodes, which does not change when the work has to wait.
-   * @internal
-   */
-  forwardLocally(x: Tensor, sequence = nextInOrder()): Tensor | Promise<Tensor> {
+  /** @internal */
+  override beforeForward(): void {
+    warnIfPlainAmongReplicas(this);
+  }
+
+  /** Normalizes with the statistics of this batch, or the running ones. @internal */
+  override forwardLocally(x: Tensor, sequence: number): Tensor | Promise<Tensor> {
     return inOrderOfUpdates(this.runningMean ?? this, this.averageFactor !== null, () => {
       this.checkInput(x);
       const { weight, bias, usesBatchStatistics, averageFactor: factor, eps, numerics } = this;

@@ -1,41 +1,18 @@
 /** Batch normalization that learns nothing: torchvision's `FrozenBatchNorm2d`. */
 
-import { checkOptions, type KnownOptions } from '../check_options.ts';
-import { awaited } from '../device/awaited.ts';
-import { computedAtOnce } from '../device/calling_thread.ts';
-import type { Numerics } from '../device/device.ts';
-import { deviceByName } from '../device/registry.ts';
-import { tensor } from '../tensor/create.ts';
-import { nextInOrder } from '../tensor/graph_node.ts';
+import type { KnownOptions } from '../check_options.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { whenConfirmed } from '../tensor/storage_ops.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import {
-  checkArguments,
-  checkEps,
-  checkNumChannels,
-  checkNumerics,
-  checkNumFeatures,
-  checkRank1d,
-  checkRank2d,
-  checkRank3d,
-  checkTensor,
-} from './batch_norm_checks.ts';
+import { checkRank1d, checkRank2d, checkRank3d } from './batch_norm_checks.ts';
 import { batchNormOperation } from './batch_norm_operation.ts';
-import { Module } from './module.ts';
 import { pythonFloat, typeNameOf } from './module_repr.ts';
 import { buffersKey } from './module_tree.ts';
+import { NormBase, type NormOptions } from './norm_base.ts';
 import { placeInForward } from './replica.ts';
 
 /** Options of every frozen layer. */
-export interface FrozenBatchNormOptions {
-  /** Added to the variance; default 1e-5. */
-  readonly eps?: number;
-  /** As in `BatchNormOptions`; default `'stable'`. */
-  readonly numerics?: Numerics;
-  /** Where the buffers are made; default `'cpu'`. */
-  readonly device?: string;
-}
+export type FrozenBatchNormOptions = NormOptions;
 
 const frozenBatchNormOptions: KnownOptions<FrozenBatchNormOptions> = {
   eps: 'number',
@@ -54,95 +31,39 @@ const frozenBatchNormOptions: KnownOptions<FrozenBatchNormOptions> = {
  *
  * Source: `torchvision.ops.FrozenBatchNorm2d`. Its results are those of a `BatchNorm*` in evaluation, to the bit.
  */
-export abstract class FrozenBatchNorm extends Module {
-  /** C, the number of channels. */
-  readonly numFeatures: number;
-  eps: number;
-  numerics: Numerics;
-
+export abstract class FrozenBatchNorm extends NormBase {
   /**
    * @param numFeatures - C, at least 1 and less than 2²⁸.
    * @throws TypeError or RangeError for arguments of the wrong kind, UnknownDeviceError
    */
   constructor(numFeatures: number, options: FrozenBatchNormOptions = {}, ...extra: never[]) {
-    super();
-    checkOptions(`new ${typeNameOf(this)}()`, options, frozenBatchNormOptions, extra);
-    const { eps = 1e-5, numerics = 'stable', device = 'cpu' } = options;
-    checkNumFeatures(numFeatures);
-    checkEps(eps, false);
-    checkNumerics(numerics, deviceByName(device));
-    this.numFeatures = numFeatures;
-    this.eps = eps;
-    this.numerics = numerics;
-    const filled = (value: number): Tensor => filledVector(numFeatures, value, device);
+    super(numFeatures, options, ...extra);
+    const filled = (value: number): Tensor => this.filled(value, options);
     this.registerVectors({ weight: filled(1), bias: filled(0), runningMean: filled(0), runningVar: filled(1) });
   }
 
   /** The buffer `weight`, of shape (C). */
-  get weight(): Tensor | null {
+  override get weight(): Tensor | null {
     return this[buffersKey].get('weight') as Tensor | null;
   }
 
   /** @throws TypeError for what is no tensor, number or `null`. */
-  set weight(value: Tensor | null) {
+  override set weight(value: Tensor | null) {
     this.setBuffer('weight', value);
   }
 
   /** The buffer `bias`, of shape (C). */
-  get bias(): Tensor | null {
+  override get bias(): Tensor | null {
     return this[buffersKey].get('bias') as Tensor | null;
   }
 
   /** @throws TypeError for what is no tensor, number or `null`. */
-  set bias(value: Tensor | null) {
+  override set bias(value: Tensor | null) {
     this.setBuffer('bias', value);
-  }
-
-  /** The buffer `running_mean`, of shape (C). */
-  get runningMean(): Tensor | null {
-    return this[buffersKey].get('running_mean') as Tensor | null;
-  }
-
-  /** @throws TypeError for what is no tensor, number or `null`. */
-  set runningMean(value: Tensor | null) {
-    this.setBuffer('running_mean', value);
-  }
-
-  /** The buffer `running_var`, of shape (C). */
-  get runningVar(): Tensor | null {
-    return this[buffersKey].get('running_var') as Tensor | null;
-  }
-
-  /** @throws TypeError for what is no tensor, number or `null`. */
-  set runningVar(value: Tensor | null) {
-    this.setBuffer('running_var', value);
-  }
-
-  /**
-   * Normalizes a batch with constants; keeps its memory format.
-   * @throws RangeError for a wrong rank, channel count or eps; DeviceMismatchError; DisposedError; OutOfMemoryError.
-   */
-  async forward(x: Tensor): Promise<Tensor> {
-    placeInForward(this);
-    const device = checkTensor(x, 'the input');
-    const sequence = nextInOrder();
-    return awaited([device], () => this.normalized(x, sequence));
-  }
-
-  /** {@link FrozenBatchNorm.forward} at once: see `BatchNorm.forwardSync`. @throws as there */
-  forwardSync(x: Tensor): Tensor {
-    placeInForward(this);
-    const device = checkTensor(x, 'the input');
-    return computedAtOnce(device, 'forwardSync()', 'await forward()', () => this.normalized(x, nextInOrder()));
   }
 
   override extraRepr(): string {
     return `${this.numFeatures}, eps=${pythonFloat(this.eps)}`;
-  }
-
-  /** Not unless somebody has put another `forward` in place of the layer's own. @internal */
-  override mayKeepTensors(): boolean {
-    return this.forward !== FrozenBatchNorm.prototype.forward;
   }
 
   /** @internal */
@@ -158,20 +79,20 @@ export abstract class FrozenBatchNorm extends Module {
     this.setBuffer('running_var', vectors.runningVar);
   }
 
-  /** @throws RangeError unless the layer takes inputs of this rank. */
-  protected abstract checkRank(shape: Shape): void;
+  /** @internal */
+  override knownOptions(): KnownOptions<FrozenBatchNormOptions> {
+    return frozenBatchNormOptions;
+  }
 
-  private normalized(x: Tensor, sequence: number): Tensor | Promise<Tensor> {
-    const { weight, bias, runningMean, runningVar, eps, numerics, numFeatures } = this;
-    this.checkRank(x.shape);
-    const vectors = [
-      ['running_mean', runningMean],
-      ['running_var', runningVar],
-      ['weight', weight],
-      ['bias', bias],
-    ] as const;
-    checkArguments(x, vectors, { eps, momentum: null, numerics, usesBatchStatistics: false }, this);
-    checkNumChannels(x.shape, numFeatures);
+  /** @internal */
+  override beforeForward(): void {
+    placeInForward(this);
+  }
+
+  /** @internal */
+  override forwardLocally(x: Tensor, sequence: number): Tensor | Promise<Tensor> {
+    const { weight, bias, runningMean, runningVar, eps, numerics } = this;
+    this.checkArguments(x, { eps, momentum: null, numerics, usesBatchStatistics: false });
     if (runningMean === null || runningVar === null) {
       throw new RangeError(`${typeNameOf(this)}: expected running_mean and running_var, got null for one of them`);
     }
@@ -201,11 +122,6 @@ export interface FrozenVectors {
   readonly bias: Tensor;
   readonly runningMean: Tensor;
   readonly runningVar: Tensor;
-}
-
-/** C times the same value. */
-export function filledVector(length: number, value: number, device: string): Tensor {
-  return tensor(new Float32Array(length).fill(value), [length], { device });
 }
 
 /** {@link FrozenBatchNorm} of (N, C) or (N, C, L). */

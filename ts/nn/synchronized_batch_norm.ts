@@ -103,7 +103,7 @@ function synchronized<Plain extends BatchNorm, Layer extends Plain & Synchroniza
  * ```ts
  * import { createLocalGroups } from 'syncbn/distributed';
  *
- * const groups = createLocalGroups(2);
+ * const groups = await createLocalGroups(2);
  * const layers = groups.map((processGroup) => new SynchronizedBatchNorm1d(8, { processGroup }));
  * const ys = await Promise.all(layers.map((layer, rank) => layer.forward(shards[rank])));
  * ```

@@ -96,30 +96,50 @@ interface Part {
   readonly isOwn: boolean;
 }
 
-async function runJointly(
+function runJointly(
   joint: Joint,
   gradients: Gradients<Tensor>,
   groups: Set<DeviceGroup>,
+): Gradients<Tensor> | Promise<Gradients<Tensor>> {
+  const { shards, plan } = joint;
+  const devices = shards.map(({ statistics }) => statistics.device);
+  const group = groupOf(devices, plan);
+  if (group === null) {
+    return runInSteps(joint, gradients, devices);
+  }
+  groups.add(group);
+  // All of it once more where there is no room. Nothing is awaited: each promise takes as long as a step of a small layer.
+  return withRoom(() => {
+    const parts: Part[] = [];
+    try {
+      shards.forEach((shard, r) => parts.push(partOf(shard, gradients[r] ?? null)));
+      return gradientsIn(parts, allocate(joint, parts), (shares) => group.batchNormBackward(shares));
+    } finally {
+      parts.forEach(({ dy }) => dy.release());
+    }
+  });
+}
+
+/** The same for devices that do not work among themselves. */
+async function runInSteps(
+  joint: Joint,
+  gradients: Gradients<Tensor>,
+  devices: readonly Device[],
 ): Promise<Gradients<Tensor>> {
+  const { shards, plan } = joint;
   const parts: Part[] = [];
   try {
-    for (const [r, shard] of joint.shards.entries()) {
-      const part = withRoom(() => partOf(shard, gradients[r] ?? null));
-      parts.push(part instanceof Promise ? await part : part);
+    for (const [r, shard] of shards.entries()) {
+      parts.push(await withRoom(() => partOf(shard, gradients[r] ?? null)));
     }
-    const devices = parts.map(({ shard }) => shard.statistics.device);
-    const group = groupOf(devices, joint.plan);
-    if (group !== null) {
-      groups.add(group);
-      return await gradientsOf(joint, parts, (shares) => group.batchNormBackward(shares));
-    }
-    const partials = await Promise.allSettled(parts.map((part) => partialOf(part, joint.plan)));
-    const sums = await mergeAgain(devices, partials.map(valueOf), joint.plan, 'sums', 'backward');
-    return await gradientsOf(joint, parts, (shares) =>
-      shares.forEach((share) => finishBackward(share.x.device, share)(sums)),
+    const partials = await Promise.allSettled(parts.map((part) => partialOf(part, plan)));
+    const sums = await mergeAgain(devices, partials.map(valueOf), plan, 'sums', 'backward');
+    const outputs = await withRoom(() => allocate(joint, parts));
+    return gradientsIn(parts, outputs, (shares) =>
+      shares.forEach((share) => finishBackward(share)(sums).forEach((command) => share.x.device.run(command))),
     );
   } catch (error) {
-    joint.plan.ranks?.call.group.abort?.(error);
+    plan.ranks?.call.group.abort?.(error);
     throw error;
   } finally {
     parts.forEach(({ dy }) => dy.release());
@@ -198,14 +218,12 @@ function allocate(joint: Joint, parts: readonly Part[]): Outputs {
   }
 }
 
-/** @param compute - fills the gradients. */
-async function gradientsOf(
-  joint: Joint,
+/** The gradients in memory that was allocated for them. @param compute - fills them. */
+function gradientsIn(
   parts: readonly Part[],
+  { dweight, dbias, dxs, made }: Outputs,
   compute: (shares: readonly GroupBackwardArguments[]) => void,
-): Promise<Gradients<Tensor>> {
-  const allocated = withRoom(() => allocate(joint, parts));
-  const { dweight, dbias, dxs, made } = allocated instanceof Promise ? await allocated : allocated;
+): Gradients<Tensor> {
   const channels = parts[0]?.shard.layout.channels ?? 0;
   try {
     compute(

@@ -348,7 +348,7 @@ function commit({ layer, place, outputs: { next } }: Call, origin: object): void
 async function complete(call: Call, plan: BatchPlan, result: Merged): Promise<Tensor> {
   const { y, next } = call.outputs;
   try {
-    finishForward(y.device, argumentsOf(call, plan))(result.merged);
+    finishForward(argumentsOf(call, plan))(result.merged).forEach((command) => y.device.run(command));
     await confirmation([y, next?.mean, next?.variance]);
     commit(call, result.origin);
     return outputOf(call, y, result);

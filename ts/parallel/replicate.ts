@@ -35,7 +35,8 @@ export class Replicas {
   /** One copy of the root per device. */
   readonly roots: readonly ModuleInterface[];
   private readonly copies: ModuleCopies;
-  private readonly tensors: readonly Tensor[];
+  /** By original. */
+  private readonly tensors: ReadonlyMap<Tensor, readonly Tensor[]>;
   private readonly pass: Pass;
   private readonly beginning: Beginning;
 
@@ -44,7 +45,7 @@ export class Replicas {
     const [roots] = copies.values();
     this.roots = roots ?? [];
     this.copies = copies;
-    this.tensors = [...tensors.values()].flat();
+    this.tensors = tensors;
     this.pass = pass;
     this.beginning = beginningOf([...copies.keys()], (own) => tensors.get(own)?.[0]);
   }
@@ -90,9 +91,11 @@ export class Replicas {
    */
   dispose(except: ReadonlySet<Tensor>): void {
     this.pass.isOver = true;
-    for (const tensor of this.tensors) {
-      if (!except.has(tensor)) {
-        tensor.dispose();
+    for (const copies of this.tensors.values()) {
+      for (const copy of copies) {
+        if (!except.has(copy)) {
+          copy.dispose();
+        }
       }
     }
   }
@@ -116,7 +119,7 @@ export async function replicate(
   refuseModulesInContainers(tree);
   const originals = tensorsOf(tree);
   const broadcasts = await allOrNone(
-    originals.map((tensor) => attempt(() => broadcast(tensor, devices))),
+    originals.map((tensor) => attempt(tensor, devices)),
     (copies) => copies.forEach((copy) => copy.dispose()),
   );
   const tensors = new Map<Tensor, readonly Tensor[]>();
@@ -160,10 +163,10 @@ function copyTree(
   return new Map(tree.map(({ module }) => [module, copiesOf(module)]));
 }
 
-/** Work whose failure is a promise's, so that what else has begun is not forgotten. */
-function attempt<T>(work: () => T | Promise<T>): T | Promise<T> {
+/** A broadcast whose failure is a promise's, so that what else has begun is not forgotten. */
+function attempt(tensor: Tensor, devices: readonly Device[]): Tensor[] | Promise<Tensor[]> {
   try {
-    return work();
+    return broadcast(tensor, devices);
   } catch (error) {
     return Promise.resolve().then(() => {
       throw error;

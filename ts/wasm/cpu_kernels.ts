@@ -5,6 +5,7 @@
 
 import { OutOfMemoryError, PartialError } from '../errors.ts';
 import { nodeModule } from '../platform_modules.ts';
+import { CallMemory } from './call_memory.ts';
 import { createGlue, type bindings } from './generated/cpu_glue.js';
 
 /** The kernels by name; see `crates/wasm-cpu`. */
@@ -14,6 +15,7 @@ export type CpuKernels = bindings.CpuKernels;
 export interface CpuInstance {
   readonly kernels: CpuKernels;
   readonly memory: WebAssembly.Memory;
+  readonly calls: CallMemory;
 }
 
 /** No buffer has this handle: releasing it fails and changes nothing. */
@@ -23,7 +25,8 @@ const NO_BUFFER = 0;
 export function instantiateCpuKernels(module: WebAssembly.Module): CpuInstance {
   const glue = withTextDecoder(createGlue);
   const { memory } = glue.initSync({ module });
-  return { kernels: new glue.CpuKernels(), memory };
+  const kernels = new glue.CpuKernels();
+  return { kernels, memory, calls: new CallMemory(kernels, memory) };
 }
 
 /** The glue asks for a `TextDecoder` by its global name when it is made. Jest's jsdom has none of its own, but that of Node. */

@@ -10,8 +10,6 @@ use crate::words::{CommandError, Words};
 pub trait Field {
     /// What it is to a kernel.
     type Value<'a>;
-    /// How many words it takes.
-    const WORDS: usize;
 
     /// Reads it.
     ///
@@ -22,7 +20,7 @@ pub trait Field {
 
 /// Defines kinds that read single words and never fail.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $value:ty, $count:literal: $read:expr;)*) => {
+    ($($(#[$doc:meta])* $kind:ident = $value:ty: $read:expr;)*) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
@@ -30,8 +28,6 @@ macro_rules! kinds {
 
             impl Field for $kind {
                 type Value<'a> = $value;
-                const WORDS: usize = $count;
-
                 fn read<'a>(words: &mut Words<'a>) -> Result<$value, CommandError> {
                     let read: fn(&mut Words<'a>) -> $value = $read;
                     Ok(read(words))
@@ -43,33 +39,33 @@ macro_rules! kinds {
 
 kinds! {
     /// Handle of a buffer that is read.
-    Input = u32, 1: |words| words.whole();
+    Input = u32: |words| words.whole();
     /// The same; 0 where there is none.
-    OptionalInput = u32, 1: |words| words.whole();
+    OptionalInput = u32: |words| words.whole();
     /// Handle of a buffer that is written.
-    Output = u32, 1: |words| words.whole();
+    Output = u32: |words| words.whole();
     /// The same; 0 where the result is not wanted.
-    OptionalOutput = u32, 1: |words| words.whole();
+    OptionalOutput = u32: |words| words.whole();
     /// A number.
-    Number = f64, 1: |words| words.number();
+    Number = f64: |words| words.number();
     /// A number, or none.
-    OptionalNumber = Option<f64>, 1: |words| Some(words.number()).filter(|number| !number.is_nan());
+    OptionalNumber = Option<f64>: |words| Some(words.number()).filter(|number| !number.is_nan());
     /// A whole number.
-    Count = u32, 1: |words| words.whole();
+    Count = u32: |words| words.whole();
     /// A whole number, or 0.
-    OptionalCount = u32, 1: |words| words.whole();
+    OptionalCount = u32: |words| words.whole();
     /// Yes or no.
-    Flag = bool, 1: |words| words.whole() != 0;
+    Flag = bool: |words| words.whole() != 0;
     /// `stable` or `torch`.
-    Numerics = syncbn_core::Numerics, 1: |words| {
+    Numerics = syncbn_core::Numerics: |words| {
         if words.whole() == 0 { syncbn_core::Numerics::Stable } else { syncbn_core::Numerics::Torch }
     };
     /// `plus` or `clamp`.
-    EpsMode = syncbn_core::EpsMode, 1: |words| {
+    EpsMode = syncbn_core::EpsMode: |words| {
         if words.whole() == 0 { syncbn_core::EpsMode::Plus } else { syncbn_core::EpsMode::Clamp }
     };
     /// Which channels a step works on.
-    OptionalChannels = Channels, 2: |words| Channels { first: words.whole() as usize, end: words.whole() as usize };
+    OptionalChannels = Channels: |words| Channels { first: words.whole() as usize, end: words.whole() as usize };
 }
 
 /// Bytes that are there; empty ones, which no kernel takes, where they are not.
@@ -78,7 +74,6 @@ pub struct Bytes;
 
 impl Field for Bytes {
     type Value<'a> = &'a [u8];
-    const WORDS: usize = 1;
 
     fn read<'a>(words: &mut Words<'a>) -> Result<&'a [u8], CommandError> {
         Ok(words.bytes().unwrap_or_default())
@@ -91,7 +86,6 @@ pub struct OptionalBytes;
 
 impl Field for OptionalBytes {
     type Value<'a> = Option<&'a [u8]>;
-    const WORDS: usize = 1;
 
     fn read<'a>(words: &mut Words<'a>) -> Result<Option<&'a [u8]>, CommandError> {
         Ok(words.bytes())
@@ -104,7 +98,6 @@ pub struct Batch;
 
 impl Field for Batch {
     type Value<'a> = Layout;
-    const WORDS: usize = 6;
 
     fn read(words: &mut Words<'_>) -> Result<Layout, CommandError> {
         let [samples, channels, length] = [words.whole(), words.whole(), words.whole()].map(|size| size as usize);

@@ -13,7 +13,7 @@ pub use kinds::{
     Batch, Bytes, Channels, Count, EpsMode, Field, Flag, Input, Number, Numerics, OptionalBytes, OptionalChannels,
     OptionalCount, OptionalInput, OptionalNumber, OptionalOutput, Output,
 };
-pub use words::{CommandError, MOST_WORDS, Words};
+pub use words::{CommandError, Words};
 
 /// Makes an enum of a table, a variant for each row, and the function that decodes it.
 macro_rules! table {
@@ -26,15 +26,14 @@ macro_rules! table {
         }
 
         impl<'a> $table<'a> {
-            /// The row of this number, with its fields.
+            /// The row of this number, with its fields, which are the next words.
             ///
             /// # Errors
             /// [`CommandError`] for a number that no row has, and for a batch that cannot be.
-            pub fn decode(number: u32, mut words: Words<'a>) -> Result<Self, CommandError> {
+            pub fn decode(number: u32, words: &mut Words<'a>) -> Result<Self, CommandError> {
                 enum Place { $($name),* }
-                $(const _: () = assert!(0 $(+ <$kind as Field>::WORDS)* <= MOST_WORDS);
-                if number == Place::$name as u32 {
-                    return Ok(Self::$name { $($field: <$kind as Field>::read(&mut words)?),* });
+                $(if number == Place::$name as u32 {
+                    return Ok(Self::$name { $($field: <$kind as Field>::read(words)?),* });
                 })*
                 Err(CommandError::Unknown { number })
             }

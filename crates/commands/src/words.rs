@@ -4,9 +4,6 @@ use core::fmt::{Display, Formatter};
 
 use syncbn_core::KernelError;
 
-/// So many words are enough for any row.
-pub const MOST_WORDS: usize = 32;
-
 /// What cannot be decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CommandError {
@@ -36,36 +33,31 @@ impl From<KernelError> for CommandError {
     }
 }
 
-/// The words and the bytes of a command, of which some have been read.
+/// The words and the bytes of commands that follow each other, of which some have been read.
 #[derive(Debug)]
 pub struct Words<'a> {
-    words: [f64; MOST_WORDS],
-    /// How many words have been read.
-    read: usize,
+    /// Those that have not been read.
+    words: &'a [f64],
     bytes: &'a [u8],
 }
 
 impl<'a> Words<'a> {
-    /// The words of a command, and its bytes, empty if it has none. Words that are missing are 0.
+    /// The words of commands, and the bytes that they share, empty if there are none. Words that are missing are 0.
     #[must_use]
-    pub fn new(given: &[f64], bytes: &'a [u8]) -> Self {
-        let mut words = [0.0; MOST_WORDS];
-        for (word, given) in words.iter_mut().zip(given) {
-            *word = *given;
-        }
-        Self { words, read: 0, bytes }
+    pub fn new(words: &'a [f64], bytes: &'a [u8]) -> Self {
+        Self { words, bytes }
     }
 
     /// The next word.
     pub(crate) fn number(&mut self) -> f64 {
-        let word = self.words[self.read];
-        self.read += 1;
-        word
+        let Some((word, rest)) = self.words.split_first() else { return 0.0 };
+        self.words = rest;
+        *word
     }
 
-    /// The next word as a whole number: a handle, a count or a choice.
+    /// The next word as a whole number: a handle, a count, a choice, or the number of a command.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates; NaN becomes 0")]
-    pub(crate) fn whole(&mut self) -> u32 {
+    pub fn whole(&mut self) -> u32 {
         self.number() as u32
     }
 

@@ -10,9 +10,26 @@ use syncbn_core::{
 use crate::arena::Arena;
 use crate::error::CallError;
 
+/// What the commands of one call share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    merged: Option<Merged>,
+}
+
+impl Shared {
+    /// What the partials merge to. The commands of a call share their bytes, so it is computed once.
+    fn merged(&mut self, partials: &[u8]) -> Result<&Merged, CallError> {
+        let merged = match self.merged.take() {
+            Some(merged) => merged,
+            None => finish(partials)?,
+        };
+        Ok(self.merged.insert(merged))
+    }
+}
+
 /// Runs a command. One that fails has written nothing.
 #[allow(clippy::cast_possible_truncation, reason = "a tensor holds single precision")]
-pub(crate) fn run(arena: &mut Arena, command: Command<'_>) -> Result<(), CallError> {
+pub(crate) fn run(arena: &mut Arena, command: Command<'_>, shared: &mut Shared) -> Result<(), CallError> {
     match command {
         Command::Fill { target, value } => arena.lend([target], |_, [target]| {
             target.unwrap_or_default().fill(value as f32);
@@ -72,20 +89,20 @@ pub(crate) fn run(arena: &mut Arena, command: Command<'_>) -> Result<(), CallErr
                 Ok(syncbn_core::batch_norm_backward(&args, dy, arena.get(x)?, gradients)?)
             }),
         Command::Finalize { merged, eps, eps_mode, statistics, part } => {
-            let merged = finish(merged)?;
+            let merged = shared.merged(merged)?;
             arena.lend([statistics], |_, [statistics]| {
                 let statistics = statistics.unwrap_or_default();
                 let channels = part.of(statistics.len() / STATISTICS_ROWS);
-                Ok(syncbn_core::finalize_of(channels, &merged, Eps { value: eps, mode: eps_mode }, statistics)?)
+                Ok(syncbn_core::finalize_of(channels, merged, Eps { value: eps, mode: eps_mode }, statistics)?)
             })
         }
         Command::UpdateRunning { merged, mean, variance, next_mean, next_variance, momentum, correction, part } => {
-            let merged = finish(merged)?;
+            let merged = shared.merged(merged)?;
             arena.lend([next_mean, next_variance], |arena, [next_mean, next_variance]| {
                 let (mean, variance) = (arena.get(mean)?, arena.get(variance)?);
                 let (next_mean, next_variance) = (next_mean.unwrap_or_default(), next_variance.unwrap_or_default());
                 let mut running = Running { mean, variance, next_mean, next_variance, momentum, correction };
-                Ok(syncbn_core::update_running_of(part.of(mean.len()), &merged, &mut running)?)
+                Ok(syncbn_core::update_running_of(part.of(mean.len()), merged, &mut running)?)
             })
         }
         Command::EvaluationStatistics { statistics, mean, variance, numerics, eps } => {
@@ -105,16 +122,16 @@ pub(crate) fn run(arena: &mut Arena, command: Command<'_>) -> Result<(), CallErr
             })
         }
         Command::BackwardParameters { sums, statistics, dweight, dbias, part } => {
-            let sums = finish(sums)?;
+            let sums = shared.merged(sums)?;
             arena.lend([dweight, dbias], |arena, [dweight, dbias]| {
                 let statistics = arena.get(statistics)?;
                 let channels = part.of(statistics.len() / STATISTICS_ROWS);
-                Ok(syncbn_core::backward_parameters_of(channels, &sums, statistics, dweight, dbias)?)
+                Ok(syncbn_core::backward_parameters_of(channels, sums, statistics, dweight, dbias)?)
             })
         }
         Command::BackwardInput { x, dy, dx, layout, statistics, weight, sums, clamp_eps } => {
-            let merged = sums.map(finish).transpose()?;
-            let sums = merged.as_ref().map(|merged| BatchSums { merged, clamp_eps });
+            let merged = sums.map(|sums| shared.merged(sums)).transpose()?;
+            let sums = merged.map(|merged| BatchSums { merged, clamp_eps });
             arena.lend([dx], |arena, [gradient]| {
                 let dy = if dy == dx { None } else { Some(arena.get(dy)?) };
                 let (x, statistics, weight) = (arena.get(x)?, arena.get(statistics)?, arena.get_optional(weight)?);

@@ -7,14 +7,22 @@ use syncbn_core::Partial;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::arena::{Arena, buffer_bytes};
-use crate::commands::{reduce, run};
+use crate::commands::{Shared, reduce, run};
 use crate::error::CallError;
+
+/// Words of one call: of four commands, of which none has more than 32.
+const MOST_WORDS: usize = 4 * 32;
 
 /// One CPU device.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct CpuKernels {
     arena: Arena,
+    /// The words of the next call, and its bytes, the first of these. JavaScript writes both where they lie.
+    words: [f64; MOST_WORDS],
+    bytes: Vec<u8>,
+    /// Bytes of the latest reduction.
+    partial: Vec<u8>,
 }
 
 #[wasm_bindgen]
@@ -24,7 +32,7 @@ impl CpuKernels {
     #[wasm_bindgen(constructor)]
     #[must_use]
     pub fn new() -> Self {
-        Self { arena: Arena::new() }
+        Self { arena: Arena::new(), words: [0.0; MOST_WORDS], bytes: Vec::new(), partial: Vec::new() }
     }
 
     /// Bytes of the buffers in use, rounded to their size classes.
@@ -90,14 +98,46 @@ impl CpuKernels {
         Ok(self.arena.get(handle)?.as_ptr().addr())
     }
 
-    /// Runs a command. `number`, `words` and `bytes` are those of `crates/commands`.
-    pub fn run(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
-        run(&mut self.arena, Command::decode(number, Words::new(words, bytes))?)
+    /// Where the words of the next call are to be written. It does not change.
+    #[wasm_bindgen(getter, js_name = wordsAddress)]
+    #[must_use]
+    pub fn words_address(&self) -> usize {
+        self.words.as_ptr().addr()
     }
 
-    /// Runs a reduction, and gives the bytes of its partial.
-    pub fn reduce(&self, number: u32, words: &[f64], bytes: &[u8]) -> Result<Vec<u8>, CallError> {
-        reduce(&self.arena, Reduction::decode(number, Words::new(words, bytes))?)
+    /// Where the bytes of the next call are to be written, of which there are so many. It changes only when there is room for fewer.
+    #[wasm_bindgen(js_name = roomForBytes)]
+    pub fn room_for_bytes(&mut self, count: usize) -> usize {
+        if count > self.bytes.len() {
+            self.bytes.resize(count, 0);
+        }
+        self.bytes.as_ptr().addr()
+    }
+
+    /// Runs up to four commands, one after another up to the first that fails. `numbers` holds a byte for each, beginning with the lowest: one more
+    /// than the command's number. The words of all follow each other. These, and so many bytes, which all share, are those of `crates/commands`.
+    pub fn run(&mut self, numbers: u32, bytes: usize) -> Result<(), CallError> {
+        let Self { arena, words, .. } = self;
+        let mut words = Words::new(words, self.bytes.get(..bytes).unwrap_or_default());
+        let mut shared = Shared::default();
+        for number in numbers.to_le_bytes().into_iter().map_while(|number| number.checked_sub(1)) {
+            run(arena, Command::decode(number.into(), &mut words)?, &mut shared)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a reduction. Returns how many bytes its partial has; they stay where [`Self::partial_address`] says until the next one.
+    pub fn reduce(&mut self, number: u32, bytes: usize) -> Result<usize, CallError> {
+        let mut words = Words::new(&self.words, self.bytes.get(..bytes).unwrap_or_default());
+        self.partial = reduce(&self.arena, Reduction::decode(number, &mut words)?)?;
+        Ok(self.partial.len())
+    }
+
+    /// Where the bytes of the latest reduction lie in the memory of the instance.
+    #[wasm_bindgen(getter, js_name = partialAddress)]
+    #[must_use]
+    pub fn partial_address(&self) -> usize {
+        self.partial.as_ptr().addr()
     }
 
     /// Merges partials that are laid end to end, in order of samples.

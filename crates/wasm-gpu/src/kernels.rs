@@ -329,13 +329,13 @@ impl GpuKernels {
 
     /// Runs a command. `number`, `words` and `bytes` are those of `crates/commands`.
     pub fn run(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<(), CallError> {
-        run(&mut self.gpu, Command::decode(number, Words::new(words, bytes))?)
+        run(&mut self.gpu, Command::decode(number, &mut Words::new(words, bytes))?)
     }
 
     /// Runs a reduction. Resolves with the bytes of its partial.
     #[wasm_bindgen(unchecked_return_type = "Promise<Uint8Array<ArrayBuffer>>")]
     pub fn reduce(&mut self, number: u32, words: &[f64], bytes: &[u8]) -> Result<Promise, CallError> {
-        let partial = reduce(&mut self.gpu, Reduction::decode(number, Words::new(words, bytes))?)?;
+        let partial = reduce(&mut self.gpu, Reduction::decode(number, &mut Words::new(words, bytes))?)?;
         Ok(future_to_promise(async { Ok(Uint8Array::from(&*partial.await.map_err(CallError::from)?).into()) }))
     }
 
