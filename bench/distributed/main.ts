@@ -12,7 +12,7 @@ import { type RankContext, runRanks, spawn, type SpawnedWorker, spawnable } from
 import { startNatsServer } from '../../tests/support/nats_server.ts';
 import { describeMachine } from '../machine.ts';
 import { table } from '../report.ts';
-import { bareNats, barePorts } from './bare.ts';
+import { barePorts, bareRequest } from './bare.ts';
 import { gloo } from './gloo.ts';
 import { BATCH, collectives, runTask, type Task } from './tasks.ts';
 import { REDUCE_VALUES, type Times } from './timing.ts';
@@ -33,13 +33,19 @@ async function measureCollectives(sizes: readonly number[]): Promise<void> {
   const server = await startNatsServer();
   try {
     const port = await barePorts();
-    const { request, publish } = await bareNats(server.port);
+    const request = await bareRequest(server.port);
+    const publish = async (isBothWays: boolean): Promise<number> =>
+      (await ranks<number>(2, { kind: 'publish', port: server.port, isBothWays }))[0] ?? NaN;
+    const [oneWay, bothWays] = [await publish(false), await publish(true)];
     const ms = (time: number): string => time.toPrecision(3);
     console.log(`bare postMessage round trip of 4 KiB: ${ms(port)} ms p50`);
+    const megabytes = (4 * REDUCE_VALUES) / 1e6;
+    console.log(`bare NATS request and reply of 4 KiB: ${ms(request)} ms p50`);
     console.log(
-      `bare NATS request and reply of 4 KiB: ${ms(request)} ms p50; ${(4 * REDUCE_VALUES) / 1e6} MB published: ${ms(publish)} ms at best`,
+      `bare NATS, two threads: ${megabytes} MB published and read: ${ms(oneWay)} ms at best; by each of both at once: ${ms(bothWays)} ms`,
     );
     const rows: string[][] = [];
+    let natsOfTwo = NaN;
     for (const size of sizes) {
       const add = (name: string, times: Times | undefined, unit: number | null): void => {
         const inUnits = times === undefined || unit === null ? '' : (times.gather / unit).toFixed(2);
@@ -51,11 +57,18 @@ async function measureCollectives(sizes: readonly number[]): Promise<void> {
       add('ports, shared memory', (await ranks<Times>(size, { kind: 'collectives' }))[0], port);
       add('ports, messages', (await ranks<Times>(size, { kind: 'collectives' }, false))[0], port);
       const job = `bench-${size}`;
-      add('nats', (await ranks<Times>(size, { kind: 'nats', port: server.port, job }))[0], request);
+      const [overNats] = await ranks<Times>(size, { kind: 'nats', port: server.port, job });
+      add('nats', overNats, request);
+      if (size === 2 && overNats !== undefined) natsOfTwo = overNats.reduce;
       add('gloo', gloo(size) ?? undefined, null);
     }
     const heads = ['', 'ranks', 'all-gather, 4 KiB, p50 ms', 'in bare round trips', 'all-reduce, 25 MB, ms at best'];
     console.log(table('Collectives', heads, rows));
+    const share = (time: number): string => `${((100 * time) / natsOfTwo).toFixed(0)} %`;
+    console.log(
+      `nats, 2 ranks, all-reduce of ${megabytes} MB: each publishes and reads as many, ${((2 * megabytes * 1000) / natsOfTwo).toFixed(0)} MB/s through ` +
+        `the broker, ${share(bothWays)} of what both publish bare at once; ${share(oneWay)} of one that publishes bare`,
+    );
   } finally {
     await server.stop();
   }

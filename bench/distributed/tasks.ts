@@ -8,9 +8,12 @@ import { loadDataset } from '../../examples/digits/dataset.ts';
 import { randomStream } from '../../examples/digits/random.ts';
 import { trainRank as trainDigits } from '../../examples/digits_distributed/train_rank.ts';
 import { trainRank as trainMobileNet } from '../../examples/mobilenet_distributed/train_rank.ts';
+import { publishTime } from './bare_nats.ts';
 import { fastest, GATHER_BYTES, GATHERS, median, REDUCE_VALUES, REDUCTIONS, type Times, typicalOf } from './timing.ts';
 
 export type Task =
+  /** Over a server on this machine, without collectives: one way, or both at once. */
+  | { readonly kind: 'publish'; readonly port: number; readonly isBothWays: boolean }
   | { readonly kind: 'collectives' }
   /** The same over a server on this machine. */
   | { readonly kind: 'nats'; readonly port: number; readonly job: string }
@@ -23,6 +26,8 @@ export const BATCH = { digits: 16, mobilenet: 16 };
 /** @returns times of collectives, or how long a step of a training took, in seconds. */
 export async function runTask(group: ProcessGroup, task: Task): Promise<Times | number> {
   switch (task.kind) {
+    case 'publish':
+      return publishTime(group, task.port, task.isBothWays);
     case 'collectives':
       return collectives(group);
     case 'nats': {

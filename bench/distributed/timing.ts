@@ -5,7 +5,7 @@ export const GATHER_BYTES = 4096;
 export const GATHERS = 10_000;
 /** Of an all-reduce: 25 MB of gradients, as of a network of six million parameters. */
 export const REDUCE_VALUES = 6_250_000;
-export const REDUCTIONS = 5;
+export const REDUCTIONS = 11;
 
 /** In milliseconds. */
 export interface Times {
