@@ -30,5 +30,6 @@ export const nodeOnly: Readonly<Record<string, string>> = {
   'tests/distributed/nats_bits.test.ts': 'starts a NATS server',
   'tests/distributed/nats_credentials.test.ts': 'starts NATS servers',
   'tests/distributed/nats_failures.test.ts': 'starts processes and a NATS server',
+  'tests/distributed/nats_failures_in_time.test.ts': 'starts processes and a NATS server',
   'tests/lint/lint_rules.test.ts': 'calls ESLint and oxlint',
 };

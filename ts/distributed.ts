@@ -1,5 +1,6 @@
 /** Several processes that train together: the entry `syncbn/distributed`, with the names of `torch.distributed`. */
 
+export { connectedPorts } from './distributed/connected_ports.ts';
 export {
   DistributedDataParallel,
   type DistributedDataParallelOptions,

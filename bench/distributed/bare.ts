@@ -2,7 +2,7 @@
 
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { connect } from '@nats-io/transport-node';
-import { fastest, GATHER_BYTES, GATHERS, median, REDUCE_VALUES, REDUCTIONS } from './timing.ts';
+import { GATHER_BYTES, GATHERS, median } from './timing.ts';
 
 /** A round trip between two threads, with nothing but `postMessage`; in milliseconds. */
 export async function barePorts(): Promise<number> {
@@ -23,29 +23,14 @@ export async function barePorts(): Promise<number> {
   return time;
 }
 
-/** A request with its reply, and the gradients published and received, between two connections; in milliseconds. */
-export async function bareNats(port: number): Promise<{ readonly request: number; readonly publish: number }> {
+/** A request with its reply, between two connections; in milliseconds. */
+export async function bareRequest(port: number): Promise<number> {
   const servers = `127.0.0.1:${port}`;
   const [from, to] = await Promise.all([connect({ servers }), connect({ servers })]);
   const bytes = new Uint8Array(GATHER_BYTES);
-  let onLast: () => void = () => undefined;
-  let received = 0;
-  const piece = new Uint8Array(2 ** 19);
-  const pieces = Math.ceil((4 * REDUCE_VALUES) / piece.length);
   to.subscribe('echo', { callback: (_, message) => void message.respond(bytes) });
-  to.subscribe('sink', {
-    callback: () => {
-      received += 1;
-      if (received % pieces === 0) onLast();
-    },
-  });
   await to.flush();
   const request = await median(GATHERS, () => from.request('echo', bytes));
-  const publish = await fastest(REDUCTIONS, async () => {
-    const done = new Promise<void>((resolve) => (onLast = resolve));
-    for (let i = 0; i < pieces; i++) from.publish('sink', piece);
-    await done;
-  });
   await Promise.all([from.close(), to.close()]);
-  return { request, publish };
+  return request;
 }

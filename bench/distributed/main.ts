@@ -12,7 +12,7 @@ import { type RankContext, runRanks, spawn, type SpawnedWorker, spawnable } from
 import { startNatsServer } from '../../tests/support/nats_server.ts';
 import { describeMachine } from '../machine.ts';
 import { table } from '../report.ts';
-import { bareNats, barePorts } from './bare.ts';
+import { barePorts, bareRequest } from './bare.ts';
 import { gloo } from './gloo.ts';
 import { BATCH, collectives, runTask, type Task } from './tasks.ts';
 import { REDUCE_VALUES, type Times } from './timing.ts';
@@ -26,17 +26,26 @@ function ranks<Result>(nprocs: number, args: Task, sharedMemory = true): Promise
 
 const notMeasured = 'not measured';
 
+/** Numbers of ranks that train, as far as there are cores. */
+const SCALING = [1, 2, 4];
+
 async function measureCollectives(sizes: readonly number[]): Promise<void> {
   const server = await startNatsServer();
   try {
     const port = await barePorts();
-    const { request, publish } = await bareNats(server.port);
+    const request = await bareRequest(server.port);
+    const publish = async (isBothWays: boolean): Promise<number> =>
+      (await ranks<number>(2, { kind: 'publish', port: server.port, isBothWays }))[0] ?? NaN;
+    const [oneWay, bothWays] = [await publish(false), await publish(true)];
     const ms = (time: number): string => time.toPrecision(3);
     console.log(`bare postMessage round trip of 4 KiB: ${ms(port)} ms p50`);
+    const megabytes = (4 * REDUCE_VALUES) / 1e6;
+    console.log(`bare NATS request and reply of 4 KiB: ${ms(request)} ms p50`);
     console.log(
-      `bare NATS request and reply of 4 KiB: ${ms(request)} ms p50; ${(4 * REDUCE_VALUES) / 1e6} MB published: ${ms(publish)} ms at best`,
+      `bare NATS, two threads: ${megabytes} MB published and read: ${ms(oneWay)} ms at best; by each of both at once: ${ms(bothWays)} ms`,
     );
     const rows: string[][] = [];
+    let natsOfTwo = NaN;
     for (const size of sizes) {
       const add = (name: string, times: Times | undefined, unit: number | null): void => {
         const inUnits = times === undefined || unit === null ? '' : (times.gather / unit).toFixed(2);
@@ -48,29 +57,44 @@ async function measureCollectives(sizes: readonly number[]): Promise<void> {
       add('ports, shared memory', (await ranks<Times>(size, { kind: 'collectives' }))[0], port);
       add('ports, messages', (await ranks<Times>(size, { kind: 'collectives' }, false))[0], port);
       const job = `bench-${size}`;
-      add('nats', (await ranks<Times>(size, { kind: 'nats', port: server.port, job }))[0], request);
+      const [overNats] = await ranks<Times>(size, { kind: 'nats', port: server.port, job });
+      add('nats', overNats, request);
+      if (size === 2 && overNats !== undefined) natsOfTwo = overNats.reduce;
       add('gloo', gloo(size) ?? undefined, null);
     }
     const heads = ['', 'ranks', 'all-gather, 4 KiB, p50 ms', 'in bare round trips', 'all-reduce, 25 MB, ms at best'];
     console.log(table('Collectives', heads, rows));
+    const share = (time: number): string => `${((100 * time) / natsOfTwo).toFixed(0)} %`;
+    console.log(
+      `nats, 2 ranks, all-reduce of ${megabytes} MB: each publishes and reads as many, ${((2 * megabytes * 1000) / natsOfTwo).toFixed(0)} MB/s through ` +
+        `the broker, ${share(bothWays)} of what both publish bare at once; ${share(oneWay)} of one that publishes bare`,
+    );
   } finally {
     await server.stop();
   }
 }
 
+/** Each number of ranks twice: training together, and side by side with nothing exchanged, which is what the machine can do at most. */
 async function measureScaling(sizes: readonly number[], steps: number): Promise<void> {
   const rows: string[][] = [];
   for (const kind of ['digits', 'mobilenet'] as const) {
-    let alone = NaN;
-    for (const size of sizes) {
-      const [seconds = NaN] = await ranks<number>(size, { kind, steps: kind === 'digits' ? 4 * steps : steps });
-      const perSecond = (size * BATCH[kind]) / seconds;
-      if (size === 1) alone = perSecond;
-      const name = kind === 'digits' ? 'digits CNN' : 'MobileNetV2 96², tfjs wasm';
-      rows.push([name, String(size), perSecond.toFixed(2), `${(perSecond / alone).toFixed(2)}×`]);
+    const perSecond = async (size: number, isAlone: boolean): Promise<number> => {
+      const task: Task = { kind, steps: kind === 'digits' ? 10 * steps : steps, isAlone };
+      const seconds = await ranks<number>(size, task);
+      return seconds.reduce((sum, each) => sum + BATCH[kind] / each, 0);
+    };
+    const name = kind === 'digits' ? 'digits CNN' : 'MobileNetV2 96², tfjs wasm';
+    const one = await perSecond(1, false);
+    rows.push([name, '1', one.toFixed(2), '', '', '']);
+    for (const size of sizes.filter((each) => each > 1)) {
+      const [apart, together] = [await perSecond(size, true), await perSecond(size, false)];
+      const [most, reached] = [apart / one, together / one];
+      const share = `${((100 * together) / apart).toFixed(0)} %`;
+      rows.push([name, String(size), together.toFixed(2), `${reached.toFixed(2)}×`, `${most.toFixed(2)}×`, share]);
     }
   }
-  console.log(table('Training with DistributedDataParallel', ['', 'ranks', 'samples/s at best', 'of one rank'], rows));
+  const heads = ['', 'ranks', 'samples/s', 'of one rank', 'side by side, of one', 'share of that'];
+  console.log(table('Training with DistributedDataParallel', heads, rows));
 }
 
 interface Options {
@@ -85,12 +109,16 @@ if (isMainThread) {
     .description('Measures collectives and the scaling of training over ranks.')
     .option('--only <part>', 'collectives or scaling')
     .option('--ranks <numbers>', 'of the collectives, separated by commas', numbers, [2, 4])
-    .option('--steps <number>', 'of MobileNetV2', Number, 10)
+    .option('--steps <number>', 'of MobileNetV2; ten times as many of the digits', Number, 12)
     .allowExcessArguments(false)
     .parse()
     .opts<Options>();
   console.log(Object.values(describeMachine()).join(' · '));
   if (options.only !== 'scaling') await measureCollectives(options.ranks);
-  const sizes = [1, 2, 4].filter((size) => size <= availableParallelism());
-  if (options.only !== 'collectives') await measureScaling(sizes, options.steps);
+  if (options.only !== 'collectives') {
+    const cores = availableParallelism();
+    const [sizes, others] = [SCALING.filter((size) => size <= cores), SCALING.filter((size) => size > cores)];
+    await measureScaling(sizes, options.steps);
+    if (others.length > 0) console.log(`not run: ${others.join(' and ')} ranks, as there are ${cores} cores`);
+  }
 }

@@ -5,7 +5,7 @@ export const GATHER_BYTES = 4096;
 export const GATHERS = 10_000;
 /** Of an all-reduce: 25 MB of gradients, as of a network of six million parameters. */
 export const REDUCE_VALUES = 6_250_000;
-export const REDUCTIONS = 5;
+export const REDUCTIONS = 11;
 
 /** In milliseconds. */
 export interface Times {
@@ -15,7 +15,18 @@ export interface Times {
   readonly reduce: number;
 }
 
-/** Sorted, in milliseconds; the first half, in which code is compiled, is left out. */
+/** Without the first half, in which code is compiled; sorted. */
+function settled(times: readonly number[]): readonly number[] {
+  return times.slice(Math.floor(times.length / 2)).sort((a, b) => a - b);
+}
+
+/** The median of times that are settled. */
+export function typicalOf(times: readonly number[]): number {
+  const sorted = settled(times);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+/** In milliseconds. */
 async function timesOf(rounds: number, run: () => Promise<unknown>): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < rounds; i++) {
@@ -23,14 +34,13 @@ async function timesOf(rounds: number, run: () => Promise<unknown>): Promise<num
     await run();
     times.push(performance.now() - start);
   }
-  return times.slice(Math.floor(rounds / 2)).sort((a, b) => a - b);
+  return times;
 }
 
 export async function median(rounds: number, run: () => Promise<unknown>): Promise<number> {
-  const times = await timesOf(rounds, run);
-  return times[Math.floor(times.length / 2)] ?? NaN;
+  return typicalOf(await timesOf(rounds, run));
 }
 
 export async function fastest(rounds: number, run: () => Promise<unknown>): Promise<number> {
-  return (await timesOf(rounds, run))[0] ?? NaN;
+  return settled(await timesOf(rounds, run))[0] ?? NaN;
 }

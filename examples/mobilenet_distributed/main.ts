@@ -18,15 +18,15 @@ spawnable(async ({ group, args }: RankContext<TrainOptions>) => {
 });
 
 if (isMainThread) {
-  const [steps = 10, most = availableParallelism()] = process.argv.slice(2).map(Number);
+  const [steps = 12, most = availableParallelism()] = process.argv.slice(2).map(Number);
   const args: TrainOptions = { batch: 16, steps };
   const make = (): SpawnedWorker => new Worker(new URL(import.meta.url)) as unknown as SpawnedWorker;
   let alone = NaN;
   for (const nprocs of new Set([1, most])) {
     const [first] = await spawn<RankResult>(make, { nprocs, args });
-    // The first step loads and compiles.
-    const best = Math.min(...(first?.seconds.slice(1) ?? []));
-    const perSecond = (nprocs * args.batch) / best;
+    // The first steps load and compile.
+    const settled = [...(first?.seconds ?? [])].slice(steps >> 1).sort((a, b) => a - b);
+    const perSecond = (nprocs * args.batch) / (settled[settled.length >> 1] ?? NaN);
     if (nprocs === 1) alone = perSecond;
     console.log(
       `${nprocs} ranks of ${args.batch} images · ${perSecond.toFixed(2)} samples/s, ${(perSecond / alone).toFixed(2)} times one rank · loss ${first?.losses.at(-1)?.toFixed(3)}`,

@@ -1,6 +1,12 @@
 /** Groups of ranks in this thread that exchange through message ports, so that a test can get at what is between them. */
 
-import { ports as portsBackend, portsMemory, ProcessGroup, type ProcessGroupOptions } from 'syncbn/distributed';
+import {
+  connectedPorts,
+  ports as portsBackend,
+  portsMemory,
+  ProcessGroup,
+  type ProcessGroupOptions,
+} from 'syncbn/distributed';
 import { randomBits } from '../support/random.ts';
 
 export interface PortsGroups {
@@ -16,15 +22,7 @@ export interface PortsGroups {
 export const ways: readonly string[] = portsMemory(2) === null ? ['messages'] : ['shared memory', 'messages'];
 
 export async function portsGroups(size: number, way: string, options: ProcessGroupOptions = {}): Promise<PortsGroups> {
-  const ports = Array.from({ length: size }, () => Array.from({ length: size }, (): MessagePort | null => null));
-  for (const [a, own] of ports.entries()) {
-    for (const [b, theirs] of ports.entries()) {
-      if (a >= b) continue;
-      const { port1, port2 } = new MessageChannel();
-      own[b] = port1;
-      theirs[a] = port2;
-    }
-  }
+  const ports = connectedPorts(size);
   const memory = way === 'messages' ? null : portsMemory(size);
   const groups = await Promise.all(
     ports.map(async (own, rank) => {

@@ -4,6 +4,7 @@ import { checkOptions } from '../check_options.ts';
 import { NoAdapterError, NoWebGpuError, UnknownDeviceError } from '../errors.ts';
 import { describeValue, quoteValue } from '../describe_value.ts';
 import { cpuModule } from '../wasm/modules.ts';
+import { coreCount } from './core_count.ts';
 import { CpuDevice } from './cpu_device.ts';
 import type { Device, DeviceDetails, DeviceKind, DeviceName, MemoryUsage, WebGpuDevice } from './device.ts';
 import { suggestDevice } from './device_name.ts';
@@ -288,18 +289,7 @@ function lazyByName(name: string): LazyDevice {
   return device;
 }
 
-/** What there is to be seen of the platform. Node 20 has no `navigator`. */
-interface Platform {
-  readonly navigator?: { readonly hardwareConcurrency?: number; readonly gpu?: unknown };
-  readonly process?: { getBuiltinModule?(name: 'os'): { availableParallelism(): number } };
-}
-
 function hasWebGpu(): boolean {
-  const { navigator } = globalThis as Platform;
+  const { navigator } = globalThis as { readonly navigator?: { readonly gpu?: unknown } };
   return navigator?.gpu !== undefined;
-}
-
-function coreCount(): number {
-  const { navigator, process } = globalThis as Platform;
-  return navigator?.hardwareConcurrency ?? process?.getBuiltinModule?.('os').availableParallelism() ?? 1;
 }

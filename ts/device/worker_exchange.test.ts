@@ -110,23 +110,34 @@ describe('a member that sleeps', () => {
     expect(notify).not.toHaveBeenCalled();
   });
 
-  it('looks for long before it sleeps, and for a while after it has slept for moments only', () => {
-    const [first, second, third] = members;
-    const load = vi.spyOn(Atomics, 'load');
-    const looks: number[] = [];
+  /** How often a member looks in so many waits in turn, in each of which it sleeps. */
+  function looksOf(waits: number, isCoreFree: (wait: number) => boolean): number[] {
+    const other = new Exchange(memory, 1, 2, 100);
+    let i = 0;
+    const own = new Exchange(memory, 0, 2, 100, () => isCoreFree(i));
     vi.spyOn(Atomics, 'wait').mockImplementation(() => {
-      second?.post(Uint8Array.of(1));
-      third?.post(Uint8Array.of(1));
+      other.post(Uint8Array.of(1));
       return 'ok';
     });
-    for (let i = 0; i < 10; i++) {
-      first?.post(Uint8Array.of(1));
+    const load = vi.spyOn(Atomics, 'load');
+    const looks: number[] = [];
+    for (; i < waits; i++) {
+      own.post(Uint8Array.of(1));
       load.mockClear();
-      first?.take();
+      own.take();
       looks.push(load.mock.calls.length);
     }
-    const [long = 0] = looks;
-    expect(looks.map((few) => few < long / 4)).toEqual([false, ...Array<boolean>(8).fill(true), false]);
+    return looks;
+  }
+
+  it('looks long before it sleeps, but shortly when it has slept in spite of that, for a while', () => {
+    const looks = looksOf(18, () => true);
+    expect(looks.map((few) => few > 10_000)).toEqual([true, ...Array<boolean>(16).fill(false), true]);
+  });
+
+  it('looks shortly as long as no core is free for that', () => {
+    const looks = looksOf(3, (wait) => wait === 2);
+    expect(looks.map((few) => few > 10_000)).toEqual([false, false, true]);
   });
 });
 

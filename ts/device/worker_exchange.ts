@@ -38,13 +38,13 @@ const LENGTH_BYTES = 8;
 
 /**
  * Looks before a member goes to sleep. An idle core takes up to 60 microseconds to wake; members that look for less would, once one is late,
- * wake each other in turn for the rest of the pass. So they look for some 100 microseconds. Where the cores have other work, that is in vain,
- * for the member that is waited for may need this very core: who has slept looks for some microseconds only, and long again
- * the {@link SHORT_WAITS} waits later.
+ * wake each other in turn for the rest of the pass. So they look for some 100 microseconds.
  */
 const MANY_LOOKS = 20_000;
-const FEW_LOOKS = 1000;
-const SHORT_WAITS = 8;
+/** Where the cores have other work, looking is in vain: the member that is waited for may need this very core. */
+const FEW_LOOKS = 100;
+/** Who has slept although it looked long looks so again after it has slept so many times. */
+const SHORT_WAITS = 16;
 
 /** A member can get no further, because another one has failed. */
 export class GroupBrokenError extends Error {
@@ -94,13 +94,24 @@ export class Exchange {
   #posted = 0;
   #taken = 0;
   #isOver = false;
-  /** For so many waits looking is short. */
+  readonly #isCoreFree: () => boolean;
+  /** So many times it sleeps before it looks long again. */
   #shortWaits = 0;
   /** What {@link take} gives, kept: garbage of one worker would stop the others. */
   readonly #all: Uint8Array;
 
-  /** @param slotBytes - what the memory was made for. */
-  constructor(memory: Uint8Array<SharedArrayBuffer>, rank: number, members: number, slotBytes: number) {
+  /**
+   * @param slotBytes - what the memory was made for.
+   * @param isCoreFree - whether all members may run at once, as far as is known.
+   */
+  constructor(
+    memory: Uint8Array<SharedArrayBuffer>,
+    rank: number,
+    members: number,
+    slotBytes: number,
+    isCoreFree: () => boolean = () => true,
+  ) {
+    this.#isCoreFree = isCoreFree;
     this.#memory = memory;
     this.#header = new Int32Array(memory.buffer);
     this.#rank = rank;
@@ -172,13 +183,14 @@ export class Exchange {
   }
 
   #wait(): void {
-    const looks = this.#shortWaits > 0 ? FEW_LOOKS : MANY_LOOKS;
+    const isLong = this.#shortWaits === 0 && this.#isCoreFree();
+    const looks = isLong ? MANY_LOOKS : FEW_LOOKS;
     for (let look = 0; look < looks; look += 1) {
       if (this.isThere) {
         return;
       }
     }
-    this.#shortWaits = this.#shortWaits > 0 ? this.#shortWaits - 1 : SHORT_WAITS;
+    this.#shortWaits = isLong ? SHORT_WAITS : Math.max(0, this.#shortWaits - 1);
     Atomics.add(this.#header, ASLEEP, 1);
     try {
       this.#sleep();

@@ -12,7 +12,7 @@ import type { DeviceLostError } from '../errors.ts';
 import type { CpuDevice } from './cpu_device.ts';
 import type { DeviceBuffer } from './device.ts';
 import { isCommand, type Operation, type WorkerCommand, workerTable } from './worker_commands.ts';
-import { decodeCommand, outputsOf } from './worker_decoding.ts';
+import { decodeCommand, outputsOf, type Referents } from './worker_decoding.ts';
 import { Exchange, GroupBrokenError } from './worker_exchange.ts';
 import { backwardPass, forwardPass } from './joint_pass.ts';
 import { runJointly } from './worker_joint.ts';
@@ -25,6 +25,9 @@ import {
   type Part,
   type Reply,
 } from './worker_protocol.ts';
+
+/** A command that an object is made of. */
+type DecodedCommand = WorkerCommand<Exclude<Operation, 'allocate' | 'release'>>;
 
 /** A command as it has arrived. */
 interface Arrived {
@@ -53,9 +56,20 @@ export class CommandExecutor {
   readonly #poisoned = new Map<number, Poison>();
   readonly #exchanges = new Map<number, Exchange>();
   readonly #tell: (reply: Reply) => void;
+  readonly #isCoreFree: ((members: number) => boolean) | undefined;
+  /** Of the message whose commands are run. */
+  #parts: CommandMessage['parts'] = [];
+  readonly #referents: Referents<DeviceBuffer> = {
+    buffer: (number) => this.#bufferOf(number),
+    array: (number) => this.#parts[number - 1],
+  };
 
-  /** @param tell - sends what cannot wait until the commands of a message are done. */
-  constructor(device: CpuDevice, tell: (reply: Reply) => void) {
+  /**
+   * @param tell - sends what cannot wait until the commands of a message are done.
+   * @param isCoreFree - whether so many workers may run at once, as far as is known; absent: they may.
+   */
+  constructor(device: CpuDevice, tell: (reply: Reply) => void, isCoreFree?: (members: number) => boolean) {
+    this.#isCoreFree = isCoreFree;
     this.#device = device;
     this.#tell = tell;
   }
@@ -63,10 +77,11 @@ export class CommandExecutor {
   /** Runs commands in order. The reply's arrays belong to the caller. */
   async run({ words, parts }: CommandMessage): Promise<Reply> {
     const answers: Answer[] = [];
+    this.#parts = parts;
     for (const arrived of commandsIn(words)) {
       const { operation, ticket } = arrived;
       try {
-        const result = this.#call(this.#decode(arrived, parts));
+        const result = this.#execute(arrived);
         const value = result instanceof Promise ? await result : result;
         if (ticket !== NO_TICKET) {
           answers.push({ ticket, value: value ?? new Uint8Array(0) });
@@ -91,12 +106,24 @@ export class CommandExecutor {
     return { answers: [], bytesPooled, bytesReserved };
   }
 
-  #decode({ operation, words, place }: Arrived, parts: CommandMessage['parts']): WorkerCommand {
-    const referents = {
-      buffer: (number: number): DeviceBuffer => this.#bufferOf(number),
-      array: (number: number) => parts[number - 1],
-    };
-    return decodeCommand(operation, words, place, referents) as unknown as WorkerCommand;
+  /** Most commands say which memory is used. Of those no objects are made: they would take a tenth of a small layer's time. */
+  #execute(arrived: Arrived): Promise<Part> | Part | undefined {
+    const { operation, words, place } = arrived;
+    const [buffer = 0, length = 0] = [words[place], words[place + 1]];
+    switch (operation) {
+      case 'allocate':
+        this.#buffers.set(buffer, this.#device.allocate(length));
+        return undefined;
+      case 'release':
+        this.#release(buffer);
+        return undefined;
+      default:
+        return this.#call(this.#decode(arrived));
+    }
+  }
+
+  #decode({ operation, words, place }: Arrived): DecodedCommand {
+    return decodeCommand(operation, words, place, this.#referents) as unknown as DecodedCommand;
   }
 
   /** Poisons what a command would have written; the answer for who awaits it. */
@@ -117,15 +144,9 @@ export class CommandExecutor {
     return ticket === NO_TICKET ? null : { ticket, operation: poison.operation, failure: poison.failure };
   }
 
-  #call(command: WorkerCommand): Promise<Part> | Part | undefined {
+  #call(command: DecodedCommand): Promise<Part> | Part | undefined {
     const device = this.#device;
     switch (command.operation) {
-      case 'allocate':
-        this.#buffers.set(command.buffer, device.allocate(command.length));
-        return undefined;
-      case 'release':
-        this.#release(command.buffer);
-        return undefined;
       case 'readRows':
         return device.readRows(command.source, command.rowLength, command.rows);
       case 'readInto':
@@ -139,7 +160,8 @@ export class CommandExecutor {
         return undefined;
       case 'join': {
         const { group, memory, rank, size, slotBytes } = command;
-        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes));
+        const isCoreFree = (): boolean => this.#isCoreFree?.(size) !== false;
+        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes, isCoreFree));
         return undefined;
       }
       case 'leave':

@@ -3,6 +3,7 @@
  */
 
 import { importFromPlatform, isNode, nodeModule } from '../platform_modules.ts';
+import { coreCount } from './core_count.ts';
 import { workerProgram } from './generated/worker_program_text.js';
 import type { CommandMessage, Reply, WorkerStart } from './worker_protocol.ts';
 import { SharedRing } from './worker_ring.ts';
@@ -14,8 +15,11 @@ export interface WorkerLink {
   /**
    * @param transfer - memory in the message that is given away.
    * @param isUrgent - whether a worker that sleeps is woken; else it finds the message when it is woken for another one.
+   * @param isAwaited - whether its answer is awaited, and nothing else done until {@link WorkerLink.endTick}.
    */
-  post(message: CommandMessage, transfer: readonly ArrayBuffer[], isUrgent: boolean): void;
+  post(message: CommandMessage, transfer: readonly ArrayBuffer[], isUrgent: boolean, isAwaited: boolean): void;
+  /** Says that the calling thread has done what it had to do. */
+  endTick(): void;
   /** Keeps the program alive until {@link WorkerLink.rest}. */
   hold(): void;
   rest(): void;
@@ -45,11 +49,11 @@ type StartWorker = (listeners: Listeners) => PlatformWorker;
  * @throws what the platform throws when it allows no worker.
  */
 export async function openWorker(
-  { name, module }: Omit<WorkerStart, 'shared'>,
+  { name, module }: Pick<WorkerStart, 'name' | 'module'>,
   url: string | null,
 ): Promise<WorkerLink> {
   const ring = SharedRing.create();
-  const start = { name, module, shared: ring?.memory ?? null };
+  const start = { name, module, shared: ring?.memory ?? null, cores: coreCount() };
   if (isNode()) {
     return link(await nodeStarter(), start, ring);
   }
@@ -117,18 +121,19 @@ function link(startWorker: StartWorker, start: WorkerStart, ring: SharedRing | n
             listeners.onMessage = onReply;
             listeners.onEnd = onLost;
           },
-          post(message, transfer, isUrgent) {
+          post(message, transfer, isUrgent, isAwaited) {
             // Copying what is small takes less than giving it away does.
             const isInRing = ring?.put(message) === true;
             if (!isInRing) {
               worker.postMessage({ words: message.words.slice(), parts: message.parts }, [...transfer]);
             }
-            ring?.announce();
+            ring?.announce(isAwaited);
             // What is posted wakes, lest more and more lies there.
             if (isUrgent || !isInRing) {
               ring?.wake();
             }
           },
+          endTick: () => ring?.rest(),
           hold: () => worker.ref?.(),
           rest: () => worker.unref?.(),
           terminate: async () => {

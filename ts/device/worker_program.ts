@@ -57,9 +57,12 @@ function serve(port: OwnPort): (data: unknown) => void {
   };
   const receive = async (data: unknown): Promise<void> => {
     if (executor === null) {
-      const { name, module, shared } = data as WorkerStart;
-      executor = await open(name, module, (reply) => port.postMessage(reply, []));
-      ring = shared && new SharedRing(shared);
+      const { name, module, shared, cores } = data as WorkerStart;
+      const own = shared && new SharedRing(shared);
+      // The calling thread needs one too while it computes.
+      const isCoreFree = (members: number): boolean => members + (own?.isCallerBusy === true ? 1 : 0) <= cores;
+      executor = await open(name, module, (reply) => port.postMessage(reply, []), isCoreFree);
+      ring = own;
       port.postMessage(executor.usage(), []);
     } else {
       ring?.skip();
@@ -79,10 +82,14 @@ function serve(port: OwnPort): (data: unknown) => void {
   };
 }
 
-async function open(name: string, module: WebAssembly.Module, tell: (reply: Reply) => void): Promise<CommandExecutor> {
+async function open(
+  name: string,
+  module: WebAssembly.Module,
+  ...rest: [tell: (reply: Reply) => void, isCoreFree: (members: number) => boolean]
+): Promise<CommandExecutor> {
   const device = new CpuDevice(name, () => Promise.resolve(module));
   await device.ready();
-  return new CommandExecutor(device, tell);
+  return new CommandExecutor(device, ...rest);
 }
 
 function transferable({ answers }: Reply): Transferable[] {

@@ -19,6 +19,8 @@ export interface WorkerStart {
   readonly module: WebAssembly.Module;
   /** Memory of a {@link SharedRing}; `null` where threads may share none. */
   readonly shared: SharedArrayBuffer | null;
+  /** Threads that run at once. */
+  readonly cores: number;
 }
 
 /** The commands of one tick. */

@@ -39,7 +39,7 @@ export interface QueueOwner {
  * @throws what the platform throws when it allows no worker.
  */
 export async function openQueue(
-  start: Omit<WorkerStart, 'shared'>,
+  start: Pick<WorkerStart, 'name' | 'module'>,
   url: string | null,
   owner: QueueOwner,
 ): Promise<WorkerQueue> {
@@ -72,6 +72,8 @@ export class WorkerQueue {
   #transfer: ArrayBuffer[] = [];
   /** Whether the worker must be woken for what waits. */
   #isUrgent = false;
+  /** Whether the result of one of those that wait is awaited. */
+  #isAwaited = false;
   readonly #references: References;
   #lost: DeviceLostError | null = null;
   #messages = 0;
@@ -164,11 +166,15 @@ export class WorkerQueue {
       this.#transfer.push(transfer);
     }
     this.#waiting += 1;
+    this.#isAwaited ||= ticket !== NO_TICKET;
     this.#isUrgent ||= !isForMemory(command);
     if (ticket !== NO_TICKET || this.#waiting === MOST_WAITING) {
       queueMicrotask(() => this.#flush());
     } else if (this.#waiting === 1) {
-      atEndOfTick(() => this.#flush());
+      atEndOfTick(() => {
+        this.#flush();
+        this.#link.endTick();
+      });
     }
   }
 
@@ -185,11 +191,10 @@ export class WorkerQueue {
       return;
     }
     const message = { words: this.#words.subarray(0, this.#wordCount), parts: this.#parts };
-    const transfer = this.#transfer;
-    const isUrgent = this.#isUrgent;
+    const [transfer, isUrgent, isAwaited] = [this.#transfer, this.#isUrgent, this.#isAwaited];
     this.#clear();
     this.#count(message.words.byteLength, message.parts);
-    this.#link.post(message, transfer, isUrgent);
+    this.#link.post(message, transfer, isUrgent, isAwaited);
   }
 
   #clear(): void {
@@ -198,6 +203,7 @@ export class WorkerQueue {
     this.#parts = [];
     this.#transfer = [];
     this.#isUrgent = false;
+    this.#isAwaited = false;
   }
 
   #receive(reply: Reply): void {

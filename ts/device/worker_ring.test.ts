@@ -27,7 +27,7 @@ function messageOf(words: number, first = 0): CommandMessage {
 
 function give(giver: SharedRing, given: CommandMessage): boolean {
   const isPut = giver.put(given);
-  giver.announce();
+  giver.announce(false);
   return isPut;
 }
 
@@ -48,9 +48,9 @@ describe('a ring', () => {
     ['0', -1],
   ])('holds messages by their numbers, among others that are posted: %s', (_, before) => {
     const { giver, taker } = ringAfter(before);
-    giver.announce();
+    giver.announce(false);
     expect(give(giver, message(2))).toBe(true);
-    giver.announce();
+    giver.announce(false);
     expect(give(giver, message(4))).toBe(true);
     // The first and the third were posted. Neither has arrived.
     expect(taker.take()).toBeNull();
@@ -104,7 +104,7 @@ describe('a ring', () => {
         expect(textOf(taker.take())).toBe(textOf(waiting.shift()));
         taker.waitForMore();
       }
-      giver.announce();
+      giver.announce(false);
       waiting.push(given);
     }
     for (const given of waiting) expect(textOf(taker.take())).toBe(textOf(given));
@@ -134,12 +134,27 @@ describe('a sleeper', () => {
     expect(notify).not.toHaveBeenCalled();
   });
 
+  it('knows whether the calling thread is busy: from a message that nobody awaits until it rests, or awaits one', () => {
+    const { giver, taker } = newRing();
+    const isBusy = [taker.isCallerBusy];
+    for (const step of [
+      () => giver.announce(false),
+      () => giver.rest(),
+      () => giver.announce(false),
+      () => giver.announce(true),
+    ]) {
+      step();
+      isBusy.push(taker.isCallerBusy);
+    }
+    expect(isBusy).toEqual([false, true, false, true, false]);
+  });
+
   it('sleeps on when it is woken for a message that it has taken already', () => {
     const { giver, taker } = newRing();
-    giver.announce();
+    giver.announce(false);
     taker.skip();
     // The first wake-up is a late one, for message 1; only the second brings a message.
-    const wait = onWaking([() => undefined, () => giver.announce()]);
+    const wait = onWaking([() => undefined, () => giver.announce(false)]);
     taker.waitForMore();
     expect(wait).toHaveBeenCalledTimes(2);
   });
@@ -147,7 +162,7 @@ describe('a sleeper', () => {
   it('sleeps when a posted message has arrived before it was counted', () => {
     const { giver, taker } = newRing();
     taker.skip();
-    const wait = onWaking([() => giver.announce(), () => giver.announce()]);
+    const wait = onWaking([() => giver.announce(false), () => giver.announce(false)]);
     taker.waitForMore();
     expect(wait).toHaveBeenCalledTimes(2);
   });
@@ -155,7 +170,7 @@ describe('a sleeper', () => {
 
 /** Lets the taker give back the room of what it has taken, which it does before it sleeps. It wakes for a message that is posted. */
 function giveBack({ giver, taker }: Sides): void {
-  onWaking([() => giver.announce()]);
+  onWaking([() => giver.announce(false)]);
   taker.waitForMore();
   taker.skip();
   vi.restoreAllMocks();

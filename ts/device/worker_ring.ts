@@ -25,6 +25,8 @@ const LINE = 16;
 const GIVEN = 0;
 /** Words that have been written into the ring since the beginning, and read. */
 const WRITTEN = 1;
+/** Whether the calling thread computes, as far as it has said. */
+const IS_CALLER_BUSY = 2;
 const READ = LINE;
 const IS_ASLEEP = LINE + 1;
 const HEADER_BYTES = 2 * LINE * Int32Array.BYTES_PER_ELEMENT;
@@ -65,9 +67,23 @@ export class SharedRing {
       : new SharedRing(new SharedArrayBuffer(HEADER_BYTES + RING_WORDS * WORD_BYTES));
   }
 
-  /** Counts a message that has been put or posted. A worker that is asleep does not hear of it before {@link wake}. */
-  announce(): void {
+  /**
+   * Counts a message that has been put or posted. A worker that is asleep does not hear of it before {@link wake}.
+   * @param isAwaited - whether the calling thread goes on when it has the answer, and not before; else it is busy until {@link rest}.
+   */
+  announce(isAwaited: boolean): void {
+    Atomics.store(this.#header, IS_CALLER_BUSY, isAwaited ? 0 : 1);
     Atomics.add(this.#header, GIVEN, 1);
+  }
+
+  /** Says that the calling thread has nothing more to do. */
+  rest(): void {
+    Atomics.store(this.#header, IS_CALLER_BUSY, 0);
+  }
+
+  /** Whether the calling thread is busy, as far as it has said: it needs a core itself. */
+  get isCallerBusy(): boolean {
+    return Atomics.load(this.#header, IS_CALLER_BUSY) !== 0;
   }
 
   /** Wakes the worker if it sleeps, which takes as long as some commands of a small layer. */

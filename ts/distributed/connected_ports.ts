@@ -1,6 +1,9 @@
 /** The ports between threads. */
 
-/** The ports of so many ranks: those of each, in order of ranks, with `null` in its own place. */
+/**
+ * Connects so many threads by message ports, for {@link ports}; {@link spawn} does it by itself.
+ * @returns the ports of each rank, in order of ranks, with `null` in its own place.
+ */
 export function connectedPorts(size: number): (MessagePort | null)[][] {
   const all = Array.from({ length: size }, () => Array.from({ length: size }, (): MessagePort | null => null));
   for (const [a, portsOfA] of all.entries()) {

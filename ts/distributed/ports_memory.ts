@@ -1,8 +1,9 @@
 /** Memory that threads share, and how it is cut into inboxes: see `shared_inbox.ts`. */
 
-/** All inboxes together, at most, in bytes, where rings may be that short. */
-const MEMORY_BYTES = 2 ** 24;
-const LONGEST_RING = 2 ** 20;
+/** All inboxes together, at most, in bytes, where rings may be that short. Systems give memory as it is written to. */
+const MEMORY_BYTES = 2 ** 26;
+/** Of 2 and of 4 ranks: what an all-reduce has under way, 2 MiB, has room. What has none goes by messages, and is overtaken by what comes later. */
+const LONGEST_RING = 2 ** 22;
 const SHORTEST_RING = 2 ** 14;
 
 /** Words; what different threads write is in different lines of the caches. */

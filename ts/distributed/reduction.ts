@@ -7,9 +7,9 @@ import { reduceInOrder, type ReduceOp } from './sums.ts';
 
 /** Fewer values are sent to all, who add them up; more are cut among the ranks, each of which adds up its own part. */
 const FEW_VALUES = 4096;
-/** How many values a rank adds up in one round, 512 KiB, and how many rounds are under way. */
-const ROUND_VALUES = 2 ** 17;
-const ROUNDS = 4;
+/** How many values a rank adds up in one round, 768 KiB, which one frame carries, and how many rounds are under way: more would leave the caches. */
+const ROUND_VALUES = 3 * 2 ** 16;
+const ROUNDS = 3;
 
 /** What is to be reduced. */
 export interface Reducing {

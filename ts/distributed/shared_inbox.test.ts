@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { portsMemory, ringBytes } from './ports_memory.ts';
 import { SharedInbox } from './shared_inbox.ts';
 
-const SIZE = 32;
+const SIZE = 64;
 
 /** The inbox of rank 1 among so many that rings are short, with its memory. */
 function inbox(): { readonly own: SharedInbox; readonly bytes: Uint8Array<SharedArrayBuffer> } {

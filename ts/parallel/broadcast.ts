@@ -2,11 +2,11 @@
 
 import { withRoom } from '../device/awaited.ts';
 import type { Device } from '../device/device.ts';
-import type { Gradients } from '../tensor/graph_node.ts';
+import { isGradEnabled } from '../tensor/grad_mode.ts';
+import { type Gradients, GraphNode } from '../tensor/graph_node.ts';
 import type { Storage } from '../tensor/storage.ts';
-import type { Tensor, TensorParts } from '../tensor/tensor.ts';
+import { Tensor } from '../tensor/tensor.ts';
 import { allOrNone } from '../tensor/all_or_none.ts';
-import { record } from './record.ts';
 
 /**
  * Copies of a tensor, one per device, outside every scope. On the tensor's own device the memory is shared; elsewhere it is
@@ -15,25 +15,50 @@ import { record } from './record.ts';
  * @returns the copies themselves where all are there already.
  */
 export function broadcast(tensor: Tensor, devices: readonly Device[]): Tensor[] | Promise<Tensor[]> {
-  const { shape, memoryFormat } = tensor;
-  const { device: home } = tensor.storage;
-  const partsOf = (storages: readonly Storage[]): TensorParts[] =>
-    storages.map((storage) => ({ storage, shape, memoryFormat }));
-  const copies = record({
-    name: 'broadcast',
-    inputs: [tensor],
-    forward: () => {
-      const attempts = devices.map((device) => tensor.copies.on(device));
-      const storages = allOrNone(attempts, (copy) => copy.release());
-      return storages instanceof Promise ? storages.then(partsOf) : partsOf(storages);
-    },
-    backward: async (gradients) => [await sumOf(gradients, home)],
-  });
-  return copies instanceof Promise ? copies.then(keepAll) : keepAll(copies);
+  const node = tensor.requiresGrad && isGradEnabled() ? nodeOf(tensor) : null;
+  try {
+    const storages = allOrNone(
+      devices.map((device) => tensor.copies.on(device)),
+      (copy) => copy.release(),
+    );
+    return storages instanceof Promise ? whenThere(tensor, storages, node) : copiesOf(tensor, storages, node);
+  } catch (error) {
+    node?.free();
+    throw error;
+  }
 }
 
-function keepAll(copies: readonly Tensor[]): Tensor[] {
-  return copies.map((copy) => copy.keep());
+function nodeOf(tensor: Tensor): GraphNode<Tensor> {
+  const { device: home } = tensor.storage;
+  const backward = async (gradients: Gradients<Tensor>): Promise<Gradients<Tensor>> => [await sumOf(gradients, home)];
+  return new GraphNode({ name: 'broadcast', inputs: [tensor], saved: [], backward });
+}
+
+async function whenThere(
+  tensor: Tensor,
+  storages: Promise<readonly Storage[]>,
+  node: GraphNode<Tensor> | null,
+): Promise<Tensor[]> {
+  try {
+    return copiesOf(tensor, await storages, node);
+  } catch (error) {
+    node?.free();
+    throw error;
+  }
+}
+
+/** Tensors of memory whose references pass to them. */
+function copiesOf(
+  { shape, memoryFormat }: Tensor,
+  storages: readonly Storage[],
+  node: GraphNode<Tensor> | null,
+): Tensor[] {
+  const copies: Tensor[] = [];
+  for (const storage of storages) {
+    const source = node && { node, index: copies.length };
+    copies.push(new Tensor({ storage, shape, memoryFormat, source }).keep());
+  }
+  return copies;
 }
 
 /** Sum on one device, in order; the tape owns the gradients given and disposes them. */

@@ -119,7 +119,7 @@ export async function replicate(
   refuseModulesInContainers(tree);
   const originals = tensorsOf(tree);
   const broadcasts = await allOrNone(
-    originals.map((tensor) => attempt(() => broadcast(tensor, devices))),
+    originals.map((tensor) => attempt(tensor, devices)),
     (copies) => copies.forEach((copy) => copy.dispose()),
   );
   const tensors = new Map<Tensor, readonly Tensor[]>();
@@ -163,10 +163,10 @@ function copyTree(
   return new Map(tree.map(({ module }) => [module, copiesOf(module)]));
 }
 
-/** Work whose failure is a promise's, so that what else has begun is not forgotten. */
-function attempt<T>(work: () => T | Promise<T>): T | Promise<T> {
+/** A broadcast whose failure is a promise's, so that what else has begun is not forgotten. */
+function attempt(tensor: Tensor, devices: readonly Device[]): Tensor[] | Promise<Tensor[]> {
   try {
-    return work();
+    return broadcast(tensor, devices);
   } catch (error) {
     return Promise.resolve().then(() => {
       throw error;

@@ -131,7 +131,7 @@ interface Contribution<T> {
 /** The gradients of one backward pass on their way. Every tensor in here belongs to the pass. */
 class BackwardPass<T extends Differentiable<T>> {
   /** What has come to each output of nodes that have not run. */
-  readonly #waiting = new Map<GraphNode<T>, Contribution<T>[][]>();
+  readonly #waiting = new Map<GraphNode<T>, (Contribution<T>[] | undefined)[]>();
   readonly #leaves = new Map<T, Contribution<T>[]>();
   readonly #usedBefore: ReadonlySet<GraphNode<T> | T>;
   /** Leaves whose gradient takes the place of their `grad`. */
@@ -196,8 +196,9 @@ class BackwardPass<T extends Differentiable<T>> {
       return;
     }
     const gradients: (T | null)[] = [];
-    for (const index of outputs.keys()) {
-      gradients.push(yield* this.#sumOf(outputs[index] ?? []));
+    for (const contributions of outputs) {
+      const hasSeveral = contributions !== undefined && contributions.length > 1;
+      gradients.push(hasSeveral ? yield* this.#sumOf(contributions) : onlyOne(contributions));
     }
     this.#waiting.delete(node);
     // Nobody but the pass holds these, so the node may write its results over them.
@@ -213,7 +214,10 @@ class BackwardPass<T extends Differentiable<T>> {
         this.#drop(gradient);
       }
     }
-    for (const [i, edge] of node.edges.entries()) {
+    const { edges } = node;
+    // A generator is begun only where there is something to do: to begin one takes as long as the rest for a gradient.
+    for (let i = 0; i < edges.length; i += 1) {
+      const edge = edges[i] ?? null;
       const gradient = results[i] ?? null;
       if (gradient === null) {
         continue;
@@ -223,8 +227,14 @@ class BackwardPass<T extends Differentiable<T>> {
         continue;
       }
       checkGradient(node, i, edge, gradient);
-      yield* whenReady(gradient.storage.device);
-      yield* this.#sumOf(this.deliver(edge, gradient) ?? []);
+      const { device } = gradient.storage;
+      if (!device.isReady) {
+        yield* whenReady(device);
+      }
+      const contributions = this.deliver(edge, gradient);
+      if (contributions !== null && contributions.length > 1) {
+        yield* this.#sumOf(contributions);
+      }
     }
     node.free();
   }
@@ -237,7 +247,7 @@ class BackwardPass<T extends Differentiable<T>> {
   *commit(): Steps {
     const gradients = new Map<T, T>();
     for (const [leaf, contributions] of this.#leaves) {
-      const gradient = yield* this.#sumOf(contributions);
+      const gradient = contributions.length > 1 ? yield* this.#sumOf(contributions) : onlyOne(contributions);
       if (gradient !== null) {
         gradients.set(leaf, gradient);
       }
@@ -276,8 +286,7 @@ class BackwardPass<T extends Differentiable<T>> {
         `backward of ${node.name}: expected ${node.edges.length} gradients, one per input and null where there is none, got ${results.length}`,
       );
     }
-    const claimed = new Set<T>();
-    return results.map((result) => {
+    return results.map((result, i) => {
       if (result === null) {
         return null;
       }
@@ -285,8 +294,8 @@ class BackwardPass<T extends Differentiable<T>> {
       if (isNew) {
         this.own(result);
       }
-      const gradient = isNew && !result.requiresGrad && !claimed.has(result) ? result : result.detach();
-      claimed.add(gradient);
+      const isClaimed = results.indexOf(result) < i;
+      const gradient = isNew && !result.requiresGrad && !isClaimed ? result : result.detach();
       this.own(gradient);
       return gradient;
     });
@@ -303,13 +312,18 @@ class BackwardPass<T extends Differentiable<T>> {
       this.#drop(a);
       this.#drop(b);
     }
-    return contributions[0]?.gradient ?? null;
+    return onlyOne(contributions);
   }
 
   #drop(gradient: T): void {
     this.#owned.delete(gradient);
     gradient.dispose();
   }
+}
+
+/** The gradient that has come to a place that at most one has come to. */
+function onlyOne<T>(contributions: readonly Contribution<T>[] | undefined): T | null {
+  return contributions?.[0]?.gradient ?? null;
 }
 
 /** @throws Error always: the node waits, and a synchronous pass cannot. What comes of the node is given back when it is there. */

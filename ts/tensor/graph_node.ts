@@ -80,6 +80,8 @@ export interface GraphNodeOptions<T extends Differentiable<T>> {
   readonly backward: (gradients: Gradients<T>, groups: Set<DeviceGroup>) => Gradients<T> | Promise<Gradients<T>>;
 }
 
+const NOTHING: readonly never[] = [];
+
 let nextSequence = 0;
 
 /** Reserves the next place in the order of all nodes, for a node that is made later; its inputs must all be there. */
@@ -97,7 +99,7 @@ export class GraphNode<T extends Differentiable<T>> {
   readonly sequence: number;
   #edges: readonly (Edge<T> | null)[];
   #saved: readonly Storage[];
-  #owned: readonly T[] = [];
+  #owned: readonly T[] = NOTHING;
   #backward: GraphNodeOptions<T>['backward'] | null;
   #freeCallbacks: FreeCallbacks | null;
   #references = 0;
@@ -196,9 +198,9 @@ export class GraphNode<T extends Differentiable<T>> {
         held.push(edge.target.node);
       }
     }
-    this.#saved = [];
-    this.#owned = [];
-    this.#edges = [];
+    this.#saved = NOTHING;
+    this.#owned = NOTHING;
+    this.#edges = NOTHING;
     this.#backward = null;
     this.#freeCallbacks = null;
     return held;

@@ -18,7 +18,15 @@ export function formatShape(shape: Shape): string {
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((size, i) => size === b[i]);
+  if (a.length !== b.length) {
+    return false;
+  }
+  for (let dim = 0; dim < a.length; dim += 1) {
+    if (a[dim] !== b[dim]) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /**
@@ -58,8 +66,11 @@ export function checkMemoryFormat(format: unknown, shape: Shape): void {
 
 /** How a tensor of rank ≥ 2 lies in memory as a batch: N samples, C channels, L the product of the rest. */
 export function batchLayout(shape: Shape, format: MemoryFormat): BatchLayout {
-  const [samples = 1, channels = 1, ...rest] = shape;
-  return { samples, channels, length: elementCount(rest), format };
+  let length = 1;
+  for (let dim = 2; dim < shape.length; dim += 1) {
+    length *= shape[dim] ?? 1;
+  }
+  return { samples: shape[0] ?? 1, channels: shape[1] ?? 1, length, format };
 }
 
 /** The sizes in the order of memory, outermost first. */

@@ -7,6 +7,7 @@
  */
 
 import type { Device, DeviceBuffer } from '../device/device.ts';
+import { atEndOfTick } from '../end_of_tick.ts';
 
 const finalizer = new FinalizationRegistry<DeviceBuffer>((buffer) => {
   try {
@@ -15,6 +16,9 @@ const finalizer = new FinalizationRegistry<DeviceBuffer>((buffer) => {
     // Nobody can catch what a finalizer throws: Node would end the process. The next command tells what is wrong with the device.
   }
 });
+
+/** How many storages wait for the end of the tick, at most, until the finalizer watches them. */
+const MOST_UNWATCHED = 1024;
 
 /** Writes data into a buffer of its length in the order of memory. */
 type Arrange = (buffer: DeviceBuffer, data: Float32Array) => void;
@@ -28,6 +32,12 @@ interface Pending {
 }
 
 export class Storage {
+  /**
+   * Those that got their memory in this tick. At its end the finalizer begins to watch those that have it still, which are few: the engine takes as long to
+   * watch one, and to collect what it keeps for that, as a small layer takes for a step.
+   */
+  static #unwatched: Storage[] = [];
+
   readonly device: Device;
   /** Number of f32 values. */
   readonly length: number;
@@ -35,6 +45,7 @@ export class Storage {
   origin: object | null = null;
   #references = 1;
   #isExposed = false;
+  #isWatched = false;
   #buffer: DeviceBuffer | null = null;
   #pending: Pending | null = null;
 
@@ -149,7 +160,9 @@ export class Storage {
     }
     this.#pending = null;
     if (this.#buffer !== null) {
-      finalizer.unregister(this);
+      if (this.#isWatched) {
+        finalizer.unregister(this);
+      }
       const buffer = this.#buffer;
       this.#buffer = null;
       this.device.release(buffer);
@@ -176,6 +189,22 @@ export class Storage {
 
   #adopt(buffer: DeviceBuffer): void {
     this.#buffer = buffer;
-    finalizer.register(this, buffer, this);
+    if (Storage.#unwatched.length === 0) {
+      atEndOfTick(() => Storage.#watch());
+    } else if (Storage.#unwatched.length === MOST_UNWATCHED) {
+      Storage.#watch();
+    }
+    Storage.#unwatched.push(this);
+  }
+
+  static #watch(): void {
+    const storages = Storage.#unwatched;
+    Storage.#unwatched = [];
+    for (const storage of storages) {
+      if (storage.#buffer !== null) {
+        storage.#isWatched = true;
+        finalizer.register(storage, storage.#buffer, storage);
+      }
+    }
   }
 }
