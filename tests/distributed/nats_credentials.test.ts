@@ -185,6 +185,13 @@ describe('the configuration in docs/distributed.md', () => {
     expect(forbidden).toHaveLength(4);
   });
 
+  it('is_reached_by_a_number_where_the_name_in_its_certificate_is_given', async () => {
+    const byNumber = servers.replace('localhost', '127.0.0.1');
+    const named = (servername: string): Given => ({ credentials: mine, tls: { ...tls, servername } });
+    expect(await sumOfTwo(byNumber, 'digits-7', named('localhost'))).toEqual([3, 3]);
+    expect(await refusal(byNumber, 'digits-7', named('elsewhere.example'))).toMatch(/altnames|certificate/);
+  });
+
   it('has_a_certificate_that_ranks_check', async () => {
     expect(await refusal(servers, 'digits-7', { credentials: mine, tls: {} })).toMatch(/self.signed|certificate/);
   });

@@ -181,8 +181,10 @@ export class WorkerGroup implements DeviceGroup {
       this.#leave();
       joined = this.#join(Math.max(SLOT_BYTES, 2 ** Math.ceil(Math.log2(bytes))));
     }
-    withMemory = [...withMemory.filter((group) => group !== this), this];
-    withMemory.slice(0, -MOST_GROUPS).forEach((group) => group.#leave());
+    if (withMemory.at(-1) !== this) {
+      withMemory = [...withMemory.filter((group) => group !== this), this];
+      withMemory.slice(0, -MOST_GROUPS).forEach((group) => group.#leave());
+    }
     return joined.number;
   }
 

@@ -14,7 +14,7 @@ pub struct Boundary {
 }
 
 /// All of them.
-pub const BOUNDARIES: [Boundary; 19] = [
+pub const BOUNDARIES: [Boundary; 20] = [
     of("LEAF_VALUES", layout::LEAF_VALUES),
     of("LEAVES", reduce::LEAVES),
     of("WIDE", layout::WIDE),
@@ -29,7 +29,8 @@ pub const BOUNDARIES: [Boundary; 19] = [
     of("TILE_VALUES", layout::TILE_VALUES),
     of("RUN_VALUES", layout::RUN_VALUES),
     of("COLUMNS_AT_ONCE", normalize::COLUMNS_AT_ONCE),
-    of("HALF_BLOCK", normalize::HALF_BLOCK),
+    of("MANY_COLUMNS", normalize::MANY_COLUMNS),
+    of("BLOCK", normalize::BLOCK),
     of("SHORT", normalize::SHORT),
     of("SHORT_OF_MANY", normalize::SHORT_OF_MANY),
     of("MANY", normalize::MANY),

@@ -9,13 +9,16 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use crate::layout::{Format, Layout};
-use crate::simd::Lanes;
+use crate::simd::{Lanes, Native, Targets};
 
 /// Columns that make a loop long beside the call that it needs.
 pub(crate) const COLUMNS_AT_ONCE: usize = 256;
 
-/// Values of half a block of rows, 256 KiB; blocks are walked from the last to the first.
-pub(crate) const HALF_BLOCK: usize = 64 * 1024;
+/// Columns from which reading their parameters is work: then four rows share them instead of two.
+pub(crate) const MANY_COLUMNS: usize = 1024;
+
+/// Values of a block of rows, 512 KiB; blocks are walked from the last to the first.
+pub(crate) const BLOCK: usize = 128 * 1024;
 
 /// Length from which planes are worth a loop each.
 pub(crate) const SHORT: usize = 16;
@@ -26,6 +29,9 @@ pub(crate) const MANY: usize = 48;
 
 /// Parameters of a channel; a function need not use all.
 pub(crate) type Parameters<T = f32> = [T; 4];
+
+/// The parameters of four adjacent columns, one vector for each: a loop over columns then reads them from one address.
+type Columns = Parameters<[f32; 4]>;
 
 /// A channel whose parameters leave the range of f32, by number among those that are computed, with the exact ones. It is
 /// computed in f64; almost always there is none.
@@ -104,18 +110,20 @@ pub(crate) struct Tensors<'a> {
 
 /// The same range of all tensors.
 struct Run<'a> {
-    first: &'a [f32],
+    /// The output, computed from the first input or from itself.
+    out: Targets<'a, f32>,
     x: &'a [f32],
-    out: &'a mut [f32],
 }
 
-/// The loops of one function, made for vectors of one type, in place or not.
+/// The loops of one function, made for vectors of one type.
 struct Loops {
     /// Adjacent planes of a length, each with its parameters.
     planes: fn(Run<'_>, usize, &[Parameters]),
-    /// Two rows at a time, so that their parameters are read once. Each has a value per column.
-    rows: fn([Run<'_>; 2], Parameters<&[f32]>),
-    scalars: fn(&mut Run<'_>, usize, Parameters<&[f32]>),
+    /// Two or four rows at a time, so that the parameters of their columns are read once.
+    two_rows: fn([Run<'_>; 2], &[Columns]),
+    four_rows: fn([Run<'_>; 4], &[Columns]),
+    /// A row that is left over, or whose columns do not fill vectors, or have channels that do not fit vectors.
+    scalars: fn([Run<'_>; 1], &[Columns]),
     double: fn(f64, f64, Parameters<f64>) -> f64,
     fits_vectors: fn(&Parameters) -> bool,
 }
@@ -128,7 +136,7 @@ pub(crate) fn map_channels<V: Lanes, E: Element>(
     parameters: &[Parameters],
     wide: &[WideChannel],
 ) {
-    let loops = if tensors.first.is_none() { Loops::of::<V, E, true>() } else { Loops::of::<V, E, false>() };
+    let loops = Loops::of::<V, E>();
     match layout.format() {
         Format::Contiguous if layout.length() >= if layout.samples() < MANY { SHORT } else { SHORT_OF_MANY } => {
             walk_planes(&loops, tensors, layout, channels, parameters, wide);
@@ -140,11 +148,12 @@ pub(crate) fn map_channels<V: Lanes, E: Element>(
 }
 
 impl Loops {
-    fn of<V: Lanes, E: Element, const IN_PLACE: bool>() -> Self {
+    fn of<V: Lanes, E: Element>() -> Self {
         Self {
-            planes: planes::<V, E, IN_PLACE>,
-            rows: rows::<V, E, IN_PLACE>,
-            scalars: scalars::<E, IN_PLACE>,
+            planes: planes::<V, E>,
+            two_rows: rows::<V, E, 2, 2>,
+            four_rows: rows::<V, E, 4, 1>,
+            scalars: scalars_of_row::<E>,
             double: E::of_doubles,
             fits_vectors: E::fits_vectors,
         }
@@ -154,22 +163,24 @@ impl Loops {
 impl<'a> Tensors<'a> {
     fn run(&mut self, range: Range<usize>) -> Run<'_> {
         Run {
-            first: self.first.map_or(&[], |first| &first[range.clone()]),
-            x: self.x.get(range.clone()).unwrap_or_default(),
-            out: &mut self.out[range],
+            out: Targets::new(self.first.map(|first| &first[range.clone()]), &mut self.out[range.clone()]),
+            x: self.x.get(range).unwrap_or_default(),
         }
     }
 
-    /// Two runs, the later one second.
-    fn runs(&mut self, begins: [usize; 2], length: usize) -> [Run<'_>; 2] {
-        let [first, second] = begins.map(|begin| begin..begin + length);
-        let (before, out) = self.out.split_at_mut(second.start);
-        let input = |range: Range<usize>| self.first.map_or(&[][..], |first| &first[range]);
-        let x = |range: Range<usize>| self.x.get(range).unwrap_or_default();
-        [
-            Run { first: input(first.clone()), x: x(first.clone()), out: &mut before[first] },
-            Run { first: input(second.clone()), x: x(second), out: &mut out[..length] },
-        ]
+    /// Some runs in order of their places.
+    fn runs<const RUNS: usize>(&mut self, begins: [usize; RUNS], length: usize) -> [Run<'_>; RUNS] {
+        let (mut rest, mut taken) = (&mut *self.out, 0);
+        begins.map(|begin| {
+            let (_, from_begin) = core::mem::take(&mut rest).split_at_mut(begin - taken);
+            let (out, after) = from_begin.split_at_mut(length);
+            (rest, taken) = (after, begin + length);
+            let input = |input: &'a [f32]| &input[begin..begin + length];
+            Run {
+                out: Targets::new(self.first.map(input), out),
+                x: self.x.get(begin..begin + length).unwrap_or_default(),
+            }
+        })
     }
 }
 
@@ -219,93 +230,113 @@ fn walk_rows(
 ) {
     let (all, first, width) = (layout.channels() * repeat, channels.start * repeat, channels.len() * repeat);
     let at_once = if width == all { rows_at_once(all) } else { 1 };
-    let columns: Parameters<Vec<f32>> = core::array::from_fn(|p| columns_of(parameters, p, repeat, at_once));
-    let columns = columns.each_ref().map(Vec::as_slice);
+    let columns = columns_of(parameters, repeat, at_once);
     let count = layout.samples() * layout.length() / repeat;
     let fits_vectors = parameters.iter().all(loops.fits_vectors) && (at_once * width).is_multiple_of(4);
-    // The last rows first, for they have been read last and are still cached. Within a block a row of each half at a time:
-    // hardware fetches ahead along both.
-    let block = 2 * (HALF_BLOCK / all).max(1).next_multiple_of(at_once);
+    let rows = RowsOf { all, first, width, repeat, columns: columns.as_chunks().0, wide };
+    let most_together = if width < MANY_COLUMNS { 2 } else { 4 };
+    // The last rows first, for they have been read last and are still cached. Within a block a row of each part at a time:
+    // hardware fetches ahead along each.
+    let block = most_together * (BLOCK / most_together / all).max(1).next_multiple_of(at_once);
     for block in (0..count).step_by(block).rev().map(|begin| begin..(begin + block).min(count)) {
-        let half = if fits_vectors { block.len() / at_once / 2 * at_once } else { 0 };
-        for row in (block.start..block.start + half).step_by(at_once) {
-            let begin = row * all + first;
-            let begins = [begin, begin + half * all];
-            let compute = |tensors: &mut Tensors<'_>| (loops.rows)(tensors.runs(begins, at_once * width), columns);
-            match wide.is_empty() {
-                true => compute(&mut tensors),
-                false => {
-                    let rows = begins.map(|begin| begin..begin + at_once * width);
-                    compute_around_wide(loops, &mut tensors, &Places { wide, rows: &rows, width, repeat }, &compute);
+        let mut next = block.start;
+        for together in [4, 2] {
+            if !fits_vectors || together > most_together {
+                continue;
+            }
+            let part = (block.end - next) / at_once / together * at_once;
+            // Rows of all columns are adjacent.
+            let in_run = if width == all { part.max(1) } else { 1 };
+            for row in (next..next + part).step_by(in_run) {
+                let runs = [0, 1, 2, 3].map(|number| row + number * part);
+                match (together, runs) {
+                    (2, [a, b, ..]) => rows.compute(loops, &mut tensors, [a, b], in_run, loops.two_rows),
+                    _ => rows.compute(loops, &mut tensors, runs, in_run, loops.four_rows),
                 }
             }
+            next += together * part;
         }
-        for row in block.start + 2 * half..block.end {
-            let begin = row * all + first;
-            let row = begin..begin + width;
-            let compute = |tensors: &mut Tensors<'_>| (loops.scalars)(&mut tensors.run(row.clone()), 0, columns);
-            match wide.is_empty() {
-                true => compute(&mut tensors),
-                false => {
-                    let rows = [row.clone()];
-                    compute_around_wide(loops, &mut tensors, &Places { wide, rows: &rows, width, repeat }, &compute);
-                }
-            }
+        for row in next..block.end {
+            rows.compute(loops, &mut tensors, [row], 1, loops.scalars);
         }
     }
 }
 
-/// The places of wide channels in some runs of rows, each channel having `repeat` adjacent columns.
-struct Places<'a> {
-    wide: &'a [WideChannel],
-    rows: &'a [Range<usize>],
+/// Rows of some columns.
+#[derive(Clone, Copy)]
+struct RowsOf<'a> {
+    /// Columns of the whole batch.
+    all: usize,
+    first: usize,
     width: usize,
+    /// Adjacent columns of a channel.
     repeat: usize,
+    columns: &'a [Columns],
+    wide: &'a [WideChannel],
 }
 
-impl Places<'_> {
-    fn iter(&self) -> impl Iterator<Item = (usize, Parameters<f64>)> {
-        self.rows.iter().flat_map(|rows| rows.clone().step_by(self.width)).flat_map(move |row| {
-            self.wide.iter().flat_map(move |(number, exact)| {
+impl RowsOf<'_> {
+    /// Computes the runs that begin with some rows and have `count` each.
+    #[inline(always)]
+    fn compute<const RUNS: usize>(
+        self,
+        loops: &Loops,
+        tensors: &mut Tensors<'_>,
+        rows: [usize; RUNS],
+        count: usize,
+        compute: fn([Run<'_>; RUNS], &[Columns]),
+    ) {
+        let begins = rows.map(|row| row * self.all + self.first);
+        let length = count * self.width;
+        if self.wide.is_empty() {
+            compute(tensors.runs(begins, length), self.columns);
+        } else {
+            self.compute_around_wide(loops, tensors, &begins, length, &|tensors| {
+                compute(tensors.runs(begins, length), self.columns);
+            });
+        }
+    }
+
+    /// The same where some columns are wide: their values are there before the runs overwrite what they come from.
+    #[cold]
+    #[inline(never)]
+    fn compute_around_wide(
+        self,
+        loops: &Loops,
+        tensors: &mut Tensors<'_>,
+        begins: &[usize],
+        length: usize,
+        compute: &dyn Fn(&mut Tensors<'_>),
+    ) {
+        let mut values = Vec::new();
+        for row in begins.iter().flat_map(|begin| (*begin..begin + length).step_by(self.width)) {
+            for (number, exact) in self.wide {
                 let column = row + number * self.repeat;
-                (column..column + self.repeat).map(|place| (place, *exact))
-            })
-        })
+                for place in column..column + self.repeat {
+                    values.push((place, wide_value(loops, tensors, place, *exact)));
+                }
+            }
+        }
+        compute(tensors);
+        for (place, value) in values {
+            tensors.out[place] = value;
+        }
     }
 }
 
-/// Computes rows, of which some columns are wide: their values are there before the rows overwrite what they come from.
-#[cold]
-#[inline(never)]
-fn compute_around_wide(
-    loops: &Loops,
-    tensors: &mut Tensors<'_>,
-    places: &Places<'_>,
-    compute: &dyn Fn(&mut Tensors<'_>),
-) {
-    let values: Vec<f32> = places.iter().map(|(place, exact)| wide_value(loops, tensors, place, exact)).collect();
-    compute(tensors);
-    for ((place, _), value) in places.iter().zip(values) {
-        tensors.out[place] = value;
-    }
-}
-
-/// One of the parameters for each column of some equal rows, in which each channel has `repeat` adjacent columns.
-fn columns_of(parameters: &[Parameters], p: usize, repeat: usize, rows: usize) -> Vec<f32> {
-    let width = parameters.len() * repeat;
-    let mut columns = vec![0.0; rows * width];
-    let (first, others) = columns.split_at_mut(width);
-    if repeat == 1 {
-        for (column, of_channel) in first.iter_mut().zip(parameters) {
-            *column = of_channel[p];
-        }
-    } else {
-        for (columns, of_channel) in first.chunks_exact_mut(repeat).zip(parameters) {
-            columns.fill(of_channel[p]);
+/// The parameters of each four columns, as [`Columns`] end to end, of some equal rows in which each channel has `repeat` adjacent
+/// columns.
+fn columns_of(parameters: &[Parameters], repeat: usize, rows: usize) -> Vec<Parameters> {
+    let count = parameters.len() * repeat * rows;
+    let mut columns = Vec::with_capacity(count.next_multiple_of(4));
+    for _ in 0..rows {
+        for of_channel in parameters {
+            columns.resize(columns.len() + repeat, *of_channel);
         }
     }
-    for other in others.chunks_exact_mut(width.max(1)) {
-        other.copy_from_slice(first);
+    columns.resize(count.next_multiple_of(4), [0.0; 4]);
+    for four in columns.as_chunks_mut::<4>().0 {
+        *four = Native::transpose(four.each_ref().map(Native::load)).map(Native::to_array);
     }
     columns
 }
@@ -316,80 +347,97 @@ fn rows_at_once(width: usize) -> usize {
     whole_vectors * (COLUMNS_AT_ONCE / (width * whole_vectors)).max(1)
 }
 
-fn planes<V: Lanes, E: Element, const IN_PLACE: bool>(run: Run<'_>, length: usize, parameters: &[Parameters]) {
-    let Run { first, x, out } = run;
-    for (number, (out, parameters)) in out.chunks_exact_mut(length).zip(parameters).enumerate() {
-        let range = number * length..(number + 1) * length;
-        let first = if IN_PLACE { &[] } else { &first[range.clone()] };
-        let x = if E::USES_X { &x[range] } else { &[] };
-        let mut plane = Run { first, x, out };
+fn planes<V: Lanes, E: Element>(mut run: Run<'_>, length: usize, parameters: &[Parameters]) {
+    for (number, parameters) in parameters.iter().enumerate() {
+        let begin = number * length;
+        let x = if E::USES_X { &run.x[begin..begin + length] } else { &[] };
+        let mut plane = Run { out: run.out.part(begin, length), x };
         if length < 4 || !E::fits_vectors(parameters) {
-            scalars::<E, IN_PLACE>(&mut plane, 0, parameters.each_ref().map(core::slice::from_ref));
+            scalars::<E>(plane, |_| *parameters);
             continue;
         }
         let splat = parameters.map(V::splat);
         // The last four values first: what of them does not fill a vector is then there after the loop, also in place.
-        let first = V::load(last_four(if IN_PLACE { plane.out } else { plane.first }));
-        let x = if E::USES_X { V::load(last_four(plane.x)) } else { V::zero() };
-        let last = E::of_vectors(first, x, splat);
-        let mut vectors = Vectors::<E, IN_PLACE>::of(&mut plane, length / 4);
+        let last = Vectors::<E, 1>::of(&mut plane, length - 4, 1).value::<V>(0, 0, splat);
+        let mut vectors = Vectors::<E, 1>::of(&mut plane, 0, length / 4);
         for i in 0..length / 4 {
-            vectors.apply(i, splat);
+            vectors.apply(i, 0, splat);
         }
-        if let Some(values) = plane.out.last_chunk_mut() {
-            last.store(values);
+        last.store(plane.out.part(length - 4, 4).into_groups().target(0));
+    }
+}
+
+/// Some runs of rows, `UNROLLED` vectors of each at a time.
+fn rows<V: Lanes, E: Element, const RUNS: usize, const UNROLLED: usize>(
+    mut runs: [Run<'_>; RUNS],
+    columns: &[Columns],
+) {
+    let length = 4 * columns.len();
+    let (columns, rest) = columns.as_chunks();
+    for begin in (0..runs[0].out.len()).step_by(length) {
+        part_of_rows::<V, E, RUNS, UNROLLED>(&mut runs, begin, columns);
+        if !rest.is_empty() {
+            part_of_rows::<V, E, RUNS, 1>(&mut runs, begin + 4 * UNROLLED * columns.len(), rest.as_chunks().0);
         }
     }
 }
 
-fn last_four(values: &[f32]) -> &[f32; 4] {
-    values.last_chunk().unwrap_or(&[0.0; 4])
-}
-
-fn rows<V: Lanes, E: Element, const IN_PLACE: bool>(mut runs: [Run<'_>; 2], columns: Parameters<&[f32]>) {
-    let count = runs[0].out.len() / 4;
-    let columns = columns.map(|column| &column.as_chunks().0[..count]);
-    let [mut a, mut b] = runs.each_mut().map(|run| Vectors::<E, IN_PLACE>::of(run, count));
-    for i in 0..count {
-        let parameters = columns.map(|column| V::load(&column[i]));
-        a.apply::<V>(i, parameters);
-        b.apply::<V>(i, parameters);
+/// Some columns of a row of each run, from `begin`.
+#[inline(always)]
+fn part_of_rows<V: Lanes, E: Element, const RUNS: usize, const UNROLLED: usize>(
+    runs: &mut [Run<'_>; RUNS],
+    begin: usize,
+    columns: &[[Columns; UNROLLED]],
+) {
+    let mut runs = runs.each_mut().map(|run| Vectors::<E, UNROLLED>::of(run, begin, columns.len()));
+    for (i, columns) in columns.iter().enumerate() {
+        for (k, columns) in columns.iter().enumerate() {
+            let parameters = columns.each_ref().map(V::load);
+            for run in &mut runs {
+                run.apply::<V>(i, k, parameters);
+            }
+        }
     }
 }
 
-/// A run cut into vectors.
-struct Vectors<'a, E, const IN_PLACE: bool> {
-    first: &'a [[f32; 4]],
-    x: &'a [[f32; 4]],
-    out: &'a mut [[f32; 4]],
+/// A part of a run cut into vectors, of which `UNROLLED` lie together.
+struct Vectors<'a, E, const UNROLLED: usize> {
+    out: Targets<'a, [[f32; 4]; UNROLLED]>,
+    x: &'a [[[f32; 4]; UNROLLED]],
     element: PhantomData<E>,
 }
 
-impl<'a, E: Element, const IN_PLACE: bool> Vectors<'a, E, IN_PLACE> {
+impl<'a, E: Element, const UNROLLED: usize> Vectors<'a, E, UNROLLED> {
     #[inline(always)]
-    fn of(run: &'a mut Run<'_>, count: usize) -> Self {
+    fn of(run: &'a mut Run<'_>, begin: usize, count: usize) -> Self {
         Self {
-            first: if IN_PLACE { &[] } else { &run.first.as_chunks().0[..count] },
-            x: if E::USES_X { &run.x.as_chunks().0[..count] } else { &[] },
-            out: &mut run.out.as_chunks_mut().0[..count],
+            out: run.out.part(begin, 4 * UNROLLED * count).into_groups::<4>().into_groups(),
+            x: if E::USES_X { &run.x[begin..].as_chunks().0.as_chunks().0[..count] } else { &[] },
             element: PhantomData,
         }
     }
 
     #[inline(always)]
-    fn apply<V: Lanes>(&mut self, i: usize, parameters: Parameters<V>) {
-        let first = V::load(if IN_PLACE { &self.out[i] } else { &self.first[i] });
-        let x = if E::USES_X { V::load(&self.x[i]) } else { V::zero() };
-        E::of_vectors(first, x, parameters).store(&mut self.out[i]);
+    fn value<V: Lanes>(&self, i: usize, k: usize, parameters: Parameters<V>) -> V {
+        let x = if E::USES_X { V::load(&self.x[i][k]) } else { V::zero() };
+        E::of_vectors(V::load(&self.out.source(i)[k]), x, parameters)
+    }
+
+    #[inline(always)]
+    fn apply<V: Lanes>(&mut self, i: usize, k: usize, parameters: Parameters<V>) {
+        self.value(i, k, parameters).store(&mut self.out.target(i)[k]);
     }
 }
 
+fn scalars_of_row<E: Element>([run]: [Run<'_>; 1], columns: &[Columns]) {
+    scalars::<E>(run, |column| columns[column / 4].map(|parameter| parameter[column % 4]));
+}
+
 /// What does not fill a vector, and channels that do not fit vectors.
-#[inline(never)]
-fn scalars<E: Element, const IN_PLACE: bool>(run: &mut Run<'_>, begin: usize, parameters: Parameters<&[f32]>) {
-    for i in begin..run.out.len() {
-        let first = if IN_PLACE { run.out[i] } else { run.first[i] };
+#[inline(always)]
+fn scalars<E: Element>(mut run: Run<'_>, parameters: impl Fn(usize) -> Parameters) {
+    for i in 0..run.out.len() {
         let x = if E::USES_X { run.x[i] } else { 0.0 };
-        run.out[i] = E::of_scalars(first, x, parameters.map(|parameter| parameter[i % parameter.len()]));
+        *run.out.target(i) = E::of_scalars(*run.out.source(i), x, parameters(i));
     }
 }

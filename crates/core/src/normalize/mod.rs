@@ -6,6 +6,6 @@ mod forward;
 
 pub use backward_input::{BatchSums, backward_input, backward_parameters, backward_parameters_of};
 pub(crate) use backward_input::{Sums, input_of_channels, parameters_of_channels};
-pub(crate) use elementwise::{COLUMNS_AT_ONCE, HALF_BLOCK, MANY, SHORT, SHORT_OF_MANY};
+pub(crate) use elementwise::{BLOCK, COLUMNS_AT_ONCE, MANY, MANY_COLUMNS, SHORT, SHORT_OF_MANY};
 pub(crate) use forward::normalize_channels;
 pub use forward::{Affine, normalize};

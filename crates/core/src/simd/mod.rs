@@ -13,12 +13,14 @@ mod scalar;
 mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+mod targets;
 
 pub(crate) use fma::{fma, fma_vectors, is_addend_of_vectors};
 pub(crate) use lanes::{Arithmetic, Doubles, Lanes, Mask};
 pub(crate) use rounding::{round_ties_even, sqrt};
 #[cfg(any(test, not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")))))]
 pub(crate) use scalar::Scalar;
+pub(crate) use targets::Targets;
 
 /// The vector type of this machine.
 #[cfg(target_arch = "x86_64")]
