@@ -11,6 +11,8 @@ import { launchOptions } from '../scripts/browser.mjs';
 const ENDLESS = 100_000;
 /** A rank that is gone is found out within a second where nothing else runs. */
 const SOON_MS = 5000;
+/** How long ranks wait for one that is frozen. */
+const PATIENCE_SECONDS = 10;
 
 /** The command of the example. */
 interface Run extends AsyncDisposable {
@@ -66,6 +68,8 @@ async function open(address: string): Promise<Page> {
 const stepOf = async (page: Page): Promise<number> =>
   Number.parseInt((await page.locator('#step').textContent()) ?? '');
 
+const stepIn = (tab: Tab): Promise<unknown> => tab.evaluate('parseInt(document.querySelector("#step").textContent)');
+
 describe('Node and pages in one job', () => {
   it('train_one_network_with_the_numbers_of_one_process', async () => {
     await using run = start('--node-ranks', '2', '--pages', '1', '--steps', '12', '--compare');
@@ -116,15 +120,32 @@ describe('Node and pages in one job', () => {
   it('go_on_while_the_page_is_hidden', async () => {
     await using run = start('--steps', '25', '--compare');
     await using tab = await Tab.open(await browser.newBrowserCDPSession(), await run.address);
-    await expect
-      .poll(() => tab.evaluate('parseInt(document.querySelector("#step").textContent)'), { timeout: 30_000 })
-      .toBeGreaterThan(2);
+    await expect.poll(() => stepIn(tab), { timeout: 30_000 }).toBeGreaterThan(2);
     await using front = await tab.openInFront('about:blank');
     expect(await tab.evaluate('document.visibilityState')).toBe('hidden');
     expect(await front.evaluate('document.visibilityState')).toBe('visible');
     expect(await run.end, run.lines.join('\n')).toBe(0);
     expect(run.lines).toContain('they are those of one process, bit for bit');
     expect(await tab.evaluate('document.querySelector("#status").dataset.state')).toBe('done');
+  });
+
+  it('wait_for_a_page_that_the_browser_has_frozen_until_time_is_up_and_it_is_told_so_when_it_goes_on', async () => {
+    await using run = start('--steps', String(ENDLESS), '--timeout', String(PATIENCE_SECONDS));
+    await using tab = await Tab.open(await browser.newBrowserCDPSession(), await run.address);
+    await expect.poll(() => stepIn(tab), { timeout: 30_000 }).toBeGreaterThan(2);
+    // Browsers freeze hidden pages only.
+    await using front = await tab.openInFront('about:blank');
+    expect(await front.evaluate('document.visibilityState')).toBe('visible');
+    const frozenAt = performance.now();
+    await tab.setFrozen(true);
+    expect(await run.end).toBe(1);
+    expect(performance.now() - frozenAt).toBeGreaterThan(0.9 * PATIENCE_SECONDS * 1000);
+    const text = `waited ${PATIENCE_SECONDS} s for rank 1`;
+    expect(run.lines.filter((line) => line.includes('Error'))).toEqual([expect.stringContaining(text)]);
+    await tab.setFrozen(false);
+    const status = 'document.querySelector("#status")';
+    await expect.poll(() => tab.evaluate(`${status}.dataset.state`), { timeout: 30_000 }).toBe('failed');
+    expect(await tab.evaluate(`${status}.textContent`)).toMatch(/GroupTimeoutError|ConnectionLostError/);
   });
 });
 
@@ -153,20 +174,30 @@ class Tab implements AsyncDisposable {
 
   /** @returns the value of an expression. */
   async evaluate(expression: string): Promise<unknown> {
+    const { result } = await this.#send('Runtime.evaluate', { expression, returnByValue: true });
+    return (result as { readonly value: unknown } | undefined)?.value;
+  }
+
+  /** Stops the page with its workers, as browsers do with hidden ones to save energy. */
+  async setFrozen(isFrozen: boolean): Promise<void> {
+    await this.#send('Page.setWebLifecycleState', { state: isFrozen ? 'frozen' : 'active' });
+  }
+
+  #send(method: string, params: object): Promise<{ readonly result?: unknown }> {
     this.#messages += 1;
     const id = this.#messages;
-    const message = JSON.stringify({ id, method: 'Runtime.evaluate', params: { expression, returnByValue: true } });
     return new Promise((resolve) => {
       const hear = (event: { readonly sessionId: string; readonly message: string }): void => {
         const answer = JSON.parse(event.message) as {
           readonly id?: number;
-          readonly result?: { readonly result: { readonly value: unknown } };
+          readonly result?: { readonly result?: unknown };
         };
         if (event.sessionId !== this.#sessionId || answer.id !== id) return;
         this.#session.off('Target.receivedMessageFromTarget', hear);
-        resolve(answer.result?.result.value);
+        resolve(answer.result ?? {});
       };
       this.#session.on('Target.receivedMessageFromTarget', hear);
+      const message = JSON.stringify({ id, method, params });
       void this.#session.send('Target.sendMessageToTarget', { sessionId: this.#sessionId, message });
     });
   }

@@ -283,6 +283,7 @@ function drawStep(setting: Setting): Step {
     [1, 'clamp'],
     [4, 'layer'],
     [4, 'functional'],
+    [hasGpus ? 0 : 2, 'ranks'],
   ] as const);
   switch (kind) {
     case 'forward':
@@ -353,6 +354,15 @@ function drawStep(setting: Setting): Step {
         damage: draws.onceIn(3) ? draws.integer(0, 4000) : -1,
       };
     }
+    case 'ranks':
+      return {
+        kind,
+        model: Array.from({ length: draws.integer(1, 2) }, () => drawModule(setting, 1)),
+        batches: Array.from({ length: draws.integer(1, 3) }, () => drawBatch(setting)),
+        cuts: Array.from({ length: draws.integer(1, 3) }, () => draws.integer(0, 40)),
+        way: draws.pick(['local', 'local', 'shared memory', 'messages']),
+        fault: draws.onceIn(4) ? { rank: draws.integer(0, 3), step: draws.integer(0, 2) } : null,
+      };
     case 'update':
     case 'copy':
     case 'load':

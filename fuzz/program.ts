@@ -122,6 +122,20 @@ export interface FunctionalStep {
   readonly damage: number;
 }
 
+/** A model of its own that several ranks train, each with its part of every batch. */
+export interface RanksStep {
+  readonly kind: 'ranks';
+  readonly model: readonly ModuleSpec[];
+  /** One for each step of the training. */
+  readonly batches: readonly BatchSpec[];
+  /** As of {@link FunctionalStep}: one less than there are ranks. */
+  readonly cuts: readonly number[];
+  /** How they exchange. */
+  readonly way: 'local' | 'shared memory' | 'messages';
+  /** The rank that fails in the middle, and in which step; none. */
+  readonly fault: { readonly rank: number; readonly step: number } | null;
+}
+
 export type Step =
   | ForwardStep
   | {
@@ -174,7 +188,8 @@ export type Step =
   /** A layer with `epsMode: 'clamp'` on all devices, against the same on the first two and against f64. */
   | { readonly kind: 'clamp'; readonly batch: BatchSpec; readonly eps: number; readonly affine: boolean }
   | LayerStep
-  | FunctionalStep;
+  | FunctionalStep
+  | RanksStep;
 
 /** One program: a model on devices, and what happens to it. */
 export interface Program {

@@ -9,6 +9,7 @@ import { clamp } from './steps/clamp.ts';
 import { concurrent } from './steps/concurrent.ts';
 import { forward } from './steps/forward.ts';
 import { functionalSteps } from './steps/functional.ts';
+import { ranks } from './steps/ranks.ts';
 import { layer } from './steps/layer.ts';
 import { refuse } from './steps/refuse.ts';
 import { scopes } from './steps/scopes.ts';
@@ -92,6 +93,8 @@ async function take(world: World, step: Step): Promise<void> {
       return layer(world, step);
     case 'functional':
       return functionalSteps(world, step);
+    case 'ranks':
+      return ranks(world, step);
     case 'update':
     case 'copy':
     case 'load':

@@ -39,6 +39,21 @@ export function croppedTo(length: number, size: number): number {
   return Math.min(Math.max(length, 0), size);
 }
 
+/** The samples of a batch in order, cut into one part more than there are cuts: so many samples each, modulo what is left; the last has the rest. */
+export function cutsOf(shape: readonly number[], cuts: readonly number[]): readonly Part[] {
+  const [samples = 0, ...rest] = shape;
+  const size = elementsOf(rest);
+  const parts: Part[] = [];
+  let start = 0;
+  for (const cut of [...cuts, samples]) {
+    const count = parts.length === cuts.length ? samples - start : cut % (samples - start + 1);
+    const positions = Array.from({ length: count * size }, (_, i) => start * size + i);
+    parts.push({ shape: [count, ...rest], positions });
+    start += count;
+  }
+  return parts;
+}
+
 /**
  * The batch that the shards are together: one after the other, or as rows of one value each where samples of one shard have more
  * values than those of another. Empty shards do not count.

@@ -6,7 +6,7 @@ import { valuesOf } from '../batches.ts';
 import { disposeModel } from '../model.ts';
 import { checkBits, checkOutcome, errorOf, failure, perhaps } from '../outcome.ts';
 import type { FunctionalStep } from '../program.ts';
-import { elementsOf, type Part, put, take } from '../shards.ts';
+import { cutsOf, elementsOf, type Part, put, take } from '../shards.ts';
 import type { World } from '../world.ts';
 
 interface Shard {
@@ -158,20 +158,6 @@ async function checkDamaged(step: FunctionalStep, partials: readonly Uint8Array[
   checkOutcome('merge of a damaged partial', error, perhaps(PartialError));
   const short = await errorOf(() => functional.mergeMoments([damaged.subarray(0, step.damage % 8)], device));
   checkOutcome('merge of a cut partial', short, failure(PartialError));
-}
-
-function cutsOf(shape: readonly number[], cuts: readonly number[]): readonly Part[] {
-  const [samples = 0, ...rest] = shape;
-  const size = elementsOf(rest);
-  const parts: Part[] = [];
-  let start = 0;
-  for (const cut of [...cuts, samples]) {
-    const count = parts.length === cuts.length ? samples - start : cut % (samples - start + 1);
-    const positions = Array.from({ length: count * size }, (_, i) => start * size + i);
-    parts.push({ shape: [count, ...rest], positions });
-    start += count;
-  }
-  return parts;
 }
 
 function formatOf({ batch }: FunctionalStep, shape: readonly number[]): FunctionalStep['batch']['format'] {

@@ -11,6 +11,7 @@ import type { Device } from '../device/device.ts';
 import { mergePartials } from '../device/registry.ts';
 import { CollectiveMismatchError } from '../errors.ts';
 import type { ProcessGroup } from '../sync/process_group.ts';
+import { nextInOrder } from '../tensor/graph_node.ts';
 import { formatShape } from '../tensor/shape.ts';
 import { uint8ArrayOf } from '../typed_array.ts';
 import type { ModuleInterface } from './module_interface.ts';
@@ -42,7 +43,9 @@ export async function planAcrossRanks(
   const layer = joinGroup(original, group);
   const tag = `synchronized layer ${layer.number}, call ${layer.calls}`;
   layer.calls += 1;
-  const call: RankedCall = { group, tag, own, merging: mergingOf(devices), layer };
+  // Not when the plan is known, for that takes as long as an exchange on some ranks: all must pass through their layers in one order.
+  const sequence = nextInOrder();
+  const call: RankedCall = { group, tag, own, sequence, merging: mergingOf(devices), layer };
   const { lastShapes } = layer;
   const [first] = own;
   const isPredictable = JSON.stringify(lastShapes?.[group.rank]) === JSON.stringify(own.map(({ shape }) => shape));
@@ -216,7 +219,7 @@ function planFor(
   const ranges = shards.map((_, rank) => ({ first: firstOf(rank), samples: firstOf(rank + 1) - firstOf(rank) }));
   const start = starts[call.group.rank] ?? 0;
   const firstSamples = plan.firstSamples.slice(start, start + call.own.length);
-  return { ...plan, firstSamples, ranks: { call, ranges, isPredicted, mergesOnDevices } };
+  return { ...plan, firstSamples, sequence: call.sequence, ranks: { call, ranges, isPredicted, mergesOnDevices } };
 }
 
 const CORE = 'core';

@@ -59,6 +59,8 @@ export interface RankedCall {
   /** The same on every rank, and in no other call. */
   readonly tag: string;
   readonly own: readonly Announcement[];
+  /** The place of the call in the order of nodes. */
+  readonly sequence: number;
   /** Which arithmetic merges the partials of this rank. */
   readonly merging: string;
   readonly layer: LayerInGroup;
