@@ -1,4 +1,7 @@
-/** Files of the library that are loaded when they are first needed. */
+/**
+ * Files of the library that are loaded when they are first needed. What loads them is made where a file begins, not in the function that needs it: Vite 8 makes no
+ * worker of one script where that function, which has been left out, is all that imports a file.
+ */
 
 /**
  * Loads a file once. Who asks meanwhile goes on after those who asked before. A failure is not remembered, so that the next call tries again.

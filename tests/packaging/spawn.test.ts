@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { build } from 'vite';
 import { describe, expect, inject, it } from 'vitest';
 import { runInUserProject } from './user_project.ts';
 
@@ -45,4 +46,20 @@ describe('spawn, of the packed package', () => {
     spawn(new URL('./none.mjs', import.meta.url), { nprocs: 1 }).catch((error) => console.log(JSON.stringify(error.message)));`;
     expect(runInUserProject('missing.mjs', text)).toMatch(/^rank 0 has failed: .*none\.mjs/);
   });
+});
+
+it.each(['spawnable(() => 1)', 'spawn', 'initProcessGroup()'])('%s_is_one_script_in_a_worker_of_Vite', async (use) => {
+  const root = inject('userProject');
+  const name = /^\w+/.exec(use)?.[0] ?? '';
+  writeFileSync(
+    join(root, 'vite_worker.mjs'),
+    `import { ${name} } from 'syncbn/distributed';\nglobalThis.used = ${use};\n`,
+  );
+  const program = join(root, 'vite_page.mjs');
+  const make = "new Worker(new URL('./vite_worker.mjs', import.meta.url), { type: 'module' })";
+  writeFileSync(program, `globalThis.make = () => ${make};\n`);
+  const options = { write: false, rollupOptions: { input: program, external: [/^@nats-io/] } };
+  const built = await build({ root, configFile: false, logLevel: 'silent', build: options });
+  const files = [built].flat().flatMap((each) => ('output' in each ? each.output.map(({ fileName }) => fileName) : []));
+  expect(files.filter((file) => file.includes('vite_worker'))).toHaveLength(1);
 });

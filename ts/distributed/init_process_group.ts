@@ -2,7 +2,7 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
-import { checkTimeout, ProcessGroup } from './process_group.ts';
+import { checkTimeout, loadCollectives, ProcessGroup } from './process_group.ts';
 import { groupOfThread } from './group_of_thread.ts';
 import type { Transport } from './transport.ts';
 
@@ -86,7 +86,7 @@ export async function initProcessGroup(options: InitProcessGroupOptions = {}): P
   }
   checkTimeout(timeout);
   // Before there is a connection, so that nobody waits for a rank that cannot load what a group needs.
-  await import('./collectives.ts');
+  await loadCollectives();
   const group = await ProcessGroup.over(await backend.connect({ job, rank, worldSize, timeout }), { timeout });
   try {
     await group.barrier();

@@ -1,6 +1,7 @@
 /** The backend `ports`: ranks in threads of one program that the program has started by itself. */
 
 import { describeValue } from '../describe_value.ts';
+import { loadOnce } from '../load_once.ts';
 import type { Backend } from './init_process_group.ts';
 
 /** Of {@link ports}. */
@@ -10,6 +11,9 @@ export interface PortsOptions {
   /** What {@link portsMemory} has made for so many threads, the same in all of them; default `null`: they share no memory. */
   readonly memory?: SharedArrayBuffer | null;
 }
+
+/** What only a thread that has ports needs. */
+const loadPorts = loadOnce(() => import('./ports.ts'));
 
 /**
  * Ranks in threads that somebody has brought the other ends of the ports to; {@link spawn} does that by itself.
@@ -26,7 +30,7 @@ export function ports(options: PortsOptions): Backend {
       if (!Array.isArray(own) || own.length !== worldSize) {
         throw new RangeError(`ports(): expected ports of ${worldSize} ranks, got ${describeValue(own)}`);
       }
-      const { portsTransport } = await import('./ports.ts');
+      const { portsTransport } = await loadPorts();
       return portsTransport({ rank, job, ports: own, memory });
     },
   };

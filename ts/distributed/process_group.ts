@@ -4,6 +4,7 @@ import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
 import type { ProcessGroup as LayerGroup, Tensor } from '../index.ts';
 import { uint8ArrayOf } from '../typed_array.ts';
+import { loadOnce } from '../load_once.ts';
 import type { Collectives } from './collectives.ts';
 import { bytesOf, dataOf, store, storeBytes } from './group_values.ts';
 import type { FrameCounts } from './messenger.ts';
@@ -38,6 +39,9 @@ export interface AllReduceOptions extends CollectiveOptions {
 const allReduceOptions: KnownOptions<AllReduceOptions> = { ...collectiveOptions, op: 'string' };
 
 const ops: readonly string[] = ['sum', 'mean', 'max'] satisfies ReduceOp[];
+
+/** What only a program that has a group needs. */
+export const loadCollectives = loadOnce(() => import('./collectives.ts'));
 
 /** The longest timer: `Infinity` seconds are so many. */
 const FOR_EVER_SECONDS = 2 ** 31 / 1000 - 1;
@@ -82,7 +86,7 @@ export class ProcessGroup implements LayerGroup {
     checkOptions('ProcessGroup.over()', options, groupOptions);
     const { timeout = 60 } = options;
     checkTimeout(timeout);
-    const { openCollectives } = await import('./collectives.ts');
+    const { openCollectives } = await loadCollectives();
     return new ProcessGroup(openCollectives(transport, Math.min(timeout, FOR_EVER_SECONDS)), timeout);
   }
 

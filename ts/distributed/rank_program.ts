@@ -1,8 +1,12 @@
 /** The program of a thread that `spawn()` has started. */
 
+import { loadOnce } from '../load_once.ts';
 import { importFromPlatform, isNode } from '../platform_modules.ts';
 import type { RankMain } from './rank_main.ts';
 import { type Parent, type RankNews, type RankStart, startedKey, toldOf } from './rank_news.ts';
+
+/** What only a thread that is a rank needs. */
+const loadRun = loadOnce(() => import('./run_rank.ts'));
 
 /**
  * Runs a rank. The programs of `spawn()` call it; nobody else has to.
@@ -10,7 +14,7 @@ import { type Parent, type RankNews, type RankStart, startedKey, toldOf } from '
  */
 export async function startRank(start: RankStart, parent: Parent, main: RankMain | null = null): Promise<void> {
   try {
-    const { runRank } = await import('./run_rank.ts');
+    const { runRank } = await loadRun();
     await runRank(start, parent, main);
   } catch (error) {
     parent.postMessage({ failure: toldOf(error) } satisfies RankNews);

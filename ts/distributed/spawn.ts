@@ -2,6 +2,7 @@
 
 import { checkOptions, type KnownOptions } from '../check_options.ts';
 import { describeValue } from '../describe_value.ts';
+import { loadOnce } from '../load_once.ts';
 import type { SpawnedWorker, SpawnOptions } from './spawn_options.ts';
 
 const spawnOptions: KnownOptions<SpawnOptions> = {
@@ -11,6 +12,9 @@ const spawnOptions: KnownOptions<SpawnOptions> = {
   sharedMemory: 'boolean',
   env: 'object',
 };
+
+/** What only a program that starts threads needs. */
+const loadStart = loadOnce(() => import('./start_ranks.ts'));
 
 /**
  * Runs a program in several threads, the ranks of one process group; `torch.multiprocessing.spawn`.
@@ -45,6 +49,6 @@ export async function spawn<Result = unknown>(
       `spawn(): expected the URL of a module or a function that makes a worker, got ${describeValue(program)}`,
     );
   }
-  const { startRanks } = await import('./start_ranks.ts');
+  const { startRanks } = await loadStart();
   return startRanks<Result>(program, options);
 }
