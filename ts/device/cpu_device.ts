@@ -26,13 +26,11 @@ class CpuBuffer implements DeviceBuffer {
   readonly length: number;
   /** {@link RELEASED} after release. */
   handle: number;
-  readonly byteOffset: number;
 
-  constructor(device: CpuDevice, length: number, handle: number, byteOffset: number) {
+  constructor(device: CpuDevice, length: number, handle: number) {
     this.device = device;
     this.length = length;
     this.handle = handle;
-    this.byteOffset = byteOffset;
   }
 }
 
@@ -132,13 +130,16 @@ export class CpuDevice implements Device {
   }
 
   allocate(length: number): DeviceBuffer {
-    return this.#manage('allocate', length, (kernels) => {
-      if (isTooLong(length)) {
-        throw new OutOfMemoryError(this.name, length * Float32Array.BYTES_PER_ELEMENT, kernels.bytesInUse);
-      }
-      const handle = kernels.allocate(length);
-      return new CpuBuffer(this, length, handle, kernels.address(handle));
-    });
+    const instance = this.#opened;
+    const { kernels } = instance;
+    if (isTooLong(length)) {
+      throw new OutOfMemoryError(this.name, length * Float32Array.BYTES_PER_ELEMENT, kernels.bytesInUse);
+    }
+    try {
+      return new CpuBuffer(this, length, kernels.allocate(length));
+    } catch (error) {
+      throw this.#failure(error, instance, 'allocate', `${length} values`);
+    }
   }
 
   /** Never fails for a trap: whoever gives memory back may be dealing with another error. The next command tells. */
@@ -146,13 +147,16 @@ export class CpuDevice implements Device {
     const own = this.#inUse(buffer);
     const { handle } = own;
     own.handle = RELEASED;
-    if (this.#lost === null) {
-      try {
-        this.#manage('release', own.length, (kernels) => kernels.release(handle));
-      } catch (error) {
-        if (error !== this.#lost) {
-          throw error;
-        }
+    const instance = this.#instance;
+    if (this.#lost !== null || instance === null) {
+      return;
+    }
+    try {
+      instance.kernels.release(handle);
+    } catch (error) {
+      const failure = this.#failure(error, instance, 'release', `${own.length} values`);
+      if (failure !== this.#lost) {
+        throw failure as Error;
       }
     }
   }
@@ -257,7 +261,7 @@ export class CpuDevice implements Device {
   }
 
   /**
-   * Calls a kernel that manages memory or merges.
+   * Calls a kernel that manages memory or merges, of those that do not run several times per layer.
    * @param work - what it works on, for the error of a device that is lost: so many values, or what a text says.
    */
   #manage<T>(operation: string, work: number | string, command: (kernels: CpuKernels) => T): T {
@@ -316,8 +320,9 @@ export class CpuDevice implements Device {
   /** The values of a buffer. Growing the memory detaches views, so none is kept. */
   #view(buffer: DeviceBuffer): Float32Array {
     const { memory } = this.#opened;
-    const { byteOffset, length } = this.#inUse(buffer);
-    return new Float32Array(memory.buffer, byteOffset, length);
+    const { handle, length } = this.#inUse(buffer);
+    const address = this.#manage('address', length, (kernels) => kernels.address(handle));
+    return new Float32Array(memory.buffer, address, length);
   }
 }
 

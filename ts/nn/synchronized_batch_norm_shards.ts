@@ -129,12 +129,8 @@ function areOfSeveralLengths(announcements: readonly Announcement[], counts: rea
 }
 
 /** The devices of a batch as a group that exchanges partials by itself; `null` where the calling thread must. */
-export function groupOf([first, ...others]: readonly Device[], plan: BatchPlan): DeviceGroup | null {
-  if (plan.isRagged || plan.ranks !== null || first === undefined) {
-    return null;
-  }
-  const devices = [first, ...others];
-  return cpuGroupOf(devices) ?? first.group?.(devices) ?? null;
+export function groupOf(devices: readonly Device[], plan: BatchPlan): DeviceGroup | null {
+  return plan.isRagged || plan.ranks !== null ? null : (cpuGroupOf(devices) ?? devices[0]?.group?.(devices) ?? null);
 }
 
 /** The layout of a shard, one for all that are empty. */
