@@ -186,12 +186,14 @@ describe('DistributedDataParallel', () => {
     expect(found).toEqual([expected, expected]);
   });
 
-  it('fills_buckets_with_neighbours', async () => {
+  it.each([
+    ['of_the_size_that_was_given', 2, { bucketCapMb: 17 / 2 ** 20 }, [2, 2, 1]],
+    ['of_25_MiB_the_first_of_1', 125_000, {}, [2, 3]],
+  ])('fills_buckets_with_neighbours, %s', async (_, channels, options, parameters) => {
     const [exchanges] = await runRanks(2, async (group) => {
       const tags: string[] = [];
-      const net = new Sequential(...Array.from({ length: 5 }, () => new Scale(2)));
-      // 8 bytes for each parameter, two in a bucket.
-      const model = wrap(net, group, { bucketCapMb: 17 / 2 ** 20 });
+      const net = new Sequential(...Array.from({ length: 5 }, () => new Scale(channels)));
+      const model = wrap(net, group, options);
       await model.ready();
       const allReduce = group.allReduce.bind(group);
       Object.assign(group, {
@@ -200,10 +202,11 @@ describe('DistributedDataParallel', () => {
           return allReduce(values, options);
         },
       });
-      await step(model, Float32Array.of(1, 1));
+      await step(model, new Float32Array(channels).fill(1), channels);
       return tags;
     });
-    expect(exchanges?.map((tag) => tag.replace(/.*gradients /, ''))).toEqual(['0: 4', '1: 4', '2: 2']);
+    const expected = parameters.map((count, bucket) => `${bucket}: ${count * channels}`);
+    expect(exchanges?.map((tag) => tag.replace(/.*gradients /, ''))).toEqual(expected);
   });
 
   it.each(['sum', 'mean'] as const)('gives_the_same_with_gradientAsBucketView, %s', async (reduction) => {

@@ -18,7 +18,10 @@ import { ProcessGroup } from './process_group.ts';
 export interface DistributedDataParallelOptions {
   /** The ranks, each with a model of its own, and the same one. */
   readonly processGroup: ProcessGroup;
-  /** Gradients travel in buckets of so many MiB at most, or of one parameter. Default 25. */
+  /**
+   * Gradients travel in buckets of so many MiB at most, or of one parameter. Default 25, but 1 for the first bucket, that of the last layers, so
+   * that something travels early. Source: `torch/nn/parallel/distributed.py`.
+   */
   readonly bucketCapMb?: number;
   /**
    * `'mean'` (default): gradients are divided by the number of ranks, as in PyTorch. `'sum'`: they are added up, for losses that are sums over
@@ -105,6 +108,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     this.#reducer = new GradientReducer({
       group: processGroup,
       reduction,
+      firstBucketBytes: (options.bucketCapMb ?? 1) * 2 ** 20,
       bucketBytes: bucketCapMb * 2 ** 20,
       reusesGradients: gradientAsBucketView,
       parameters,

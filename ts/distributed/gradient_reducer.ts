@@ -22,6 +22,8 @@ type GradState = 'local' | 'reduced';
 export interface ReducerOptions {
   readonly group: ProcessGroup;
   readonly reduction: Reduction;
+  readonly firstBucketBytes: number;
+  /** Of all others. */
   readonly bucketBytes: number;
   /** Whether what was reduced is written over the gradients of the pass, instead of into memory of its own. */
   readonly reusesGradients: boolean;
@@ -127,7 +129,7 @@ class ReducerPass implements GradientPass {
 
   /** Fills the buckets, and counts those parameters as done that no gradient can come for. */
   plan(reached: ReadonlySet<Tensor>): void {
-    const { parameters, bucketBytes, group } = this.#options;
+    const { parameters, firstBucketBytes, bucketBytes, group } = this.#options;
     const exchanged = parameters
       .map(([, parameter]) => parameter)
       .filter((parameter) => parameter.requiresGrad && this.#global.get(parameter) !== group.size)
@@ -143,7 +145,8 @@ class ReducerPass implements GradientPass {
     };
     for (const parameter of exchanged) {
       const size = sizeOf(parameter);
-      if (open.length > 0 && 4 * (length + size) > bucketBytes) {
+      const most = this.#buckets.length === 0 ? firstBucketBytes : bucketBytes;
+      if (open.length > 0 && 4 * (length + size) > most) {
         close();
       }
       open.push(parameter);
