@@ -36,6 +36,8 @@ export async function collectUntil(isDone: () => boolean): Promise<void> {
  * `beforeEach(collectGarbage)` where tests share devices and count.
  */
 export async function collectGarbage(): Promise<void> {
+  // Until then no finalizer watches the memory that was made in this tick.
+  await endOfTick();
   let isCollected = false;
   const registry = new FinalizationRegistry(() => (isCollected = true));
   registry.register({}, null);
