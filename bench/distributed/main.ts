@@ -45,7 +45,7 @@ async function measureCollectives(sizes: readonly number[]): Promise<void> {
       `bare NATS, two threads: ${megabytes} MB published and read: ${ms(oneWay)} ms at best; by each of both at once: ${ms(bothWays)} ms`,
     );
     const rows: string[][] = [];
-    let natsOfTwo = NaN;
+    let natsOfTwo: number | null = null;
     for (const size of sizes) {
       const add = (name: string, times: Times | undefined, unit: number | null): void => {
         const inUnits = times === undefined || unit === null ? '' : (times.gather / unit).toFixed(2);
@@ -64,11 +64,14 @@ async function measureCollectives(sizes: readonly number[]): Promise<void> {
     }
     const heads = ['', 'ranks', 'all-gather, 4 KiB, p50 ms', 'in bare round trips', 'all-reduce, 25 MB, ms at best'];
     console.log(table('Collectives', heads, rows));
-    const share = (time: number): string => `${((100 * time) / natsOfTwo).toFixed(0)} %`;
-    console.log(
-      `nats, 2 ranks, all-reduce of ${megabytes} MB: each publishes and reads as many, ${((2 * megabytes * 1000) / natsOfTwo).toFixed(0)} MB/s through ` +
-        `the broker, ${share(bothWays)} of what both publish bare at once; ${share(oneWay)} of one that publishes bare`,
-    );
+    if (natsOfTwo !== null) {
+      const reduce = natsOfTwo;
+      const share = (time: number): string => `${((100 * time) / reduce).toFixed(0)} %`;
+      console.log(
+        `nats, 2 ranks, all-reduce of ${megabytes} MB: each publishes and reads as many, ${((2 * megabytes * 1000) / reduce).toFixed(0)} MB/s through ` +
+          `the broker, ${share(bothWays)} of what both publish bare at once; ${share(oneWay)} of one that publishes bare`,
+      );
+    }
   } finally {
     await server.stop();
   }
