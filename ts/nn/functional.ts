@@ -27,8 +27,9 @@
  */
 
 import { valueAtOnce } from '../device/calling_thread.ts';
+import type { DeviceName } from '../device/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { batchNorm as batchNormStep } from './functional_batch_norm.ts';
+import { batchNorm as batchNormStep, type BatchNormFunctionOptions } from './functional_batch_norm.ts';
 import * as steps from './functional_steps.ts';
 
 export type { BatchNormFunctionOptions } from './functional_batch_norm.ts';
@@ -48,8 +49,14 @@ export type {
  * @param runningVar - as `runningMean`; both or neither.
  * @throws RangeError, TypeError, DeviceMismatchError, DisposedError, OutOfMemoryError; nothing has changed then.
  */
-export async function batchNorm(...args: Parameters<typeof batchNormStep>): Promise<Tensor> {
-  return batchNormStep(...args);
+export async function batchNorm(
+  x: Tensor,
+  runningMean: Tensor | null,
+  runningVar: Tensor | null,
+  options?: BatchNormFunctionOptions,
+  ...extra: never[]
+): Promise<Tensor> {
+  return batchNormStep(x, runningMean, runningVar, options, ...extra);
 }
 
 /** {@link batchNorm} at once. */
@@ -58,8 +65,8 @@ export function batchNormSync(...args: Parameters<typeof batchNormStep>): Tensor
 }
 
 /** Partial (count, mean, M2) of a shard (N, C, …): `stable` numerics. */
-export async function moments(...args: Parameters<typeof steps.moments>): Promise<Uint8Array> {
-  return steps.moments(...args);
+export async function moments(x: Tensor, options?: steps.ShardOptions, ...extra: never[]): Promise<Uint8Array> {
+  return steps.moments(x, options, ...extra);
 }
 
 /** {@link moments} at once. */
@@ -68,8 +75,8 @@ export function momentsSync(...args: Parameters<typeof steps.moments>): Uint8Arr
 }
 
 /** Partial Σx of a shard (N, C, …) in f64: the first round of `torch` numerics. */
-export async function total(...args: Parameters<typeof steps.total>): Promise<Uint8Array> {
-  return steps.total(...args);
+export async function total(x: Tensor, options?: steps.ShardOptions, ...extra: never[]): Promise<Uint8Array> {
+  return steps.total(x, options, ...extra);
 }
 
 /** {@link total} at once. */
@@ -81,8 +88,13 @@ export function totalSync(...args: Parameters<typeof steps.total>): Uint8Array {
  * Partial Σ(x − mean)² of a shard, rounded as PyTorch rounds: the second round of `torch` numerics.
  * @param merged - the merged {@link total} of the whole batch.
  */
-export async function deviations(...args: Parameters<typeof steps.deviations>): Promise<Uint8Array> {
-  return steps.deviations(...args);
+export async function deviations(
+  x: Tensor,
+  merged: Uint8Array,
+  options?: steps.ShardOptions,
+  ...extra: never[]
+): Promise<Uint8Array> {
+  return steps.deviations(x, merged, options, ...extra);
 }
 
 /** {@link deviations} at once. */
@@ -96,8 +108,8 @@ export function deviationsSync(...args: Parameters<typeof steps.deviations>): Ui
  * @param device - where to compute; default `'cpu'`. Those of GPUs give the bits of one GPU when they are merged on one.
  * @throws PartialError for bytes that are none, or do not belong together.
  */
-export async function mergeMoments(...args: Parameters<typeof steps.mergeMoments>): Promise<Uint8Array> {
-  return steps.mergeMoments(...args);
+export async function mergeMoments(partials: readonly Uint8Array[], device?: DeviceName): Promise<Uint8Array> {
+  return steps.mergeMoments(partials, device);
 }
 
 /** {@link mergeMoments} at once. */
@@ -106,8 +118,8 @@ export function mergeMomentsSync(...args: Parameters<typeof steps.mergeMoments>)
 }
 
 /** Merges partials of {@link backwardReduce}, as {@link mergeMoments} does. */
-export async function mergeSums(...args: Parameters<typeof steps.mergeSums>): Promise<Uint8Array> {
-  return steps.mergeSums(...args);
+export async function mergeSums(partials: readonly Uint8Array[], device?: DeviceName): Promise<Uint8Array> {
+  return steps.mergeSums(partials, device);
 }
 
 /** {@link mergeSums} at once. */
@@ -121,8 +133,13 @@ export function mergeSumsSync(...args: Parameters<typeof steps.mergeSums>): Uint
  * @param x - the shard, whose device and number of channels the statistics get.
  * @returns shape [4, C].
  */
-export async function finalize(...args: Parameters<typeof steps.finalize>): Promise<Tensor> {
-  return steps.finalize(...args);
+export async function finalize(
+  merged: Uint8Array,
+  x: Tensor,
+  options?: steps.FinalizeOptions,
+  ...extra: never[]
+): Promise<Tensor> {
+  return steps.finalize(merged, x, options, ...extra);
 }
 
 /** {@link finalize} at once. */
@@ -135,8 +152,13 @@ export function finalizeSync(...args: Parameters<typeof steps.finalize>): Tensor
  * @param merged - the merged {@link moments} or {@link deviations} of the batch, of more than one value per channel.
  * @param momentum - weight of the new value; default 0.1.
  */
-export async function updateRunning(...args: Parameters<typeof steps.updateRunning>): Promise<void> {
-  return steps.updateRunning(...args);
+export async function updateRunning(
+  merged: Uint8Array,
+  runningMean: Tensor,
+  runningVar: Tensor,
+  momentum?: number,
+): Promise<void> {
+  return steps.updateRunning(merged, runningMean, runningVar, momentum);
 }
 
 /** {@link updateRunning} at once. */
@@ -145,8 +167,13 @@ export function updateRunningSync(...args: Parameters<typeof steps.updateRunning
 }
 
 /** y = (x − mean) · invstd · weight + bias. Written over a donated `x`. */
-export async function normalize(...args: Parameters<typeof steps.normalize>): Promise<Tensor> {
-  return steps.normalize(...args);
+export async function normalize(
+  x: Tensor,
+  statistics: Tensor,
+  options?: steps.NormalizeOptions,
+  ...extra: never[]
+): Promise<Tensor> {
+  return steps.normalize(x, statistics, options, ...extra);
 }
 
 /** {@link normalize} at once. */
@@ -155,8 +182,14 @@ export function normalizeSync(...args: Parameters<typeof steps.normalize>): Tens
 }
 
 /** Partial (Σdy, Σdy·(x − mean)) of a shard. */
-export async function backwardReduce(...args: Parameters<typeof steps.backwardReduce>): Promise<Uint8Array> {
-  return steps.backwardReduce(...args);
+export async function backwardReduce(
+  dy: Tensor,
+  x: Tensor,
+  statistics: Tensor,
+  options?: steps.ShardOptions,
+  ...extra: never[]
+): Promise<Uint8Array> {
+  return steps.backwardReduce(dy, x, statistics, options, ...extra);
 }
 
 /** {@link backwardReduce} at once. */
@@ -165,10 +198,8 @@ export function backwardReduceSync(...args: Parameters<typeof steps.backwardRedu
 }
 
 /** dweight = Σdy·(x − mean) · invstd and dbias = Σdy, of shape [C], from the merged sums of the whole batch. */
-export async function backwardParameters(
-  ...args: Parameters<typeof steps.backwardParameters>
-): Promise<steps.ParameterGradients> {
-  return steps.backwardParameters(...args);
+export async function backwardParameters(sums: Uint8Array, statistics: Tensor): Promise<steps.ParameterGradients> {
+  return steps.backwardParameters(sums, statistics);
 }
 
 /** {@link backwardParameters} at once. */
@@ -180,8 +211,14 @@ export function backwardParametersSync(...args: Parameters<typeof steps.backward
  * dx = (dy − Σdy/n − (x − mean) · invstd² · Σdy·(x − mean)/n) · invstd · weight, or dy · invstd · weight in evaluation.
  * Written over a donated `dy` of the memory format of `x`.
  */
-export async function backwardInput(...args: Parameters<typeof steps.backwardInput>): Promise<Tensor> {
-  return steps.backwardInput(...args);
+export async function backwardInput(
+  dy: Tensor,
+  x: Tensor,
+  statistics: Tensor,
+  options?: steps.BackwardInputOptions,
+  ...extra: never[]
+): Promise<Tensor> {
+  return steps.backwardInput(dy, x, statistics, options, ...extra);
 }
 
 /** {@link backwardInput} at once. */
