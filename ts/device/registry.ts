@@ -90,8 +90,8 @@ export async function mergePartials(from: readonly Device[], partials: readonly 
   return device.merge(partials);
 }
 
-/** Made once: that takes a thousand times as long as comparing, and ranks that wait ask for the devices often. */
-const byNumber = /* @__PURE__ */ new Intl.Collator('en', { numeric: true });
+/** Made once, at the first use: that takes some milliseconds, half as long as loading the library, and ranks that wait ask for the devices often. */
+let byNumber: Intl.Collator | null = null;
 
 /** The devices of this program. */
 export const devices = {
@@ -102,6 +102,7 @@ export const devices = {
   list(): string[] {
     const workers = Array.from({ length: Math.min(coreCount(), MAX_DEVICES) }, (_, i) => `worker:${i}`);
     const names = new Set([...made.keys(), ...workers, ...(hasWebGpu() ? ['webgpu:0'] : [])]);
+    byNumber ??= new Intl.Collator('en', { numeric: true });
     return [...names].sort(byNumber.compare);
   },
   /** The device of that name, made when it does not exist yet. @throws UnknownDeviceError for a name that names no device. */

@@ -56,7 +56,7 @@ export class CommandExecutor {
   readonly #poisoned = new Map<number, Poison>();
   readonly #exchanges = new Map<number, Exchange>();
   readonly #tell: (reply: Reply) => void;
-  readonly #isCoreFree: ((members: number) => boolean) | undefined;
+  readonly #isCoreFree: (members: number) => boolean;
   /** Of the message whose commands are run. */
   #parts: CommandMessage['parts'] = [];
   readonly #referents: Referents<DeviceBuffer> = {
@@ -66,9 +66,9 @@ export class CommandExecutor {
 
   /**
    * @param tell - sends what cannot wait until the commands of a message are done.
-   * @param isCoreFree - whether so many workers may run at once, as far as is known; absent: they may.
+   * @param isCoreFree - whether so many workers may run at once, as far as is known.
    */
-  constructor(device: CpuDevice, tell: (reply: Reply) => void, isCoreFree?: (members: number) => boolean) {
+  constructor(device: CpuDevice, tell: (reply: Reply) => void, isCoreFree: (members: number) => boolean = () => true) {
     this.#isCoreFree = isCoreFree;
     this.#device = device;
     this.#tell = tell;
@@ -160,8 +160,7 @@ export class CommandExecutor {
         return undefined;
       case 'join': {
         const { group, memory, rank, size, slotBytes } = command;
-        const isCoreFree = (): boolean => this.#isCoreFree?.(size) !== false;
-        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes, isCoreFree));
+        this.#exchanges.set(group, new Exchange(memory, rank, size, slotBytes, () => this.#isCoreFree(size)));
         return undefined;
       }
       case 'leave':
